@@ -1,0 +1,2 @@
+//! The keyway command line.
+fn main() {}

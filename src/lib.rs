@@ -1,0 +1,5 @@
+//! keyway: data spread over many plain Redis servers.
+#![forbid(unsafe_code)]
+
+pub mod placement;
+pub mod topology;

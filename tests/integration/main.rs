@@ -1,0 +1,1 @@
+//! One integration binary; each module tests one subject against real servers.
