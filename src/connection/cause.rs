@@ -1,0 +1,51 @@
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why an attempt or a connection came to nothing. Cheap to clone: one dead connection tells all its waiters.
+#[derive(Clone, Debug)]
+pub(crate) enum Cause {
+    /// Reading or writing failed.
+    Io(Arc<io::Error>),
+    /// The server closed the connection.
+    ClosedByServer,
+    /// Work was outstanding and not a byte came for `timeouts.dead`.
+    Silent(Duration),
+    /// The server sent something that is no RESP, or a reply nobody asked for.
+    Protocol(Arc<str>),
+    /// The caller's deadline passed.
+    Deadline,
+    /// The connection was busy to its bound until the deadline.
+    NoRoom,
+    /// The server could not be reached, or refused us; callers are told at once until a dial succeeds.
+    Down(Arc<str>),
+    /// The runtime that owns the connections is gone.
+    RuntimeGone,
+    /// `close()` was called.
+    Closed,
+    /// The node of this leased connection has moved to another server.
+    NodeMoved,
+    /// The connection was given up on purpose, for the reason named.
+    Dropped(&'static str),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Io(error) => write!(f, "{error}"),
+            Cause::ClosedByServer => f.write_str("the server closed the connection"),
+            Cause::Silent(quiet) => write!(f, "no byte from the server for {quiet:?} with work outstanding"),
+            Cause::Protocol(what) => write!(f, "the server broke the protocol: {what}"),
+            Cause::Deadline => f.write_str("the deadline passed"),
+            Cause::NoRoom => f.write_str("the connection was busy to its bound until the deadline"),
+            Cause::Down(why) => f.write_str(why),
+            Cause::RuntimeGone => f.write_str(
+                "the tokio runtime that owns this cluster's connections has been shut down; connect again on a running one",
+            ),
+            Cause::Closed => f.write_str("the cluster has been closed"),
+            Cause::NodeMoved => f.write_str("the node of this connection has moved to another server"),
+            Cause::Dropped(why) => f.write_str(why),
+        }
+    }
+}

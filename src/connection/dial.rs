@@ -1,0 +1,162 @@
+//! Dialling: from an endpoint to an admitted stream, within one deadline.
+
+use super::admission::{Admission, Admitted, Credentials, Purpose, Verdict};
+use super::stream::Stream;
+use crate::config::{Address, Endpoint, Tcp};
+use crate::resp::{Decoder, DecoderLimits};
+use redis::Value;
+use std::fmt;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Why a dial failed.
+#[derive(Clone, Debug)]
+pub(crate) struct DialError {
+    /// Trying again with the same configuration cannot help: `connect` fails at once.
+    pub(crate) is_configuration: bool,
+    pub(crate) message: String,
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl DialError {
+    /// The next try may do better.
+    pub(super) fn unreachable(message: impl Into<String>) -> DialError {
+        DialError { is_configuration: false, message: message.into() }
+    }
+
+    /// The configuration must change first.
+    pub(super) fn misconfigured(message: impl Into<String>) -> DialError {
+        DialError { is_configuration: true, message: message.into() }
+    }
+}
+
+/// How to dial: all that does not differ from server to server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// Covers name resolution, the TCP and TLS handshakes and the greeting.
+    pub(crate) connect: Duration,
+    pub(crate) tcp: Tcp,
+    pub(crate) decoder: DecoderLimits,
+}
+
+/// Dials, greets and is admitted, or says why not. Nothing but the greeting is sent.
+pub(crate) async fn dial(
+    endpoint: &Endpoint,
+    manner: &Manner,
+    admission: &Admission,
+    purpose: Purpose,
+    epoch: u64,
+) -> Result<(Stream, Decoder, Admitted), DialError> {
+    let attempt = async {
+        let mut stream = open(endpoint, manner).await?;
+        let password = match &endpoint.password {
+            // Read anew at each dial, so that a rotated password needs no restart.
+            Some(password) => Some(
+                password.read().map_err(|error| DialError::misconfigured(format!("the password file cannot be read: {error}")))?,
+            ),
+            None => None,
+        };
+        let greeting = admission.greeting(
+            purpose,
+            epoch,
+            &Credentials {
+                username: endpoint.username.as_deref(),
+                password: password.as_ref().map(|secret| secret.expose()),
+                database: endpoint.database,
+            },
+        );
+        let mut decoder = Decoder::new(manner.decoder);
+        let replies = greet(&mut stream, &mut decoder, &greeting.bytes, greeting.steps.len()).await?;
+        match admission.admit(&greeting, &replies) {
+            Verdict::Admitted(admitted) => Ok((stream, decoder, admitted)),
+            Verdict::Wait(why) => Err(DialError::unreachable(why)),
+            Verdict::Refused(why) => Err(DialError::misconfigured(why)),
+        }
+    };
+    match tokio::time::timeout(manner.connect, attempt).await {
+        Ok(result) => result,
+        Err(_) => Err(DialError::unreachable(format!("no connection within {:?}", manner.connect))),
+    }
+}
+
+async fn open(endpoint: &Endpoint, manner: &Manner) -> Result<Stream, DialError> {
+    match &endpoint.address {
+        Address::Tcp { host, port } => {
+            // Resolved at every dial: after a failover the name may lead elsewhere.
+            let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| DialError::unreachable(error.to_string()))?;
+            stream.set_nodelay(true).map_err(|error| DialError::unreachable(error.to_string()))?;
+            keepalive(&stream, &manner.tcp);
+            match &endpoint.tls {
+                None => Ok(Stream::Tcp(stream)),
+                #[cfg(feature = "tls")]
+                Some(tls) => super::tls::connect(stream, tls, host).await,
+                #[cfg(not(feature = "tls"))]
+                Some(_) => Err(DialError::misconfigured("this build has no TLS: build keyway with the feature `tls`")),
+            }
+        }
+        #[cfg(unix)]
+        Address::Unix(path) => match tokio::net::UnixStream::connect(path).await {
+            Ok(stream) => Ok(Stream::Unix(stream)),
+            Err(error) => Err(DialError::unreachable(error.to_string())),
+        },
+        #[cfg(not(unix))]
+        Address::Unix(_) => Err(DialError::misconfigured("unix sockets need a unix system")),
+    }
+}
+
+fn keepalive(stream: &TcpStream, tcp: &Tcp) {
+    let settings = socket2::TcpKeepalive::new().with_time(tcp.keepalive).with_interval(tcp.keepalive);
+    // A system without keepalive is served by the idle PING.
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_keepalive(&settings) {
+        tracing::debug!(target: "keyway::connection", %error, "no TCP keepalive");
+    }
+}
+
+/// Writes the greeting and reads its replies; fewer, when the server hangs up.
+async fn greet(
+    stream: &mut Stream,
+    decoder: &mut Decoder,
+    bytes: &[u8],
+    replies: usize,
+) -> Result<Vec<Value>, DialError> {
+    // A server that is full answers and hangs up before it reads, so its answer is worth more than our write error.
+    let wrote = async {
+        stream.write_all(bytes).await?;
+        stream.flush().await
+    }
+    .await;
+    let mut values = Vec::with_capacity(replies);
+    let mut buffer = vec![0; 4096];
+    while values.len() < replies {
+        let n = match stream.read(&mut buffer).await {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(error) if values.is_empty() => return Err(DialError::unreachable(error.to_string())),
+            Err(_) => break,
+        };
+        let mut at = 0;
+        while at < n {
+            let (used, value) = decoder.decode(&buffer[at..n]).map_err(|error| {
+                DialError::misconfigured(format!("the peer does not speak the Redis protocol ({error}); does it expect TLS (rediss://)?"))
+            })?;
+            at += used;
+            match value {
+                Some(Value::Push { .. }) => {}
+                Some(value) => values.push(value),
+                None => break,
+            }
+        }
+    }
+    if values.is_empty()
+        && let Err(error) = wrote
+    {
+        return Err(DialError::unreachable(error.to_string()));
+    }
+    Ok(values)
+}

@@ -1,0 +1,358 @@
+//! The driver: the one task that owns a socket. It takes parcels from the outbox, writes them, reads replies and hands each to the
+//! oldest waiter.
+//!
+//! Reading and writing advance together, never one without the other: a client that only writes while the server only writes is a TCP
+//! deadlock. The driver knows no topology and no retry; a connection that dies tells every waiter how far its bytes had got.
+
+use super::cause::Cause;
+use super::outbox::{Outbox, Waiter};
+use crate::resp::Decoder;
+use crate::stats::ServerStats;
+use redis::Value;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+/// One read asks for at least this much room.
+const READ_BYTES: usize = 64 * 1024;
+/// Deadlines are looked at this often while something waits: one timer per connection, none per command.
+const TICK: Duration = Duration::from_millis(10);
+/// At most this many chunks go into one vectored write.
+const SLICES: usize = 16;
+
+/// When a connection counts as dead.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// No byte for this long with work outstanding: dead.
+    pub(crate) dead: Duration,
+    /// No work for this long: a PING is written, so that a half-open connection is noticed before a caller meets it.
+    pub(crate) idle_ping: Duration,
+}
+
+/// Owns a stream until it dies; resolves to the reason.
+pub(crate) struct Driver<S> {
+    stream: S,
+    outbox: Arc<Outbox>,
+    stats: Arc<ServerStats>,
+    decoder: Decoder,
+    patience: Patience,
+    /// What is being written; `at` bytes of the front are out.
+    writing: VecDeque<Vec<u8>>,
+    at: usize,
+    spare: Option<Vec<u8>>,
+    /// Bytes that the socket has accepted since the connection came up.
+    written: u64,
+    write_failed: Option<Cause>,
+    reading: Box<[u8]>,
+    /// Taken from the outbox, not yet answered, oldest first. Those at the end may not be written yet.
+    in_flight: VecDeque<Waiter>,
+    earliest: Option<Instant>,
+    /// Since when the server has owed us a byte, or since its last one.
+    quiet_since: Instant,
+    tick: Pin<Box<Sleep>>,
+    tick_at: Instant,
+    ended: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+    /// `rest` are bytes that were read behind the handshake's replies; there should be none.
+    pub(crate) fn new(stream: S, outbox: Arc<Outbox>, stats: Arc<ServerStats>, decoder: Decoder, patience: Patience) -> Self {
+        let now = Instant::now();
+        let tick_at = now + patience.idle_ping;
+        Driver {
+            stream,
+            outbox,
+            stats,
+            decoder,
+            patience,
+            writing: VecDeque::new(),
+            at: 0,
+            spare: None,
+            written: 0,
+            write_failed: None,
+            reading: vec![0; READ_BYTES].into_boxed_slice(),
+            in_flight: VecDeque::new(),
+            earliest: None,
+            quiet_since: now,
+            tick: Box::pin(tokio::time::sleep_until(tick_at.into())),
+            tick_at,
+            ended: false,
+        }
+    }
+
+    fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Infallible, Cause>> {
+        loop {
+            if self.writing.is_empty() && self.write_failed.is_none() {
+                self.take(cx)?;
+            }
+            let wrote = self.poll_write(cx);
+            let answered = match self.poll_read(cx) {
+                Ok(answered) => answered,
+                Err(cause) => return Poll::Ready(Err(cause)),
+            };
+            if let (Some(cause), None) = (&self.write_failed, answered) {
+                // Replies that had come before the write failed have been handed out; there will be no more.
+                return Poll::Ready(Err(cause.clone()));
+            }
+            match answered {
+                Some(0) => {}
+                // The tasks that were just woken fill the next parcel before the driver takes it: fewer, larger writes.
+                Some(_) => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                None if wrote && self.writing.is_empty() => {}
+                None => {
+                    if !self.writing.is_empty() {
+                        self.outbox.park(cx)?;
+                    }
+                    return self.poll_tick(cx);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, cx: &mut Context<'_>) -> Result<(), Cause> {
+        let idle = self.in_flight.is_empty();
+        let Some(taken) = self.outbox.take(cx, &mut self.in_flight, self.spare.take())? else {
+            return Ok(());
+        };
+        if idle {
+            // Asked once per idle spell: the server owes us nothing before this moment.
+            self.quiet_since = self.in_flight.front().map_or_else(Instant::now, Waiter::started).max(self.quiet_since);
+        }
+        self.earliest = match (self.earliest, taken.earliest) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.writing.extend(taken.chunks);
+        Ok(())
+    }
+
+    /// Writes what it can; true when it got anywhere.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while !self.writing.is_empty() {
+            let result = if self.writing.len() == 1 {
+                Pin::new(&mut self.stream).poll_write(cx, &self.writing[0][self.at..])
+            } else {
+                let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(SLICES);
+                for (i, chunk) in self.writing.iter().take(SLICES).enumerate() {
+                    slices.push(IoSlice::new(if i == 0 { &chunk[self.at..] } else { chunk }));
+                }
+                Pin::new(&mut self.stream).poll_write_vectored(cx, &slices)
+            };
+            match result {
+                Poll::Ready(Ok(0)) => {
+                    self.give_up_writing(Cause::Io(Arc::new(std::io::ErrorKind::WriteZero.into())));
+                    return progress;
+                }
+                Poll::Ready(Ok(n)) => {
+                    progress = true;
+                    self.wrote(n);
+                }
+                Poll::Ready(Err(error)) => {
+                    self.give_up_writing(Cause::Io(Arc::new(error)));
+                    return progress;
+                }
+                Poll::Pending => return progress,
+            }
+        }
+        if progress {
+            // TLS keeps accepted bytes until it is flushed; for TCP this is free.
+            if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(cx) {
+                self.give_up_writing(Cause::Io(Arc::new(error)));
+            }
+        }
+        progress
+    }
+
+    fn give_up_writing(&mut self, cause: Cause) {
+        self.writing.clear();
+        self.at = 0;
+        self.write_failed = Some(cause);
+    }
+
+    fn wrote(&mut self, mut n: usize) {
+        self.written += n as u64;
+        self.stats.sent(n);
+        while let Some(front) = self.writing.front() {
+            let left = front.len() - self.at;
+            if n < left {
+                self.at += n;
+                return;
+            }
+            n -= left;
+            self.at = 0;
+            if let Some(mut done) = self.writing.pop_front() {
+                done.clear();
+                self.spare = Some(done);
+            }
+        }
+    }
+
+    /// Reads once. `None`: nothing there. `Some(n)`: bytes came, and n waiters got their reply.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<Option<usize>, Cause> {
+        let mut buffer = ReadBuf::new(&mut self.reading);
+        let n = match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+            Poll::Pending => return Ok(None),
+            Poll::Ready(Err(error)) => return Err(Cause::Io(Arc::new(error))),
+            Poll::Ready(Ok(())) => buffer.filled().len(),
+        };
+        if n == 0 {
+            return Err(self.write_failed.clone().unwrap_or(Cause::ClosedByServer));
+        }
+        let now = Instant::now();
+        self.quiet_since = now;
+        self.stats.received(n);
+        let (mut answered, mut commands, mut bytes) = (0, 0, 0);
+        let mut at = 0;
+        let mut failed = None;
+        while at < n {
+            let value = match self.decoder.decode(&self.reading[at..n]) {
+                Ok((used, value)) => {
+                    at += used;
+                    value
+                }
+                Err(error) => {
+                    failed = Some(Cause::Protocol(error.to_string().into()));
+                    break;
+                }
+            };
+            let Some(value) = value else { break };
+            // RESP3 pushes stand outside the order of replies.
+            if matches!(value, Value::Push { .. }) {
+                continue;
+            }
+            let Some(waiter) = self.in_flight.front_mut() else {
+                failed = Some(Cause::Protocol(unexpected(&value)));
+                break;
+            };
+            let error = match &value {
+                Value::ServerError(error) => Some(error.clone()),
+                _ => None,
+            };
+            let started = waiter.started();
+            let progress = waiter.reply(value);
+            commands += 1;
+            if let Some(command) = progress.answered {
+                self.stats.reply(command, now.saturating_duration_since(started), error.as_ref());
+            }
+            if progress.complete {
+                bytes += waiter.bytes();
+                answered += 1;
+                self.in_flight.pop_front();
+            }
+        }
+        if commands > 0 {
+            self.outbox.settle(commands, bytes);
+        }
+        match failed {
+            Some(cause) => Err(cause),
+            None => Ok(Some(answered)),
+        }
+    }
+
+    /// Called before the driver sleeps: deadlines, silence and idleness, all on one coarse timer.
+    fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Result<Infallible, Cause>> {
+        loop {
+            let busy = !self.in_flight.is_empty();
+            if busy {
+                let next = Instant::now() + TICK;
+                if self.tick_at > next {
+                    self.tick_at = next;
+                    self.tick.as_mut().reset(next.into());
+                }
+            }
+            std::task::ready!(self.tick.as_mut().poll(cx));
+            let now = Instant::now();
+            if !busy {
+                let ping_at = self.quiet_since + self.patience.idle_ping;
+                if now >= ping_at {
+                    self.quiet_since = now;
+                    let deadline = now + self.patience.dead;
+                    // Nobody waits for the answer; that it does not come is noticed as silence.
+                    drop(self.outbox.advance(0, PING, deadline));
+                    self.take(cx)?;
+                    self.poll_write(cx);
+                }
+                self.tick_at = (self.quiet_since + self.patience.idle_ping).max(now + TICK);
+                self.tick.as_mut().reset(self.tick_at.into());
+                continue;
+            }
+            self.expire(now);
+            self.outbox.expire(now);
+            let watched = self.in_flight.front().is_some_and(|waiter| !waiter.is_blocking());
+            let quiet = now.saturating_duration_since(self.quiet_since);
+            if watched && quiet >= self.patience.dead {
+                return Poll::Ready(Err(Cause::Silent(quiet)));
+            }
+            self.tick_at = now + TICK;
+            self.tick.as_mut().reset(self.tick_at.into());
+        }
+    }
+
+    /// A waiter whose deadline has passed is told, and stays as a tombstone so that replies never shift.
+    fn expire(&mut self, now: Instant) {
+        if self.earliest.is_none_or(|earliest| earliest > now) {
+            return;
+        }
+        let mut earliest: Option<Instant> = None;
+        for waiter in self.in_flight.iter_mut().filter(|waiter| !waiter.is_tombstone()) {
+            if waiter.deadline() <= now {
+                waiter.fail(self.written, Cause::Deadline);
+            } else {
+                earliest = Some(earliest.map_or(waiter.deadline(), |e| e.min(waiter.deadline())));
+            }
+        }
+        self.earliest = earliest;
+    }
+}
+
+impl<S> Driver<S> {
+    /// Tells everyone. Queued work was never sent; what is in flight ends as its bytes stand.
+    fn end(&mut self, cause: &Cause, for_good: bool) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        // The outbox first: whoever routes again on hearing of the failure must not find it open.
+        self.outbox.disconnect(cause.clone(), for_good);
+        for mut waiter in self.in_flight.drain(..) {
+            waiter.fail(self.written, cause.clone());
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for Driver<S> {
+    type Output = Cause;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Cause> {
+        let this = self.get_mut();
+        let Err(cause) = std::task::ready!(this.poll_drive(cx));
+        this.end(&cause, false);
+        Poll::Ready(cause)
+    }
+}
+
+impl<S> Drop for Driver<S> {
+    /// A driver that is dropped alive was torn down with its runtime.
+    fn drop(&mut self) {
+        self.end(&Cause::RuntimeGone, true);
+    }
+}
+
+const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+
+fn unexpected(value: &Value) -> Arc<str> {
+    match value {
+        Value::ServerError(error) => format!("an error nobody asked for: {error}").into(),
+        _ => "a reply nobody asked for".into(),
+    }
+}

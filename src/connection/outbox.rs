@@ -1,0 +1,782 @@
+//! The outbox: where callers put commands and the driver takes them.
+//!
+//! Callers encode straight into one shared buffer under one short lock, so a command costs neither a message nor a buffer of its own.
+//! The lock also decides the two questions that must not race: may this generation still send, and is there room.
+
+use super::cause::Cause;
+use parking_lot::Mutex;
+use redis::{Cmd, Value};
+use std::collections::{HashSet, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+use tokio::sync::{Notify, oneshot};
+
+/// Above this many bytes a parcel is encoded outside the lock and pushed as a chunk of its own.
+const LARGE_BYTES: usize = 64 * 1024;
+/// A drained buffer larger than this is not kept for reuse.
+const KEEP_BYTES: usize = 256 * 1024;
+
+/// What one connection may hold, queued and in flight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) commands_max: u32,
+    pub(crate) bytes_max: u64,
+}
+
+/// A script body by its sha1, with the packed `SCRIPT LOAD` that teaches it to a connection.
+#[derive(Debug)]
+pub(crate) struct Script {
+    pub(crate) sha: [u8; 20],
+    pub(crate) load: Vec<u8>,
+}
+
+/// One command of a parcel: the command and its row in the command table, for the statistics.
+#[derive(Clone, Copy)]
+pub(crate) struct Item<'a> {
+    pub(crate) cmd: &'a Cmd,
+    pub(crate) command: u16,
+}
+
+/// The commands for one connection that are written together.
+pub(crate) struct Parcel<'a> {
+    pub(crate) items: Items<'a>,
+    /// Scripts that must be known to the connection before the first byte of the parcel.
+    pub(crate) scripts: &'a [Arc<Script>],
+    pub(crate) started: Instant,
+    pub(crate) deadline: Instant,
+    /// The command may rightly stay unanswered until the deadline, so silence does not mean that the server is dead.
+    pub(crate) blocking: bool,
+}
+
+pub(crate) enum Items<'a> {
+    One(Item<'a>),
+    /// Several; the first and the last may be MULTI and EXEC.
+    Many(&'a [Item<'a>]),
+}
+
+impl Items<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Items::One(_) => 1,
+            Items::Many(items) => items.len(),
+        }
+    }
+
+    fn size_hint(&self) -> usize {
+        match self {
+            Items::One(item) => size_of_cmd(item.cmd),
+            Items::Many(items) => items.iter().map(|item| size_of_cmd(item.cmd)).sum(),
+        }
+    }
+}
+
+/// About how many bytes the command takes on the wire. Exact enough for bounds, and cheaper than encoding.
+pub(crate) fn size_of_cmd(cmd: &Cmd) -> usize {
+    cmd.args_iter()
+        .map(|arg| match arg {
+            redis::Arg::Simple(bytes) => bytes.len() + 16,
+            _ => 32,
+        })
+        .sum::<usize>()
+        + 16
+}
+
+/// How a parcel ended.
+#[derive(Debug)]
+pub(crate) enum Delivery {
+    /// The reply to a parcel of one command.
+    Reply(Value),
+    /// The replies to a parcel of several, in order.
+    Replies(Vec<Value>),
+    /// The connection died or the deadline passed first.
+    Broken(Box<Broken>),
+}
+
+/// A parcel that did not come to its end: `replies` arrived; of the other commands the first `written` were written whole and may have
+/// run, those from `written` on were not and did not.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    pub(crate) replies: Vec<Value>,
+    pub(crate) written: usize,
+    pub(crate) cause: Cause,
+}
+
+/// Why a parcel was not taken. Nothing of it was written.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// It was routed under an older generation: route again.
+    Stale,
+    /// No room now: wait for [`Outbox::changed`].
+    Full,
+    /// No connection now; since when, and why if a dial has failed since.
+    Disconnected { since: Instant, cause: Option<Cause> },
+    /// There will be no connection any more.
+    Closed(Cause),
+}
+
+/// What the driver keeps for one parcel until its last reply.
+pub(crate) struct Waiter {
+    /// None: nobody waits any more (a tombstone), or nobody ever did.
+    tx: Option<oneshot::Sender<Delivery>>,
+    expect: Expect,
+    /// Replies to swallow before the parcel's own: SCRIPT LOADs written before it.
+    skip: u32,
+    bytes: u64,
+    /// Position of the parcel's last byte in the stream of this connection.
+    end: u64,
+    started: Instant,
+    deadline: Instant,
+    blocking: bool,
+}
+
+enum Expect {
+    One(u16),
+    Many(Box<Many>),
+    /// Written by the connection itself; the reply is of no interest beyond having come.
+    Housekeeping,
+}
+
+struct Many {
+    commands: Box<[u16]>,
+    /// Length of the parcel's bytes up to the end of each command.
+    ends: Box<[u64]>,
+    replies: Vec<Value>,
+}
+
+impl Waiter {
+    fn count(&self) -> u32 {
+        match &self.expect {
+            Expect::One(_) | Expect::Housekeeping => 1,
+            Expect::Many(many) => many.commands.len() as u32,
+        }
+    }
+
+    pub(crate) fn is_blocking(&self) -> bool {
+        self.blocking
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn commands(&self) -> u32 {
+        self.count() + self.skip
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    pub(crate) fn is_tombstone(&self) -> bool {
+        self.tx.is_none()
+    }
+
+    /// Takes the next reply. `Some` when the parcel is complete: the command that was answered is returned for the statistics.
+    pub(crate) fn reply(&mut self, value: Value) -> Progress {
+        if self.skip > 0 {
+            self.skip -= 1;
+            return Progress { answered: None, complete: false };
+        }
+        match &mut self.expect {
+            Expect::One(command) => {
+                let command = *command;
+                if let Some(tx) = self.tx.take() {
+                    // A receiver that is gone was dropped by its caller: the reply is nobody's.
+                    let _ = tx.send(Delivery::Reply(value));
+                }
+                Progress { answered: Some(command), complete: true }
+            }
+            Expect::Many(many) => {
+                let command = many.commands.get(many.replies.len()).copied();
+                many.replies.push(value);
+                let complete = many.replies.len() >= many.commands.len();
+                if complete {
+                    let replies = std::mem::take(&mut many.replies);
+                    if let Some(tx) = self.tx.take() {
+                        let _ = tx.send(Delivery::Replies(replies));
+                    }
+                }
+                Progress { answered: command, complete }
+            }
+            Expect::Housekeeping => {
+                if let Some(tx) = self.tx.take() {
+                    let _ = tx.send(Delivery::Reply(value));
+                }
+                Progress { answered: None, complete: true }
+            }
+        }
+    }
+
+    /// Ends the wait without the remaining replies. `written` is how far the connection's stream was accepted by the socket.
+    pub(crate) fn fail(&mut self, stream_written: u64, cause: Cause) {
+        let Some(tx) = self.tx.take() else { return };
+        let start = self.end - self.bytes;
+        let (replies, written) = match &mut self.expect {
+            Expect::One(_) | Expect::Housekeeping => (Vec::new(), usize::from(stream_written >= self.end)),
+            Expect::Many(many) => {
+                let written = many.ends.partition_point(|end| start + end <= stream_written);
+                // A tombstone still has to count the replies that come later, so those that came are cloned, not taken.
+                (many.replies.clone(), written)
+            }
+        };
+        let _ = tx.send(Delivery::Broken(Box::new(Broken { replies, written, cause })));
+    }
+}
+
+/// What a reply did.
+pub(crate) struct Progress {
+    pub(crate) answered: Option<u16>,
+    pub(crate) complete: bool,
+}
+
+/// The life of the connection behind an outbox.
+#[derive(Debug)]
+enum Phase {
+    /// Callers wait, or are told `cause` at once when the outage lasts.
+    Disconnected { since: Instant, cause: Option<Cause> },
+    Up,
+    /// No new work; what is queued and in flight is still answered.
+    Draining(Cause),
+    Closed(Cause),
+}
+
+struct State {
+    generation: u64,
+    phase: Phase,
+    /// Encoded bytes in order: the chunks, then the tail. A parcel lies whole in one of them.
+    chunks: Vec<Vec<u8>>,
+    tail: Vec<u8>,
+    waiters: VecDeque<Waiter>,
+    /// Bytes ever queued on this connection; the stream position of the next parcel.
+    total: u64,
+    /// Earliest deadline among the queued waiters.
+    earliest: Option<Instant>,
+    /// Queued and in flight.
+    commands: u32,
+    bytes: u64,
+    /// Callers that wait for room.
+    waiting: u32,
+    /// The driver, when it sleeps.
+    driver: Option<Waker>,
+    /// Scripts that this connection has loaded.
+    loaded: HashSet<[u8; 20]>,
+    /// The driver must give the connection up, for this reason.
+    cut: Option<Cause>,
+}
+
+/// The queue of one connection. It outlives the connection: reconnecting opens it again.
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    /// Room, a connection, a newer generation, or the end: whoever waits looks again.
+    changed: Notify,
+    /// Some queued waiter may have been dropped by its caller.
+    abandoned: AtomicBool,
+    bounds: Bounds,
+}
+
+/// What the driver takes in one go.
+pub(crate) struct Taken {
+    pub(crate) chunks: Vec<Vec<u8>>,
+    pub(crate) earliest: Option<Instant>,
+}
+
+impl Outbox {
+    pub(crate) fn new(generation: u64, bounds: Bounds, now: Instant) -> Outbox {
+        Outbox {
+            state: Mutex::new(State {
+                generation,
+                phase: Phase::Disconnected { since: now, cause: None },
+                chunks: Vec::new(),
+                tail: Vec::new(),
+                waiters: VecDeque::new(),
+                total: 0,
+                earliest: None,
+                commands: 0,
+                bytes: 0,
+                waiting: 0,
+                driver: None,
+                loaded: HashSet::new(),
+                cut: None,
+            }),
+            changed: Notify::new(),
+            abandoned: AtomicBool::new(false),
+            bounds,
+        }
+    }
+
+    /// Queues a parcel that was routed under `generation`, or says why not; then nothing of it is written.
+    pub(crate) fn push(self: &Arc<Self>, generation: u64, parcel: &Parcel<'_>) -> Result<Ticket, Refusal> {
+        let count = parcel.items.len() as u32;
+        let size = parcel.items.size_hint();
+        // Big values are encoded before the lock is taken: nobody waits while they are copied.
+        let large = if size > LARGE_BYTES { Some(encode_large(&parcel.items, size)) } else { None };
+        let (tx, rx) = oneshot::channel();
+
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if generation < state.generation {
+            return Err(Refusal::Stale);
+        }
+        match &state.phase {
+            Phase::Up => {}
+            Phase::Disconnected { since, cause } => {
+                return Err(Refusal::Disconnected { since: *since, cause: cause.clone() });
+            }
+            Phase::Draining(cause) | Phase::Closed(cause) => return Err(Refusal::Closed(cause.clone())),
+        }
+        // An item larger than the bound goes alone, so that it can go at all.
+        if state.commands > 0
+            && (state.commands + count > self.bounds.commands_max || state.bytes + size as u64 > self.bounds.bytes_max)
+        {
+            return Err(Refusal::Full);
+        }
+
+        let before = state.tail.len();
+        let mut skip = 0;
+        for script in parcel.scripts {
+            if state.loaded.insert(script.sha) {
+                state.tail.extend_from_slice(&script.load);
+                skip += 1;
+            }
+        }
+        let prelude = (state.tail.len() - before) as u64;
+        let (expect, bytes) = match large {
+            Some((mut chunk, ends)) => {
+                let expect = match &parcel.items {
+                    Items::One(item) => Expect::One(item.command),
+                    Items::Many(items) => many(items, ends, prelude),
+                };
+                let mut sealed = std::mem::take(&mut state.tail);
+                let prelude_bytes = sealed.split_off(before);
+                if !sealed.is_empty() {
+                    state.chunks.push(sealed);
+                }
+                // A parcel lies whole in one chunk, so its prelude goes in front of it there.
+                if !prelude_bytes.is_empty() {
+                    let mut joined = prelude_bytes;
+                    joined.append(&mut chunk);
+                    chunk = joined;
+                }
+                let bytes = chunk.len() as u64;
+                state.chunks.push(chunk);
+                (expect, bytes)
+            }
+            None => {
+                let expect = match &parcel.items {
+                    Items::One(item) => {
+                        item.cmd.write_packed_command(&mut state.tail);
+                        Expect::One(item.command)
+                    }
+                    Items::Many(items) => {
+                        let mut ends = Vec::with_capacity(items.len());
+                        for item in *items {
+                            item.cmd.write_packed_command(&mut state.tail);
+                            ends.push((state.tail.len() - before) as u64);
+                        }
+                        many(items, ends, 0)
+                    }
+                };
+                (expect, (state.tail.len() - before) as u64)
+            }
+        };
+        state.enqueue(Waiter {
+            tx: Some(tx),
+            expect,
+            skip,
+            bytes,
+            end: 0,
+            started: parcel.started,
+            deadline: parcel.deadline,
+            blocking: parcel.blocking,
+        });
+        let driver = state.driver.take();
+        drop(guard);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        Ok(Ticket { rx, outbox: Some(self.clone()) })
+    }
+
+    /// Raises the generation and appends `preamble` (one command): from here on nothing routed under an older generation is taken. The
+    /// receiver hears when everything that was taken before has been answered or failed.
+    pub(crate) fn advance(&self, generation: u64, preamble: &[u8], deadline: Instant) -> oneshot::Receiver<Delivery> {
+        let (tx, rx) = oneshot::channel();
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        state.generation = state.generation.max(generation);
+        let mut driver = None;
+        if matches!(state.phase, Phase::Up | Phase::Draining(_)) {
+            state.tail.extend_from_slice(preamble);
+            state.enqueue(Waiter {
+                tx: Some(tx),
+                expect: Expect::Housekeeping,
+                skip: 0,
+                bytes: preamble.len() as u64,
+                end: 0,
+                started: Instant::now(),
+                deadline,
+                blocking: false,
+            });
+            driver = state.driver.take();
+        }
+        drop(guard);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        // Those who wait for room or for a dial were routed under the old generation too: they route again.
+        self.changed.notify_waiters();
+        rx
+    }
+
+    /// Hears of room, of a connection, of a newer generation, and of the end. Enable it before the push that may be refused.
+    pub(crate) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Counts a caller that waits for room, so that the driver tells it; undone when the guard is dropped.
+    pub(crate) fn wait_for_room(&self) -> WaitingForRoom<'_> {
+        self.state.lock().waiting += 1;
+        WaitingForRoom { outbox: self }
+    }
+
+    /// Whether a parcel could be pushed now, as far as the connection goes.
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.state.lock().phase, Phase::Up)
+    }
+
+    /// Why there is no connection now, and since when.
+    pub(crate) fn outage(&self) -> Option<(Instant, Option<Cause>)> {
+        match &self.state.lock().phase {
+            Phase::Disconnected { since, cause } => Some((*since, cause.clone())),
+            _ => None,
+        }
+    }
+
+    /// Commands queued and in flight.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.state.lock().commands
+    }
+
+    /// Forgets that the connection knows a script: it answered NOSCRIPT (somebody flushed).
+    pub(crate) fn forget_script(&self, sha: &[u8; 20]) {
+        self.state.lock().loaded.remove(sha);
+    }
+
+    /// Forgets all scripts: SCRIPT FLUSH.
+    pub(crate) fn forget_scripts(&self) {
+        self.state.lock().loaded.clear();
+    }
+
+    /// A connection is there: the stream starts anew. False when the outbox was closed meanwhile.
+    pub(crate) fn open(&self) -> bool {
+        let mut state = self.state.lock();
+        if !matches!(state.phase, Phase::Disconnected { .. }) {
+            return false;
+        }
+        state.phase = Phase::Up;
+        state.total = 0;
+        state.loaded.clear();
+        state.cut = None;
+        drop(state);
+        self.changed.notify_waiters();
+        true
+    }
+
+    /// A dial failed: callers are told why once the outage has lasted.
+    pub(crate) fn dial_failed(&self, why: Cause) {
+        let mut state = self.state.lock();
+        if let Phase::Disconnected { cause, .. } = &mut state.phase {
+            *cause = Some(why);
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// No new work from now on; the driver ends once what it has is answered.
+    pub(crate) fn drain(&self, cause: Cause) {
+        let mut state = self.state.lock();
+        state.phase = match &state.phase {
+            Phase::Up => Phase::Draining(cause),
+            Phase::Draining(_) | Phase::Closed(_) => return,
+            Phase::Disconnected { .. } => Phase::Closed(cause),
+        };
+        let driver = state.driver.take();
+        drop(state);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Gives the connection up at once; what is in flight ends as its bytes stand.
+    pub(crate) fn cut(&self, cause: Cause) {
+        let mut state = self.state.lock();
+        if matches!(state.phase, Phase::Up | Phase::Draining(_)) {
+            state.cut = Some(cause);
+        }
+        let driver = state.driver.take();
+        drop(state);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.state.lock().phase, Phase::Closed(_))
+    }
+
+    /// Ends the outbox for good. Queued work fails as not sent.
+    pub(crate) fn close(&self, cause: Cause) {
+        self.disconnect(cause, true);
+    }
+
+    // --- the driver's side -----------------------------------------------------------------------------------------------------
+
+    /// Takes everything that is queued; parks the driver when there is nothing.
+    pub(crate) fn take(
+        &self,
+        cx: &Context<'_>,
+        in_flight: &mut VecDeque<Waiter>,
+        spare: Option<Vec<u8>>,
+    ) -> Result<Option<Taken>, Cause> {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if let Some(cause) = state.cut.take() {
+            return Err(cause);
+        }
+        // Dropped callers' commands are cut out before they are written: they were never sent.
+        if self.abandoned.swap(false, Ordering::Acquire) {
+            state.cut_out(|waiter| waiter.tx.as_ref().is_some_and(oneshot::Sender::is_closed), None);
+            if self.has_room_for_a_crowd(state) {
+                self.changed.notify_waiters();
+            }
+        }
+        if state.waiters.is_empty() {
+            if let Phase::Draining(cause) = &state.phase
+                && in_flight.is_empty()
+            {
+                return Err(cause.clone());
+            }
+            match &state.driver {
+                Some(waker) if waker.will_wake(cx.waker()) => {}
+                _ => state.driver = Some(cx.waker().clone()),
+            }
+            return Ok(None);
+        }
+        state.driver = None;
+        let mut chunks = std::mem::take(&mut state.chunks);
+        let tail = std::mem::replace(&mut state.tail, spare.filter(|s| s.capacity() <= KEEP_BYTES).unwrap_or_default());
+        if !tail.is_empty() {
+            chunks.push(tail);
+        }
+        in_flight.append(&mut state.waiters);
+        Ok(Some(Taken { chunks, earliest: state.earliest.take() }))
+    }
+
+    /// Parks the driver so that `push`, `cut` and `drain` wake it even while it has bytes to write.
+    pub(crate) fn park(&self, cx: &Context<'_>) -> Result<(), Cause> {
+        let mut state = self.state.lock();
+        if let Some(cause) = state.cut.take() {
+            return Err(cause);
+        }
+        state.driver = Some(cx.waker().clone());
+        Ok(())
+    }
+
+    /// Accounts for parcels that were answered, and lets waiting callers in.
+    pub(crate) fn settle(&self, commands: u32, bytes: u64) {
+        let mut state = self.state.lock();
+        state.commands = state.commands.saturating_sub(commands);
+        state.bytes = state.bytes.saturating_sub(bytes);
+        let wake = self.has_room_for_a_crowd(&state);
+        drop(state);
+        if wake {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Fails queued waiters whose deadline has passed; returns the earliest deadline of the others.
+    pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if state.earliest.is_none_or(|earliest| earliest > now) {
+            return state.earliest;
+        }
+        state.cut_out(
+            |waiter| waiter.deadline <= now && !matches!(waiter.expect, Expect::Housekeeping),
+            Some(Cause::Deadline),
+        );
+        state.earliest = state.waiters.iter().map(|waiter| waiter.deadline).min();
+        if self.has_room_for_a_crowd(state) {
+            self.changed.notify_waiters();
+        }
+        state.earliest
+    }
+
+    /// Half empty before anyone is woken: a whole crowd is let in at once in place of one at a time.
+    fn has_room_for_a_crowd(&self, state: &State) -> bool {
+        state.waiting > 0
+            && state.commands <= self.bounds.commands_max / 2
+            && state.bytes <= self.bounds.bytes_max / 2
+    }
+
+    /// The connection is gone: queued work fails as not sent. `for_good` when it will not be opened again.
+    pub(crate) fn disconnect(&self, cause: Cause, for_good: bool) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        state.phase = match (&state.phase, for_good) {
+            (Phase::Closed(first), _) => Phase::Closed(first.clone()),
+            (Phase::Draining(first), _) => Phase::Closed(first.clone()),
+            (_, true) => Phase::Closed(cause.clone()),
+            (Phase::Disconnected { since, .. }, false) => Phase::Disconnected { since: *since, cause: Some(cause.clone()) },
+            (Phase::Up, false) => Phase::Disconnected { since: Instant::now(), cause: None },
+        };
+        let waiters = std::mem::take(&mut state.waiters);
+        state.chunks.clear();
+        state.tail = Vec::new();
+        state.commands = 0;
+        state.bytes = 0;
+        state.earliest = None;
+        state.driver = None;
+        state.loaded.clear();
+        state.cut = None;
+        drop(guard);
+        for mut waiter in waiters {
+            waiter.fail(0, cause.clone());
+        }
+        self.changed.notify_waiters();
+    }
+}
+
+impl State {
+    fn enqueue(&mut self, mut waiter: Waiter) {
+        self.total += waiter.bytes;
+        waiter.end = self.total;
+        self.commands += waiter.commands();
+        self.bytes += waiter.bytes;
+        self.earliest = Some(self.earliest.map_or(waiter.deadline, |earliest| earliest.min(waiter.deadline)));
+        self.waiters.push_back(waiter);
+    }
+
+    /// Takes queued waiters and their bytes out. Rare, so it may copy.
+    fn cut_out(&mut self, mut unwanted: impl FnMut(&Waiter) -> bool, cause: Option<Cause>) {
+        if !self.waiters.iter().any(&mut unwanted) {
+            return;
+        }
+        let mut chunks = std::mem::take(&mut self.chunks);
+        chunks.push(std::mem::take(&mut self.tail));
+        let mut kept: Vec<Vec<u8>> = Vec::with_capacity(chunks.len());
+        let mut waiters = std::mem::take(&mut self.waiters).into_iter();
+        let mut removed = 0;
+        for chunk in chunks {
+            let mut keep = Vec::with_capacity(chunk.len());
+            let mut at = 0;
+            while at < chunk.len() {
+                // A chunk is exactly its waiters' bytes, one after the other.
+                let Some(mut waiter) = waiters.next() else { break };
+                let end = at + waiter.bytes as usize;
+                // A waiter that loads a script others rely on stays: its bytes are harmless and theirs are not.
+                if waiter.skip == 0 && unwanted(&waiter) {
+                    removed += waiter.bytes;
+                    self.commands -= waiter.commands();
+                    self.bytes -= waiter.bytes;
+                    if let Some(cause) = &cause {
+                        waiter.fail(0, cause.clone());
+                    }
+                } else {
+                    keep.extend_from_slice(&chunk[at..end]);
+                    waiter.end -= removed;
+                    self.waiters.push_back(waiter);
+                }
+                at = end;
+            }
+            kept.push(keep);
+        }
+        self.total -= removed;
+        self.tail = kept.pop().unwrap_or_default();
+        self.chunks = kept.into_iter().filter(|chunk| !chunk.is_empty()).collect();
+    }
+}
+
+fn many(items: &[Item<'_>], mut ends: Vec<u64>, prelude: u64) -> Expect {
+    for end in &mut ends {
+        *end += prelude;
+    }
+    Expect::Many(Box::new(Many {
+        commands: items.iter().map(|item| item.command).collect(),
+        ends: ends.into_boxed_slice(),
+        replies: Vec::with_capacity(items.len()),
+    }))
+}
+
+fn encode_large(items: &Items<'_>, size: usize) -> (Vec<u8>, Vec<u64>) {
+    let mut bytes = Vec::with_capacity(size);
+    let mut ends = Vec::new();
+    match items {
+        Items::One(item) => item.cmd.write_packed_command(&mut bytes),
+        Items::Many(items) => {
+            for item in *items {
+                item.cmd.write_packed_command(&mut bytes);
+                ends.push(bytes.len() as u64);
+            }
+        }
+    }
+    (bytes, ends)
+}
+
+/// A parcel on its way. Dropping it cancels: a command that is still queued is not sent, one that was written is executed and its reply
+/// thrown away.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    rx: oneshot::Receiver<Delivery>,
+    /// None once the delivery has come.
+    outbox: Option<Arc<Outbox>>,
+}
+
+impl Future for Ticket {
+    type Output = Delivery;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Delivery> {
+        let delivery = std::task::ready!(Pin::new(&mut self.rx).poll(cx));
+        self.outbox = None;
+        // A driver fails every waiter before it goes, so a lost sender means that its runtime was torn down half way: nothing is known.
+        Poll::Ready(delivery.unwrap_or_else(|_| {
+            Delivery::Broken(Box::new(Broken { replies: Vec::new(), written: usize::MAX, cause: Cause::RuntimeGone }))
+        }))
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(outbox) = &self.outbox {
+            // Closed first, so that whoever sees the mark also sees whose caller is gone.
+            self.rx.close();
+            outbox.abandoned.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbox").finish_non_exhaustive()
+    }
+}
+
+/// While it lives, the driver knows that somebody waits for room.
+pub(crate) struct WaitingForRoom<'a> {
+    outbox: &'a Outbox,
+}
+
+impl Drop for WaitingForRoom<'_> {
+    fn drop(&mut self) {
+        self.outbox.state.lock().waiting -= 1;
+    }
+}
