@@ -1,0 +1,132 @@
+//! The hash functions that placements need, and hash tags. Pure, without state and without a seed: what they return is data for ever.
+
+use md5::{Digest, Md5};
+
+/// The part of `key` that decides its node: what stands between the first `{` and the first `}` after it, or the whole key when there
+/// is no such pair or nothing stands between them.
+///
+/// Only the first `{` counts: `{}{user}` is hashed whole, and the tag of `{{user}}` is `{user`. Works on bytes; a key need not be text.
+///
+/// Source: Redis Cluster specification, "Hash tags".
+///
+/// ```
+/// use keyway::hash::hash_tag;
+/// assert_eq!(hash_tag(b"{user:42}:name"), b"user:42");
+/// assert_eq!(hash_tag(b"user:42:name"), b"user:42:name");
+/// assert_eq!(hash_tag(b"{}:name"), b"{}:name");
+/// ```
+#[inline]
+pub fn hash_tag(key: &[u8]) -> &[u8] {
+    let Some(open) = memchr::memchr(b'{', key) else {
+        return key;
+    };
+    let inside = &key[open + 1..];
+    match memchr::memchr(b'}', inside) {
+        None | Some(0) => key,
+        Some(close) => &inside[..close],
+    }
+}
+
+/// CRC-32 as in IEEE 802.3, zlib and gzip: reflected polynomial 0xEDB88320, initial value and final xor 0xFFFFFFFF.
+#[inline]
+pub fn crc32(bytes: &[u8]) -> u32 {
+    crc32fast::hash(bytes)
+}
+
+/// XXH3, its 64-bit form, with seed 0 and the default secret. Source: xxHash 0.8 (Yann Collet), whose output is frozen.
+#[inline]
+pub fn xxh3(bytes: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(bytes)
+}
+
+/// MD5 (RFC 1321), for ketama's points only: it spreads names, it protects nothing.
+pub fn md5(bytes: &[u8]) -> [u8; 16] {
+    Md5::digest(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_hash_tag_is_what_stands_in_the_first_pair_of_braces_unless_that_is_nothing() {
+        let cases: [(&[u8], &[u8]); 16] = [
+            (b"", b""),
+            (b"user", b"user"),
+            (b"{user}", b"user"),
+            (b"{user}:name", b"user"),
+            (b"home:{user}:name", b"user"),
+            (b"{}x", b"{}x"),
+            (b"{}{a}", b"{}{a}"),
+            (b"{a}{b}", b"a"),
+            (b"}{a}", b"a"),
+            (b"{{a}}", b"{a"),
+            (b"{a", b"{a"),
+            (b"a}", b"a}"),
+            (b"a}b{", b"a}b{"),
+            (b"{ }", b" "),
+            (b"\0{\xff\0\xfe}\r\n", b"\xff\0\xfe"),
+            (b"\xff\xfe{\0}{", b"\0"),
+        ];
+        for (key, tag) in cases {
+            assert_eq!(hash_tag(key), tag, "{}", key.escape_ascii());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_hash_tag_is_the_same_as_by_the_rule_read_aloud(key in proptest::collection::vec(prop_oneof![Just(b'{'), Just(b'}'), any::<u8>()], 0..24)) {
+            let mut expected = &key[..];
+            if let Some(open) = key.iter().position(|&byte| byte == b'{')
+                && let Some(length) = key[open + 1..].iter().position(|&byte| byte == b'}')
+                && length > 0
+            {
+                expected = &key[open + 1..open + 1 + length];
+            }
+            prop_assert_eq!(hash_tag(&key), expected);
+        }
+
+        #[test]
+        fn crc32_is_the_same_as_bit_by_bit(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let mut crc = u32::MAX;
+            for &byte in &bytes {
+                crc ^= u32::from(byte);
+                for _ in 0..8 {
+                    crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
+                }
+            }
+            prop_assert_eq!(crc32(&bytes), !crc);
+        }
+    }
+
+    #[test]
+    fn crc32_gives_the_published_check_values() {
+        assert_eq!(crc32(b""), 0);
+        assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+        assert_eq!(
+            crc32(b"The quick brown fox jumps over the lazy dog"),
+            0x414F_A339
+        );
+    }
+
+    #[test]
+    fn xxh3_gives_the_values_of_the_original() {
+        assert_eq!(xxh3(b""), 0x2D06_8005_38D3_94C2);
+        assert_eq!(xxh3(b"a"), 0xE6C6_32B6_1E96_4E1F);
+        assert_eq!(xxh3(b"abc"), 0x78AF_5F94_892F_3950);
+    }
+
+    #[test]
+    fn md5_gives_the_values_of_rfc_1321() {
+        let hex = |bytes: &[u8]| {
+            md5(bytes)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        };
+        assert_eq!(hex(b""), "d41d8cd98f00b204e9800998ecf8427e");
+        assert_eq!(hex(b"abc"), "900150983cd24fb0d6963f7d28e17f72");
+        assert_eq!(hex(b"message digest"), "f96b697d7cb7938d525a2f31aaf161d0");
+    }
+}
