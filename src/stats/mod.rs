@@ -1,0 +1,14 @@
+//! What a cluster's servers were asked and how they answered: counters and latency histograms, per server and per command.
+//!
+//! The live half (`ServerStats`) is atomics that the connections add to; the other half is plain data that
+//! serde reads and writes: [`StatsSnapshot`].
+
+mod histogram;
+mod server;
+mod snapshot;
+
+#[allow(unused_imports, reason = "used by the connection, the next layer")]
+pub(crate) use server::{Failure, ServerStats};
+pub use snapshot::{
+    CommandSnapshot, Failures, Latency, LatencyBucket, ServerSnapshot, StatsSnapshot,
+};

@@ -1,0 +1,275 @@
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::histogram::Histogram;
+use super::snapshot::{CommandSnapshot, Failures, ServerSnapshot};
+
+/// Distinct error codes counted by name; a script can invent codes without end.
+const ERROR_CODES_MAX: usize = 32;
+
+/// Bytes of the longest error code counted by name.
+const ERROR_CODE_BYTES_MAX: usize = 32;
+
+/// Where errors are counted whose code is not counted by name.
+const OTHER_CODES: &str = "other";
+
+/// How an attempt ended that got no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The deadline passed.
+    Timeout,
+    /// The connection was lost, or never there, before the command was sent.
+    NotSent,
+    /// The connection was lost after the command was sent: it may have been executed.
+    Unknown,
+    /// Refused without an attempt, because the server is known to be down.
+    ServerDown,
+    /// The caller dropped its future.
+    Dropped,
+    /// Refused by the client or at the handshake.
+    Refused,
+    /// Too much was queued already.
+    Full,
+}
+
+impl Failure {
+    const COUNT: usize = 7;
+}
+
+/// Failures by kind, live.
+#[derive(Debug, Default)]
+struct FailureCounters([AtomicU64; Failure::COUNT]);
+
+impl FailureCounters {
+    fn add(&self, failure: Failure) {
+        self.0[failure as usize].fetch_add(1, Relaxed);
+    }
+
+    fn snapshot(&self) -> Failures {
+        let of = |failure: Failure| self.0[failure as usize].load(Relaxed);
+        Failures {
+            timeout: of(Failure::Timeout),
+            not_sent: of(Failure::NotSent),
+            unknown: of(Failure::Unknown),
+            server_down: of(Failure::ServerDown),
+            dropped: of(Failure::Dropped),
+            refused: of(Failure::Refused),
+            full: of(Failure::Full),
+        }
+    }
+}
+
+/// One command at one server, live; about 3 KiB, made at the command's first use.
+#[derive(Debug, Default)]
+struct CommandStats {
+    latency: Histogram,
+    errors: AtomicU64,
+    failures: FailureCounters,
+    retries: AtomicU64,
+    cache_misses_answered: AtomicU64,
+    cache_writes_dropped: AtomicU64,
+}
+
+/// Everything counted about one server, shared by its connections. All adds are relaxed: a snapshot is not one instant, but
+/// no count is ever lost.
+#[derive(Debug)]
+pub(crate) struct ServerStats {
+    name: Arc<str>,
+    command_name: fn(u16) -> &'static str,
+    commands: Box<[OnceLock<Box<CommandStats>>]>,
+    /// Behind a lock, because only error replies come here.
+    error_codes: Mutex<BTreeMap<Box<str>, u64>>,
+    connects: AtomicU64,
+    disconnects: AtomicU64,
+    /// Connections lost and not yet replaced.
+    lost: AtomicU64,
+    reconnects: AtomicU64,
+    dial_failures: AtomicU64,
+    in_flight: AtomicI64,
+    bytes_sent: AtomicU64,
+    bytes_received: AtomicU64,
+}
+
+impl ServerStats {
+    /// `commands` is the length of the command table, `command_name` the name at an index below it.
+    pub(crate) fn new(
+        name: Arc<str>,
+        commands: u16,
+        command_name: fn(u16) -> &'static str,
+    ) -> Self {
+        Self {
+            name,
+            command_name,
+            commands: (0..commands).map(|_| OnceLock::new()).collect(),
+            error_codes: Mutex::default(),
+            connects: AtomicU64::new(0),
+            disconnects: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            reconnects: AtomicU64::new(0),
+            dial_failures: AtomicU64::new(0),
+            in_flight: AtomicI64::new(0),
+            bytes_sent: AtomicU64::new(0),
+            bytes_received: AtomicU64::new(0),
+        }
+    }
+
+    /// The server's name.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// A command outside of the table would be a fault of ours; it is not worth a panic in the connection's task.
+    fn command(&self, command: u16) -> Option<&CommandStats> {
+        let slot = self.commands.get(usize::from(command));
+        debug_assert!(slot.is_some(), "command {command} is not in the table");
+        slot.map(|slot| &**slot.get_or_init(Box::default))
+    }
+
+    /// A reply arrived, an error reply included, `latency` after the command was queued. The hot path: three relaxed adds.
+    pub(crate) fn reply(
+        &self,
+        command: u16,
+        latency: Duration,
+        error: Option<&redis::ServerError>,
+    ) {
+        let Some(stats) = self.command(command) else {
+            return;
+        };
+        stats.latency.record(latency);
+        if let Some(error) = error {
+            stats.errors.fetch_add(1, Relaxed);
+            self.error_code(error.code());
+        }
+    }
+
+    #[cold]
+    fn error_code(&self, code: &str) {
+        // Only what looks like a code: the first word of a script's error can be anything, a customer's data included.
+        let is_code = (1..=ERROR_CODE_BYTES_MAX).contains(&code.len())
+            && code
+                .bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+        let code = if is_code { code } else { OTHER_CODES };
+        let mut codes = self.error_codes.lock();
+        let code = if codes.len() < ERROR_CODES_MAX || codes.contains_key(code) {
+            code
+        } else {
+            OTHER_CODES
+        };
+        match codes.get_mut(code) {
+            Some(count) => *count += 1,
+            None => {
+                codes.insert(code.into(), 1);
+            }
+        }
+    }
+
+    /// An attempt ended without a reply.
+    pub(crate) fn failure(&self, command: u16, failure: Failure) {
+        if let Some(stats) = self.command(command) {
+            stats.failures.add(failure);
+        }
+    }
+
+    /// An attempt is made that is not the first of its call.
+    pub(crate) fn retried(&self, command: u16) {
+        if let Some(stats) = self.command(command) {
+            stats.retries.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// In cache mode: the server is down, and a read was answered as a miss.
+    pub(crate) fn cache_miss_answered(&self, command: u16) {
+        if let Some(stats) = self.command(command) {
+            stats.cache_misses_answered.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// In cache mode: the server is down, and a write was dropped.
+    pub(crate) fn cache_write_dropped(&self, command: u16) {
+        if let Some(stats) = self.command(command) {
+            stats.cache_writes_dropped.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// A connection is ready for commands.
+    pub(crate) fn connected(&self) {
+        self.connects.fetch_add(1, Relaxed);
+        let replaced = self
+            .lost
+            .fetch_update(Relaxed, Relaxed, |lost| lost.checked_sub(1));
+        if replaced.is_ok() {
+            self.reconnects.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// A connection that was ready is lost. Not for one that was closed on purpose.
+    pub(crate) fn disconnected(&self) {
+        self.disconnects.fetch_add(1, Relaxed);
+        self.lost.fetch_add(1, Relaxed);
+    }
+
+    /// A dial, or its handshake, failed.
+    pub(crate) fn dial_failed(&self) {
+        self.dial_failures.fetch_add(1, Relaxed);
+    }
+
+    /// Bytes that the socket accepted.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.bytes_sent.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Bytes that were read.
+    pub(crate) fn received(&self, bytes: usize) {
+        self.bytes_received.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Commands queued or sent (positive), and answered or failed (negative).
+    pub(crate) fn in_flight_add(&self, commands: i64) {
+        self.in_flight.fetch_add(commands, Relaxed);
+    }
+
+    /// The counts now. Commands that were never used are left out. Costs about a microsecond per command in use.
+    pub(crate) fn snapshot(&self) -> ServerSnapshot {
+        let commands: Vec<CommandSnapshot> = (0u16..)
+            .zip(&self.commands)
+            .filter_map(|(index, slot)| {
+                let stats = slot.get()?;
+                let latency = stats.latency.snapshot();
+                let failures = stats.failures.snapshot();
+                Some(CommandSnapshot {
+                    name: (self.command_name)(index).to_owned(),
+                    calls: latency.count + failures.total(),
+                    errors: stats.errors.load(Relaxed),
+                    failures,
+                    retries: stats.retries.load(Relaxed),
+                    cache_misses_answered: stats.cache_misses_answered.load(Relaxed),
+                    cache_writes_dropped: stats.cache_writes_dropped.load(Relaxed),
+                    latency,
+                })
+            })
+            .collect();
+        let errors = self
+            .error_codes
+            .lock()
+            .iter()
+            .map(|(code, count)| (code.to_string(), *count))
+            .collect();
+        ServerSnapshot {
+            name: self.name.to_string(),
+            errors,
+            reconnects: self.reconnects.load(Relaxed),
+            connects: self.connects.load(Relaxed),
+            disconnects: self.disconnects.load(Relaxed),
+            dial_failures: self.dial_failures.load(Relaxed),
+            in_flight: u64::try_from(self.in_flight.load(Relaxed)).unwrap_or(0),
+            bytes_sent: self.bytes_sent.load(Relaxed),
+            bytes_received: self.bytes_received.load(Relaxed),
+            ..ServerSnapshot::of_commands(commands)
+        }
+    }
+}
