@@ -10,6 +10,8 @@ pub mod hash;
 pub mod placement;
 mod pool;
 mod resp;
+mod routing;
+mod scatter;
 pub mod stats;
 pub mod topology;
 

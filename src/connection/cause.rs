@@ -20,6 +20,8 @@ pub(crate) enum Cause {
     NoRoom,
     /// The server could not be reached, or refused us; callers are told at once until a dial succeeds.
     Down(Arc<str>),
+    /// The node's state does not let it through, or its server is no more.
+    Refused(Arc<str>),
     /// The runtime that owns the connections is gone.
     RuntimeGone,
     /// `close()` was called.
@@ -39,7 +41,7 @@ impl fmt::Display for Cause {
             Cause::Protocol(what) => write!(f, "the server broke the protocol: {what}"),
             Cause::Deadline => f.write_str("the deadline passed"),
             Cause::NoRoom => f.write_str("the connection was busy to its bound until the deadline"),
-            Cause::Down(why) => f.write_str(why),
+            Cause::Down(why) | Cause::Refused(why) => f.write_str(why),
             Cause::RuntimeGone => f.write_str(
                 "the tokio runtime that owns this cluster's connections has been shut down; connect again on a running one",
             ),

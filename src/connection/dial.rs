@@ -37,7 +37,7 @@ impl DialError {
 }
 
 /// How to dial: all that does not differ from server to server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Manner {
     /// Covers name resolution, the TCP and TLS handshakes and the greeting.
     pub(crate) connect: Duration,
@@ -90,8 +90,7 @@ async fn open(endpoint: &Endpoint, manner: &Manner) -> Result<Stream, DialError>
         Address::Tcp { host, port } => {
             // Resolved at every dial: after a failover the name may lead elsewhere.
             let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| DialError::unreachable(error.to_string()))?;
-            stream.set_nodelay(true).map_err(|error| DialError::unreachable(error.to_string()))?;
-            keepalive(&stream, &manner.tcp);
+            set_options(&stream, &manner.tcp);
             match &endpoint.tls {
                 None => Ok(Stream::Tcp(stream)),
                 #[cfg(feature = "tls")]
@@ -110,11 +109,18 @@ async fn open(endpoint: &Endpoint, manner: &Manner) -> Result<Stream, DialError>
     }
 }
 
-fn keepalive(stream: &TcpStream, tcp: &Tcp) {
-    let settings = socket2::TcpKeepalive::new().with_time(tcp.keepalive).with_interval(tcp.keepalive);
-    // A system without keepalive is served by the idle PING.
-    if let Err(error) = socket2::SockRef::from(stream).set_tcp_keepalive(&settings) {
-        tracing::debug!(target: "keyway::connection", %error, "no TCP keepalive");
+/// A system without an option is served by the idle PING and by larger writes, so a failure is no more than a note.
+fn set_options(stream: &TcpStream, tcp: &Tcp) {
+    let mut result = stream.set_nodelay(tcp.nodelay);
+    if tcp.keepalive {
+        let settings = socket2::TcpKeepalive::new()
+            .with_time(tcp.keepalive_idle)
+            .with_interval(tcp.keepalive_interval)
+            .with_retries(tcp.keepalive_retries);
+        result = result.and(socket2::SockRef::from(stream).set_tcp_keepalive(&settings));
+    }
+    if let Err(error) = result {
+        tracing::debug!(target: "keyway::connection", %error, "socket option not set");
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) struct Driver<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
-    /// `rest` are bytes that were read behind the handshake's replies; there should be none.
+    /// `decoder` is the handshake's, in case that the first bytes of a reply came behind it.
     pub(crate) fn new(stream: S, outbox: Arc<Outbox>, stats: Arc<ServerStats>, decoder: Decoder, patience: Patience) -> Self {
         let now = Instant::now();
         let tick_at = now + patience.idle_ping;
@@ -278,8 +278,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 if now >= ping_at {
                     self.quiet_since = now;
                     let deadline = now + self.patience.dead;
-                    // Nobody waits for the answer; that it does not come is noticed as silence.
-                    drop(self.outbox.advance(0, PING, deadline));
+                    self.outbox.ping(deadline);
                     self.take(cx)?;
                     self.poll_write(cx);
                 }
@@ -347,8 +346,6 @@ impl<S> Drop for Driver<S> {
         self.end(&Cause::RuntimeGone, true);
     }
 }
-
-const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
 fn unexpected(value: &Value) -> Arc<str> {
     match value {

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 /// Above this many bytes a parcel is encoded outside the lock and pushed as a chunk of its own.
@@ -175,8 +175,9 @@ impl Waiter {
         self.started
     }
 
+    /// Nobody is to be told of a deadline: a tombstone, or the connection's own command, which only ends with it.
     pub(crate) fn is_tombstone(&self) -> bool {
-        self.tx.is_none()
+        self.tx.is_none() || matches!(self.expect, Expect::Housekeeping)
     }
 
     /// Takes the next reply. `Some` when the parcel is complete: the command that was answered is returned for the statistics.
@@ -243,6 +244,8 @@ enum Phase {
     /// Callers wait, or are told `cause` at once when the outage lasts.
     Disconnected { since: Instant, cause: Option<Cause> },
     Up,
+    /// No new work until a new connection is there; what is queued and in flight is still answered.
+    Renewing(Cause),
     /// No new work; what is queued and in flight is still answered.
     Draining(Cause),
     Closed(Cause),
@@ -270,6 +273,9 @@ struct State {
     loaded: HashSet<[u8; 20]>,
     /// The driver must give the connection up, for this reason.
     cut: Option<Cause>,
+    opened: Instant,
+    /// What a connection that was greeted before the newest switch must say first.
+    preamble: Vec<u8>,
 }
 
 /// The queue of one connection. It outlives the connection: reconnecting opens it again.
@@ -305,6 +311,8 @@ impl Outbox {
                 driver: None,
                 loaded: HashSet::new(),
                 cut: None,
+                opened: now,
+                preamble: Vec::new(),
             }),
             changed: Notify::new(),
             abandoned: AtomicBool::new(false),
@@ -330,6 +338,7 @@ impl Outbox {
             Phase::Disconnected { since, cause } => {
                 return Err(Refusal::Disconnected { since: *since, cause: cause.clone() });
             }
+            Phase::Renewing(_) => return Err(Refusal::Disconnected { since: Instant::now(), cause: None }),
             Phase::Draining(cause) | Phase::Closed(cause) => return Err(Refusal::Closed(cause.clone())),
         }
         // An item larger than the bound goes alone, so that it can go at all.
@@ -408,32 +417,40 @@ impl Outbox {
     /// Raises the generation and appends `preamble` (one command): from here on nothing routed under an older generation is taken. The
     /// receiver hears when everything that was taken before has been answered or failed.
     pub(crate) fn advance(&self, generation: u64, preamble: &[u8], deadline: Instant) -> oneshot::Receiver<Delivery> {
-        let (tx, rx) = oneshot::channel();
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
+        let mut state = self.state.lock();
         state.generation = state.generation.max(generation);
-        let mut driver = None;
-        if matches!(state.phase, Phase::Up | Phase::Draining(_)) {
-            state.tail.extend_from_slice(preamble);
-            state.enqueue(Waiter {
-                tx: Some(tx),
-                expect: Expect::Housekeeping,
-                skip: 0,
-                bytes: preamble.len() as u64,
-                end: 0,
-                started: Instant::now(),
-                deadline,
-                blocking: false,
-            });
-            driver = state.driver.take();
-        }
-        drop(guard);
+        state.preamble = preamble.to_vec();
+        let heard = state.say(preamble, deadline);
+        let driver = state.driver.take();
+        drop(state);
         if let Some(driver) = driver {
             driver.wake();
         }
         // Those who wait for room or for a dial were routed under the old generation too: they route again.
         self.changed.notify_waiters();
-        rx
+        heard
+    }
+
+    /// Asks the server for a sign of life. Nobody waits for it; that it does not come is noticed as silence.
+    pub(super) fn ping(&self, deadline: Instant) {
+        drop(self.state.lock().say(b"*1\r\n$4\r\nPING\r\n", deadline));
+    }
+
+    /// Sends a command on behalf of the pool; nobody waits for its reply.
+    pub(crate) fn tell(&self, packed: &[u8]) {
+        let mut state = self.state.lock();
+        let deadline = Instant::now();
+        drop(state.say(packed, deadline));
+        let driver = state.driver.take();
+        drop(state);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+
+    /// The newest generation that was told to this outbox.
+    pub(crate) fn generation(&self) -> u64 {
+        self.state.lock().generation
     }
 
     /// Hears of room, of a connection, of a newer generation, and of the end. Enable it before the push that may be refused.
@@ -475,8 +492,9 @@ impl Outbox {
         self.state.lock().loaded.clear();
     }
 
-    /// A connection is there: the stream starts anew. False when the outbox was closed meanwhile.
-    pub(crate) fn open(&self) -> bool {
+    /// A connection is there: the stream starts anew. `greeted` is the generation at which it was named; if there is a newer one by
+    /// now, its preamble goes first. False when the outbox was closed meanwhile.
+    pub(crate) fn open(&self, greeted: u64) -> bool {
         let mut state = self.state.lock();
         if !matches!(state.phase, Phase::Disconnected { .. }) {
             return false;
@@ -485,6 +503,12 @@ impl Outbox {
         state.total = 0;
         state.loaded.clear();
         state.cut = None;
+        state.opened = Instant::now();
+        if state.generation > greeted {
+            let preamble = state.preamble.clone();
+            let deadline = state.opened;
+            drop(state.say(&preamble, deadline));
+        }
         drop(state);
         self.changed.notify_waiters();
         true
@@ -500,11 +524,27 @@ impl Outbox {
         self.changed.notify_waiters();
     }
 
+    /// No new work on this connection; once what it has is answered, a new one is dialled. Not done to a connection younger than
+    /// `age_min`: a server that goes on refusing must not be dialled at every call.
+    pub(crate) fn renew(&self, cause: Cause, age_min: Duration) {
+        let mut state = self.state.lock();
+        if !matches!(state.phase, Phase::Up) || state.opened.elapsed() < age_min {
+            return;
+        }
+        state.phase = Phase::Renewing(cause);
+        let driver = state.driver.take();
+        drop(state);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        self.changed.notify_waiters();
+    }
+
     /// No new work from now on; the driver ends once what it has is answered.
     pub(crate) fn drain(&self, cause: Cause) {
         let mut state = self.state.lock();
         state.phase = match &state.phase {
-            Phase::Up => Phase::Draining(cause),
+            Phase::Up | Phase::Renewing(_) => Phase::Draining(cause),
             Phase::Draining(_) | Phase::Closed(_) => return,
             Phase::Disconnected { .. } => Phase::Closed(cause),
         };
@@ -519,7 +559,7 @@ impl Outbox {
     /// Gives the connection up at once; what is in flight ends as its bytes stand.
     pub(crate) fn cut(&self, cause: Cause) {
         let mut state = self.state.lock();
-        if matches!(state.phase, Phase::Up | Phase::Draining(_)) {
+        if matches!(state.phase, Phase::Up | Phase::Renewing(_) | Phase::Draining(_)) {
             state.cut = Some(cause);
         }
         let driver = state.driver.take();
@@ -560,7 +600,7 @@ impl Outbox {
             }
         }
         if state.waiters.is_empty() {
-            if let Phase::Draining(cause) = &state.phase
+            if let Phase::Draining(cause) | Phase::Renewing(cause) = &state.phase
                 && in_flight.is_empty()
             {
                 return Err(cause.clone());
@@ -637,7 +677,7 @@ impl Outbox {
             (Phase::Draining(first), _) => Phase::Closed(first.clone()),
             (_, true) => Phase::Closed(cause.clone()),
             (Phase::Disconnected { since, .. }, false) => Phase::Disconnected { since: *since, cause: Some(cause.clone()) },
-            (Phase::Up, false) => Phase::Disconnected { since: Instant::now(), cause: None },
+            (Phase::Up | Phase::Renewing(_), false) => Phase::Disconnected { since: Instant::now(), cause: None },
         };
         let waiters = std::mem::take(&mut state.waiters);
         state.chunks.clear();
@@ -657,6 +697,25 @@ impl Outbox {
 }
 
 impl State {
+    /// Queues a command of the connection's own. The receiver fails at once when there is no connection: then nothing was before it.
+    fn say(&mut self, packed: &[u8], deadline: Instant) -> oneshot::Receiver<Delivery> {
+        let (tx, rx) = oneshot::channel();
+        if !packed.is_empty() && matches!(self.phase, Phase::Up | Phase::Renewing(_) | Phase::Draining(_)) {
+            self.tail.extend_from_slice(packed);
+            self.enqueue(Waiter {
+                tx: Some(tx),
+                expect: Expect::Housekeeping,
+                skip: 0,
+                bytes: packed.len() as u64,
+                end: 0,
+                started: Instant::now(),
+                deadline,
+                blocking: false,
+            });
+        }
+        rx
+    }
+
     fn enqueue(&mut self, mut waiter: Waiter) {
         self.total += waiter.bytes;
         waiter.end = self.total;

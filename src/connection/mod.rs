@@ -1,0 +1,240 @@
+//! Connections: from an endpoint to a pipelined stream of commands and replies, and back to one when it breaks.
+//!
+//! A [`Link`] is one connection slot: an [`Outbox`] that callers push to, and a task behind it. The slot of a shared connection outlives
+//! its connections; that of a leased one ends with it.
+
+mod admission;
+mod cause;
+mod dial;
+mod driver;
+mod outbox;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
+
+pub(crate) use admission::{Admission, FENCE_KEY, Purpose, info_field};
+pub(crate) use cause::Cause;
+pub(crate) use dial::{DialError, Manner};
+pub(crate) use driver::Patience;
+pub(crate) use outbox::{Bounds, Broken, Delivery, Item, Items, Outbox, Parcel, Refusal, Script, Ticket};
+pub(crate) use stream::Stream;
+
+use crate::config::{Endpoint, Retry};
+use crate::resp::Decoder;
+use crate::stats::ServerStats;
+use admission::Admitted;
+use driver::Driver;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+/// All that is needed to reach one server, and the one place from which it is dialled.
+#[derive(Debug)]
+pub(crate) struct Dialler {
+    name: Arc<str>,
+    endpoint: Endpoint,
+    manner: Manner,
+    patience: Patience,
+    bounds: Bounds,
+    retry: Retry,
+    admission: Arc<Admission>,
+    stats: Arc<ServerStats>,
+    /// The epoch that new connections are named with.
+    epoch: AtomicU64,
+    /// Held while dialling and while backing off: one dial at a time per server. The count of failures since the last success.
+    turn: tokio::sync::Mutex<u32>,
+}
+
+/// What a [`Dialler`] is made of.
+pub(crate) struct DiallerParts {
+    pub(crate) name: Arc<str>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) manner: Manner,
+    pub(crate) patience: Patience,
+    pub(crate) bounds: Bounds,
+    pub(crate) retry: Retry,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) stats: Arc<ServerStats>,
+    pub(crate) epoch: u64,
+}
+
+impl Dialler {
+    pub(crate) fn new(parts: DiallerParts) -> Dialler {
+        Dialler {
+            name: parts.name,
+            endpoint: parts.endpoint,
+            manner: parts.manner,
+            patience: parts.patience,
+            bounds: parts.bounds,
+            retry: parts.retry,
+            admission: parts.admission,
+            stats: parts.stats,
+            epoch: AtomicU64::new(parts.epoch),
+            turn: tokio::sync::Mutex::new(0),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> &Arc<ServerStats> {
+        &self.stats
+    }
+
+    /// From now on connections are named with this epoch. Returns the preamble that renames the open ones.
+    pub(crate) fn set_epoch(&self, epoch: u64) -> Vec<u8> {
+        self.epoch.fetch_max(epoch, Ordering::SeqCst);
+        self.admission.set_name(Purpose::Commands, epoch)
+    }
+
+    /// One dial, now.
+    pub(crate) async fn dial(&self, purpose: Purpose) -> Result<(Stream, Decoder, Admitted), DialError> {
+        let epoch = self.epoch.load(Ordering::SeqCst);
+        let result = dial::dial(&self.endpoint, &self.manner, &self.admission, purpose, epoch).await;
+        match &result {
+            Ok(_) => {
+                self.stats.connected();
+                tracing::info!(target: "keyway::connection", server = %self.name, address = %self.endpoint.address, "connected");
+            }
+            Err(error) => {
+                self.stats.dial_failed();
+                tracing::warn!(target: "keyway::connection", server = %self.name, address = %self.endpoint.address, %error, "dial failed");
+            }
+        }
+        result
+    }
+
+    /// Dials until it succeeds or the outbox is closed. `first` hears how the first try went.
+    async fn dial_until(
+        &self,
+        outbox: &Outbox,
+        first: &mut Option<oneshot::Sender<Result<(), DialError>>>,
+    ) -> Option<(Stream, Decoder, Admitted)> {
+        let mut turn = self.turn.lock().await;
+        loop {
+            if outbox.is_closed() {
+                return None;
+            }
+            let result = self.dial(Purpose::Commands).await;
+            if let Some(first) = first.take() {
+                // Nobody listens after the connect has given up.
+                let _ = first.send(result.as_ref().map(|_| ()).map_err(Clone::clone));
+            }
+            match result {
+                Ok(connection) => {
+                    *turn = 0;
+                    return Some(connection);
+                }
+                Err(error) => {
+                    outbox.dial_failed(Cause::Down(error.message.into()));
+                    // Full jitter, so that the clients of a server that comes back do not come all at once.
+                    let pause = backoff(&self.retry, *turn);
+                    *turn = turn.saturating_add(1);
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = closed(outbox) => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A wait with full jitter whose bound doubles with each failure.
+pub(crate) fn backoff(retry: &Retry, failures: u32) -> Duration {
+    let bound = retry.backoff_min.saturating_mul(1 << failures.min(20)).min(retry.backoff_max);
+    bound.mul_f64(fastrand::f64())
+}
+
+async fn closed(outbox: &Outbox) {
+    loop {
+        let mut changed = std::pin::pin!(outbox.changed());
+        changed.as_mut().enable();
+        if outbox.is_closed() {
+            return;
+        }
+        changed.await;
+    }
+}
+
+/// One connection slot.
+#[derive(Debug)]
+pub(crate) struct Link {
+    outbox: Arc<Outbox>,
+    dialler: Arc<Dialler>,
+    connection_id: AtomicI64,
+}
+
+impl Link {
+    fn new(dialler: Arc<Dialler>, generation: u64) -> Arc<Link> {
+        let outbox = Arc::new(Outbox::new(generation, dialler.bounds, Instant::now()));
+        Arc::new(Link { outbox, dialler, connection_id: AtomicI64::new(0) })
+    }
+
+    /// A slot that is kept connected by a task on `runtime` until its outbox is closed. The receiver hears how the first dial went.
+    pub(crate) fn shared(
+        dialler: Arc<Dialler>,
+        generation: u64,
+        runtime: &Handle,
+    ) -> (Arc<Link>, oneshot::Receiver<Result<(), DialError>>) {
+        let link = Link::new(dialler, generation);
+        let (tx, rx) = oneshot::channel();
+        runtime.spawn(link.clone().keep_connected(Some(tx)));
+        (link, rx)
+    }
+
+    /// A connection of one owner, dialled now; its slot closes when it dies.
+    pub(crate) async fn leased(dialler: Arc<Dialler>, generation: u64, runtime: &Handle) -> Result<Arc<Link>, DialError> {
+        let link = Link::new(dialler, generation);
+        let connection = link.dialler.dial(Purpose::Commands).await?;
+        let driver = link.start(connection, generation);
+        let outbox = link.outbox.clone();
+        let stats = link.dialler.stats.clone();
+        runtime.spawn(async move {
+            let cause = driver.await;
+            stats.disconnected();
+            outbox.close(cause);
+        });
+        Ok(link)
+    }
+
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// The server's number of this connection, for CLIENT UNBLOCK.
+    pub(crate) fn connection_id(&self) -> i64 {
+        self.connection_id.load(Ordering::Relaxed)
+    }
+
+    fn start(&self, (stream, decoder, admitted): (Stream, Decoder, Admitted), greeted: u64) -> Driver<Stream> {
+        self.connection_id.store(admitted.connection_id, Ordering::Relaxed);
+        let driver =
+            Driver::new(stream, self.outbox.clone(), self.dialler.stats.clone(), decoder, self.dialler.patience);
+        // Opened behind the driver's birth: its drop would fail whatever was pushed in between.
+        self.outbox.open(greeted);
+        driver
+    }
+
+    async fn keep_connected(self: Arc<Self>, mut first: Option<oneshot::Sender<Result<(), DialError>>>) {
+        // A runtime that is torn down drops this task wherever it is; callers must hear of it.
+        let _gone = CloseOnDrop(&self.outbox);
+        loop {
+            let greeted = self.outbox.generation();
+            let Some(connection) = self.dialler.dial_until(&self.outbox, &mut first).await else { return };
+            let cause = self.start(connection, greeted).await;
+            self.dialler.stats.disconnected();
+            if self.outbox.is_closed() {
+                return;
+            }
+            tracing::warn!(target: "keyway::connection", server = %self.dialler.name, %cause, "disconnected");
+        }
+    }
+}
+
+struct CloseOnDrop<'a>(&'a Outbox);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.close(Cause::RuntimeGone);
+    }
+}

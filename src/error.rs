@@ -1,0 +1,270 @@
+//! The error of a call: opaque, asked by its methods, and convertible to what users of redis-rs expect.
+
+use crate::placement::NodeId;
+use redis::{RedisError, ServerError, Value, make_extension_error};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+/// What went wrong with one call. Ask it: [`kind`](Error::kind), [`is_retryable`](Error::is_retryable), [`server`](Error::server),
+/// [`node`](Error::node), [`command`](Error::command), [`partial`](Error::partial).
+///
+/// Converts into [`redis::RedisError`]: `NotSent` and `ServerDown` wrap an I/O error (what others retry is safe to retry), `CrossNode` is
+/// a CROSSSLOT, a server's error is itself, everything else is an extension error with a code that begins with `KEYWAY_`, which no one
+/// retries by itself.
+#[derive(Clone)]
+pub struct Error(Box<Report>);
+
+#[derive(Clone)]
+struct Report {
+    kind: ErrorKind,
+    message: String,
+    command: Option<String>,
+    node: Option<NodeId>,
+    server: Option<Arc<str>>,
+    is_timeout: bool,
+    partial: Option<Partial>,
+    server_error: Option<ServerError>,
+}
+
+/// The classes of errors. What matters first: may the command have run?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Certainly not executed, by a broken connection, a deadline or a bound. Safe to repeat.
+    NotSent,
+    /// Written, and not answered: it may have been executed or may still be. Repeat it only if twice is as good as once.
+    Unknown,
+    /// Not executed: the server cannot be reached now.
+    ServerDown,
+    /// The keys are on different nodes and the command needs them on one. Nothing was sent.
+    CrossNode,
+    /// Not possible this way; the message names the call that is. Nothing was sent.
+    Refused,
+    /// Not in the table of commands. Nothing was sent.
+    UnknownCommand,
+    /// The arguments are wrong. Nothing was sent.
+    Invalid,
+    /// The server answered with an error.
+    Server,
+    /// A command over several servers, or a split one, succeeded on some only: see [`Error::partial`].
+    Partial,
+    /// A SCAN cursor from before the topology changed. Begin the scan anew.
+    CursorStale,
+    /// The intermediate results of a command over several nodes exceed `limits.gather_bytes_max`.
+    TooLarge,
+    /// The cluster was closed, or its runtime is gone. Not executed.
+    Closed,
+    /// The configuration cannot work: wrong credentials, a cluster-mode server, a changed placement.
+    Configuration,
+    /// The reply is not of a shape that this command has.
+    UnexpectedReply,
+}
+
+/// How far a command over several servers came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Partial {
+    /// Keys (or server names) for which it was done.
+    pub done: Vec<Vec<u8>>,
+    /// Those for which it certainly was not.
+    pub failed: Vec<Vec<u8>>,
+    /// Those for which it may have been.
+    pub unknown: Vec<Vec<u8>>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error(Box::new(Report {
+            kind,
+            message: message.into(),
+            command: None,
+            node: None,
+            server: None,
+            is_timeout: false,
+            partial: None,
+            server_error: None,
+        }))
+    }
+
+    pub(crate) fn from_server(error: ServerError) -> Error {
+        let message = match error.details() {
+            Some(details) => format!("{} {details}", error.code()),
+            None => error.code().to_owned(),
+        };
+        let mut made = Error::new(ErrorKind::Server, message);
+        made.0.server_error = Some(error);
+        made
+    }
+
+    pub(crate) fn at_server(mut self, server: &Arc<str>) -> Error {
+        self.0.server.get_or_insert_with(|| server.clone());
+        self
+    }
+
+    pub(crate) fn at_node(mut self, node: NodeId) -> Error {
+        self.0.node.get_or_insert(node);
+        self
+    }
+
+    pub(crate) fn of_command(mut self, command: &str) -> Error {
+        self.0.command.get_or_insert_with(|| command.to_owned());
+        self
+    }
+
+    pub(crate) fn by_timeout(mut self) -> Error {
+        self.0.is_timeout = true;
+        self
+    }
+
+    pub(crate) fn with_partial(mut self, partial: Partial) -> Error {
+        self.0.partial = Some(partial);
+        self
+    }
+
+    /// The class.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Whether the same call may be made again with no risk of doing it twice: it was certainly not executed, and might succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self.0.kind {
+            ErrorKind::NotSent | ErrorKind::ServerDown => true,
+            ErrorKind::Server => {
+                self.0.server_error.as_ref().is_some_and(|error| matches!(error.code(), "LOADING" | "MASTERDOWN"))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the deadline passed. `kind` says whether the command may have been executed.
+    pub fn is_timeout(&self) -> bool {
+        self.0.is_timeout
+    }
+
+    /// The server concerned, by its name in the configuration.
+    pub fn server(&self) -> Option<&str> {
+        self.0.server.as_deref()
+    }
+
+    /// The node concerned.
+    pub fn node(&self) -> Option<NodeId> {
+        self.0.node
+    }
+
+    /// The command concerned.
+    pub fn command(&self) -> Option<&str> {
+        self.0.command.as_deref()
+    }
+
+    /// How far a split command came; `None` for others.
+    pub fn partial(&self) -> Option<&Partial> {
+        self.0.partial.as_ref()
+    }
+
+    /// The server's own error, if that is what this is.
+    pub fn server_error(&self) -> Option<&ServerError> {
+        self.0.server_error.as_ref()
+    }
+
+    fn code(&self) -> &'static str {
+        match self.0.kind {
+            ErrorKind::NotSent => "KEYWAY_NOTSENT",
+            ErrorKind::Unknown => "KEYWAY_UNKNOWN",
+            ErrorKind::ServerDown => "KEYWAY_SERVERDOWN",
+            ErrorKind::CrossNode => "CROSSSLOT",
+            ErrorKind::Refused => "KEYWAY_REFUSED",
+            ErrorKind::UnknownCommand => "KEYWAY_UNKNOWNCOMMAND",
+            ErrorKind::Invalid => "KEYWAY_INVALID",
+            ErrorKind::Server => "KEYWAY_SERVER",
+            ErrorKind::Partial => "KEYWAY_PARTIAL",
+            ErrorKind::CursorStale => "KEYWAY_CURSORSTALE",
+            ErrorKind::TooLarge => "KEYWAY_TOOLARGE",
+            ErrorKind::Closed => "KEYWAY_CLOSED",
+            ErrorKind::Configuration => "KEYWAY_CONFIGURATION",
+            ErrorKind::UnexpectedReply => "KEYWAY_UNEXPECTEDREPLY",
+        }
+    }
+
+    /// As a value at a position of a pipeline, where only server errors fit.
+    pub(crate) fn into_value(self) -> Value {
+        if let Some(error) = self.0.server_error {
+            return Value::ServerError(error);
+        }
+        if self.0.kind == ErrorKind::CrossNode
+            && let Some(error) = cross_slot(&self.to_string())
+        {
+            return error;
+        }
+        let code = self.code().to_owned();
+        match ServerError::try_from(make_extension_error(code, Some(self.to_string()))) {
+            Ok(error) => Value::ServerError(error),
+            // Not reached: an extension error is a server error by its type's own definition. Nil would hide a failure, so say it.
+            Err(error) => Value::SimpleString(error.to_string()),
+        }
+    }
+}
+
+/// Known kinds of server errors can only be made by parsing one.
+fn cross_slot(message: &str) -> Option<Value> {
+    let line: String = message.chars().map(|c| if c == '\r' || c == '\n' { ' ' } else { c }).collect();
+    redis::parse_redis_value(format!("-CROSSSLOT {line}\r\n").as_bytes()).ok()
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = &self.0;
+        if let Some(command) = &report.command {
+            write!(f, "{command}")?;
+            if let Some(node) = report.node {
+                write!(f, ", node {node}")?;
+            }
+            if let Some(server) = &report.server {
+                write!(f, ", server {server:?}")?;
+            }
+            f.write_str(": ")?;
+        } else if let Some(server) = &report.server {
+            write!(f, "server {server:?}: ")?;
+        }
+        match report.kind {
+            ErrorKind::NotSent => write!(f, "not executed: {}", report.message),
+            ErrorKind::Unknown => write!(f, "outcome unknown, it may have been executed: {}", report.message),
+            ErrorKind::ServerDown => write!(f, "not executed, the server is down: {}", report.message),
+            _ => f.write_str(&report.message),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({:?}: {self})", self.0.kind)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Error> for RedisError {
+    fn from(error: Error) -> RedisError {
+        match error.0.kind {
+            ErrorKind::NotSent | ErrorKind::ServerDown => {
+                let kind = match (error.0.kind, error.0.is_timeout) {
+                    (_, true) => io::ErrorKind::TimedOut,
+                    (ErrorKind::ServerDown, _) => io::ErrorKind::NotConnected,
+                    _ => io::ErrorKind::ConnectionAborted,
+                };
+                io::Error::new(kind, error).into()
+            }
+            _ => match error.clone().into_value() {
+                Value::ServerError(server_error) => server_error.into(),
+                _ => make_extension_error(error.code().to_owned(), Some(error.to_string())),
+            },
+        }
+    }
+}
+
+impl From<crate::config::ConfigError> for Error {
+    fn from(error: crate::config::ConfigError) -> Error {
+        Error::new(ErrorKind::Configuration, error.to_string())
+    }
+}

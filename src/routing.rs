@@ -1,0 +1,317 @@
+//! Routing: from a command and where it may go, to the node, the split or the refusal. Pure.
+//!
+//! Decided by nodes, never by servers: that two nodes share a server today must not change what a command means.
+
+use crate::command::{self, BlocksFor, CommandId, Gather, KeyPositions, Merge, Row, Rule, Split};
+use crate::config::MultiKey;
+use crate::error::{Error, ErrorKind};
+use crate::placement::{NodeId, Placement};
+use crate::topology::{NodeState, Topology};
+use redis::{Arg, Cmd};
+
+/// User commands must not touch keys with this prefix: it holds what keyway itself keeps on a server.
+pub(crate) const RESERVED_PREFIX: &[u8] = b"keyway:";
+
+/// Where the caller wants a command to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Wherever its keys say.
+    Cluster,
+    /// This node: keys must belong to it; commands that name none are allowed.
+    Node(NodeId),
+    /// This node, on a connection of one's own.
+    Dedicated(NodeId),
+    /// One server that the caller names; administration included.
+    Server,
+}
+
+/// What is known of a command before it is routed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    /// `None` for a command that the table does not have, which then goes only where the caller says.
+    pub(crate) row: Option<&'static Row>,
+    pub(crate) is_read: bool,
+}
+
+impl Known {
+    /// For the statistics. What the table does not have is counted with the first row that can stand for nothing else.
+    pub(crate) fn id(&self) -> u16 {
+        self.row.map_or(CommandId::COUNT as u16 - 1, |row| row.id.0)
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.row.map_or("command", |row| row.name)
+    }
+
+    /// Replies of scripts may begin with any error; only other commands' LOADING and READONLY mean that nothing was done.
+    pub(crate) fn runs_scripts(&self) -> bool {
+        self.row.is_none_or(|row| row.rule == Rule::Script)
+    }
+}
+
+/// Where a command goes.
+#[derive(Debug)]
+pub(crate) enum Route {
+    Node(NodeId),
+    /// It may wait on the server, so it gets a connection of its own.
+    Blocking(NodeId, BlocksFor),
+    /// Each key (or key and value) by itself.
+    Split(Split, Vec<Part>),
+    Gather(Gather, KeyPositions),
+    Everywhere(Merge),
+    Scan,
+    /// To the server that the caller named.
+    Named,
+}
+
+/// One key of a split command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) node: NodeId,
+    /// Position of the key among the arguments.
+    pub(crate) at: usize,
+}
+
+/// The arguments of a command, name first. A cursor argument reads as empty: its value is hidden in the command.
+pub(crate) fn arguments(cmd: &Cmd) -> Vec<&[u8]> {
+    cmd.args_iter()
+        .map(|arg| match arg {
+            Arg::Simple(bytes) => bytes,
+            _ => b"0",
+        })
+        .collect()
+}
+
+/// The short way for most calls: the row and the key of a command with one key that needs nothing but to be sent.
+pub(crate) fn simple(cmd: &Cmd) -> Option<(&'static Row, &[u8])> {
+    let mut args = cmd.args_iter();
+    let Some(Arg::Simple(name)) = args.next() else { return None };
+    let Some(command::Found::Row(row)) = command::lookup(name) else { return None };
+    if !row.single_key() || row.blocking != command::Blocking::Never {
+        return None;
+    }
+    match args.next() {
+        Some(Arg::Simple(key)) if !key.starts_with(RESERVED_PREFIX) => Some((row, key)),
+        _ => None,
+    }
+}
+
+/// Looks the command up. Unknown ones are an error unless the caller says where they go.
+pub(crate) fn identify(args: &[&[u8]], scope: Scope) -> Result<Known, Error> {
+    match command::row_of(args) {
+        Ok(row) => Ok(Known { row: Some(row), is_read: row.is_read(args) }),
+        Err(_) if scope != Scope::Cluster => Ok(Known { row: None, is_read: false }),
+        Err(unknown) => Err(Error::new(
+            ErrorKind::UnknownCommand,
+            format!("{unknown}. To send it all the same, say where: cluster.for_key(key), on_node(node) or on_server(name)"),
+        )),
+    }
+}
+
+/// Decides where a command goes, or why it does not.
+pub(crate) fn route(
+    placement: &Placement,
+    args: &[&[u8]],
+    known: Known,
+    scope: Scope,
+    multi_key: MultiKey,
+) -> Result<Route, Error> {
+    let Some(row) = known.row else {
+        return match scope {
+            Scope::Node(node) | Scope::Dedicated(node) => Ok(Route::Node(node)),
+            Scope::Server | Scope::Cluster => Ok(Route::Named),
+        };
+    };
+    let refuse = |why: &str| Error::new(ErrorKind::Refused, why).of_command(row.name);
+    let remedy = || {
+        let text = if row.remedy.is_empty() { "it cannot be sent this way" } else { row.remedy };
+        refuse(text)
+    };
+    match row.rule {
+        Rule::Connection | Rule::PubSub => return Err(remedy()),
+        Rule::Dedicated => {
+            return match scope {
+                Scope::Dedicated(node) => {
+                    check_keys(placement, args, row, Some(node))?;
+                    Ok(Route::Node(node))
+                }
+                _ => Err(remedy()),
+            };
+        }
+        Rule::OnServer | Rule::PerServer => {
+            return if scope == Scope::Server { Ok(Route::Named) } else { Err(remedy()) };
+        }
+        Rule::Everywhere(_) | Rule::Scan if scope == Scope::Server => return Ok(Route::Named),
+        Rule::Everywhere(merge) => {
+            return match scope {
+                Scope::Cluster => Ok(Route::Everywhere(merge)),
+                // PING, say: on one connection it means that one.
+                Scope::Dedicated(node) => Ok(Route::Node(node)),
+                _ => Err(refuse("it goes to every server; call it on the cluster, or on one server by on_server(name)")),
+            };
+        }
+        Rule::Scan => {
+            return if scope == Scope::Cluster {
+                Ok(Route::Scan)
+            } else {
+                Err(refuse("it goes over every server; call it on the cluster, or on one server by on_server(name)"))
+            };
+        }
+        Rule::Keyed | Rule::Split(_) | Rule::Gather(_) | Rule::Channel | Rule::Script => {}
+        #[expect(unreachable_patterns, reason = "Rule is non_exhaustive for other crates; here a new rule must be placed above")]
+        _ => {}
+    }
+    if scope != Scope::Server
+        && let Some(why) = row.forbidden(args)
+    {
+        return Err(refuse(why));
+    }
+    if scope == Scope::Cluster && row.has_patterns(args) {
+        return Err(refuse(
+            "its BY or GET pattern reads keys that the arguments do not name, which may be on other nodes; if they are all on one \
+             node, say so with cluster.for_key(key)",
+        ));
+    }
+    if row.rule == Rule::Channel {
+        let Some(channel) = args.get(1) else {
+            return Err(Error::new(ErrorKind::Invalid, "it has no channel").of_command(row.name));
+        };
+        return Ok(match scope {
+            Scope::Node(node) | Scope::Dedicated(node) => Route::Node(node),
+            Scope::Server => Route::Named,
+            Scope::Cluster => Route::Node(placement.node(channel)),
+        });
+    }
+    let keys = row.key_positions(args).map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()).of_command(row.name))?;
+    let blocks = row.blocks(args).map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()).of_command(row.name))?;
+    for at in keys {
+        check_reserved(args[at], row)?;
+    }
+    let target = match scope {
+        Scope::Server => return Ok(Route::Named),
+        Scope::Node(node) | Scope::Dedicated(node) => Some(node),
+        Scope::Cluster => None,
+    };
+    let Some(first) = keys.first() else {
+        return match target {
+            Some(node) => Ok(Route::Node(node)),
+            None if row.rule == Rule::Script => Err(refuse(
+                "it declares no key, so nothing says which node it is for; declare its keys, or say where with \
+                 cluster.for_key(key) or on_server(name)",
+            )),
+            None => Err(Error::new(ErrorKind::Invalid, "it names no key").of_command(row.name)),
+        };
+    };
+    let node = target.unwrap_or_else(|| placement.node(args[first]));
+    let together = keys.iter().all(|at| placement.node(args[at]) == node);
+    if together {
+        return Ok(match blocks {
+            // On a connection of one's own it may block: nobody else waits behind it.
+            Some(wait) if !matches!(scope, Scope::Dedicated(_)) => Route::Blocking(node, wait),
+            _ => Route::Node(node),
+        });
+    }
+    match (row.rule, target, multi_key) {
+        (Rule::Split(split), None, MultiKey::Split) => {
+            Ok(Route::Split(split, keys.iter().map(|at| Part { node: placement.node(args[at]), at }).collect()))
+        }
+        (Rule::Gather(gather), None, MultiKey::Split) => Ok(Route::Gather(gather, keys)),
+        (Rule::Split(_) | Rule::Gather(_), None, _) => {
+            Err(cross_node(placement, args, keys, row, "and multi_key = \"refuse\" forbids to split it"))
+        }
+        (_, Some(node), _) => {
+            Err(cross_node(placement, args, keys, row, &format!("but the call was bound to node {node}")))
+        }
+        _ => Err(cross_node(placement, args, keys, row, "and it is only possible on one")),
+    }
+}
+
+/// Keys of a command that must belong to `node`, and must not be ours.
+fn check_keys(placement: &Placement, args: &[&[u8]], row: &'static Row, node: Option<NodeId>) -> Result<(), Error> {
+    let keys = row.key_positions(args).map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()).of_command(row.name))?;
+    for at in keys {
+        check_reserved(args[at], row)?;
+        if node.is_some_and(|node| placement.node(args[at]) != node) {
+            return Err(cross_node(placement, args, keys, row, "but the connection belongs to one node"));
+        }
+    }
+    Ok(())
+}
+
+fn check_reserved(key: &[u8], row: &'static Row) -> Result<(), Error> {
+    if key.starts_with(RESERVED_PREFIX) {
+        let key = key.escape_ascii();
+        return Err(Error::new(
+            ErrorKind::Refused,
+            format!("the key \"{key}\" begins with \"keyway:\", which is reserved; choose another name"),
+        )
+        .of_command(row.name));
+    }
+    Ok(())
+}
+
+fn cross_node(placement: &Placement, args: &[&[u8]], keys: KeyPositions, row: &'static Row, why: &str) -> Error {
+    const SHOWN: usize = 4;
+    let mut list: Vec<String> = keys
+        .iter()
+        .take(SHOWN)
+        .map(|at| format!("\"{}\" on node {}", shorten(args[at]), placement.node(args[at])))
+        .collect();
+    if keys.len() > SHOWN {
+        list.push(format!("{} more", keys.len() - SHOWN));
+    }
+    let first = keys.first().map(|at| shorten(args[at])).unwrap_or_default();
+    Error::new(
+        ErrorKind::CrossNode,
+        format!(
+            "its keys are on different nodes ({}), {why}. Keys with the same hash tag share a node: \"{{{first}}}:a\" and \
+             \"{{{first}}}:b\"",
+            list.join(", ")
+        ),
+    )
+    .of_command(row.name)
+}
+
+fn shorten(key: &[u8]) -> String {
+    const SHOWN: usize = 64;
+    if key.len() > SHOWN {
+        format!("{}...", key[..SHOWN].escape_ascii())
+    } else {
+        key.escape_ascii().to_string()
+    }
+}
+
+/// May a command be sent to its node now?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Send,
+    /// Wait for the next topology.
+    Hold,
+    /// The key must be installed on its new server first.
+    Import,
+    Refuse(String),
+}
+
+/// What the node's state allows. Matched exhaustively here and nowhere else.
+pub(crate) fn gate(topology: &Topology, node: NodeId, is_read: bool) -> Gate {
+    match topology.state_of(node) {
+        NodeState::Serving => Gate::Send,
+        NodeState::Frozen => Gate::Hold,
+        NodeState::Importing { .. } => Gate::Import,
+        NodeState::ReadOnly { .. } if is_read => Gate::Send,
+        NodeState::ReadOnly { reason } => Gate::Refuse(format!("the node is read-only: {reason}")),
+    }
+}
+
+/// The sub-command of a split one that carries these keys, in this order.
+pub(crate) fn sub_command(args: &[&[u8]], split: Split, keys: impl Iterator<Item = usize>) -> Cmd {
+    let mut cmd = Cmd::new();
+    cmd.arg(args[0]);
+    for at in keys {
+        cmd.arg(args[at]);
+        if split == Split::Mset {
+            cmd.arg(args[at + 1]);
+        }
+    }
+    cmd
+}
