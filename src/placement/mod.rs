@@ -293,7 +293,8 @@ enum Lookup {
 }
 
 impl Placement {
-    /// Builds the tables for `nodes`, which are numbered in this order. Cost: about 10 us per node (ketama), 5 ms (maglev), else nothing.
+    /// Builds the tables for `nodes`, which are numbered in this order. Cost (measured): ketama about 12 us per unit of
+    /// weight; maglev 2 ms for 64 nodes, 130 ms for 16,384; the others next to nothing.
     ///
     /// # Errors
     /// No nodes or too many, a name that is empty, too long or there twice, a weight that is out of range or that the algorithm has no use for.
@@ -582,9 +583,9 @@ mod tests {
     #[test]
     fn every_node_of_a_placement_gets_keys() {
         for algorithm in Algorithm::ALL {
-            let placement = Placement::with_nodes(algorithm, 1_000).unwrap();
-            let mut seen = vec![false; 1_000];
-            for i in 0..100_000 {
+            let placement = Placement::with_nodes(algorithm, 64).unwrap();
+            let mut seen = [false; 64];
+            for i in 0..5_000 {
                 seen[placement.node(key(i).as_bytes()).index()] = true;
             }
             assert!(seen.iter().all(|seen| *seen), "{algorithm}");
