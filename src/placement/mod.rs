@@ -293,7 +293,8 @@ enum Lookup {
 }
 
 impl Placement {
-    /// Builds the tables for `nodes`, which are numbered in this order. Cost: about 10 us per node (ketama), 5 ms (maglev), else nothing.
+    /// Builds the tables for `nodes`, which are numbered in this order. Cost (measured): ketama about 12 us per unit of
+    /// weight; maglev 2 ms for 64 nodes, 130 ms for 16,384; the others next to nothing.
     ///
     /// # Errors
     /// No nodes or too many, a name that is empty, too long or there twice, a weight that is out of range or that the algorithm has no use for.
@@ -525,7 +526,42 @@ mod tests {
                 }
             }
         }
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        ketama over 1 node: 5ce0587b
+        ketama over 2 nodes: 025ad751
+        ketama over 3 nodes: cb59cc4f
+        ketama over 64 nodes: eac834b0
+        ketama over 1000 nodes: 411817b1
+        ketama over 3 nodes, total weight 6: 033c38a3
+        ketama over 64 nodes, total weight 253: fe010d03
+        ketama over 1000 nodes, total weight 3997: 5b14ffde
+        modulo over 1 node: 5ce0587b
+        modulo over 2 nodes: 3896bce6
+        modulo over 3 nodes: 7db8eaa0
+        modulo over 64 nodes: 0a9d4794
+        modulo over 1000 nodes: c21dceff
+        rendezvous over 1 node: 5ce0587b
+        rendezvous over 2 nodes: 4305ae84
+        rendezvous over 3 nodes: 2fb6299c
+        rendezvous over 64 nodes: 6e00e2e0
+        rendezvous over 1000 nodes: db2e1497
+        rendezvous over 3 nodes, total weight 6: b18115b1
+        rendezvous over 64 nodes, total weight 253: 795f1e94
+        rendezvous over 1000 nodes, total weight 3997: 3c9b4fcd
+        jump over 1 node: 5ce0587b
+        jump over 2 nodes: 65ec6f21
+        jump over 3 nodes: 675e9ec6
+        jump over 64 nodes: b2529db9
+        jump over 1000 nodes: 9a423fef
+        maglev over 1 node: 5ce0587b
+        maglev over 2 nodes: 46d0376a
+        maglev over 3 nodes: f4220683
+        maglev over 64 nodes: 3af97813
+        maglev over 1000 nodes: c73737dd
+        maglev over 3 nodes, total weight 6: 68ade563
+        maglev over 64 nodes, total weight 253: afb5b5b4
+        maglev over 1000 nodes, total weight 3997: 9ec3507e
+        ");
     }
 
     #[test]
@@ -547,9 +583,9 @@ mod tests {
     #[test]
     fn every_node_of_a_placement_gets_keys() {
         for algorithm in Algorithm::ALL {
-            let placement = Placement::with_nodes(algorithm, 1_000).unwrap();
-            let mut seen = vec![false; 1_000];
-            for i in 0..100_000 {
+            let placement = Placement::with_nodes(algorithm, 64).unwrap();
+            let mut seen = [false; 64];
+            for i in 0..5_000 {
                 seen[placement.node(key(i).as_bytes()).index()] = true;
             }
             assert!(seen.iter().all(|seen| *seen), "{algorithm}");
@@ -626,7 +662,7 @@ mod tests {
         for algorithm in Algorithm::ALL {
             assert_eq!(algorithm.to_string().parse(), Ok(algorithm));
         }
-        insta::assert_snapshot!("Ketama".parse::<Algorithm>().unwrap_err(), @"");
+        insta::assert_snapshot!("Ketama".parse::<Algorithm>().unwrap_err(), @r#"unknown placement algorithm "Ketama": expected ketama, modulo, rendezvous, jump or maglev, in lower case"#);
     }
 
     #[test]
@@ -660,7 +696,19 @@ mod tests {
         text += &refusal(Algorithm::Modulo, weighted(2));
         text += &refusal(Algorithm::Jump, weighted(2));
         text += &refusal(Algorithm::Ketama, specs(NODES_MAX, |_| 5));
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r#"
+        a placement needs at least one node, and none was given
+        16385 nodes are too many: a placement has at most 16384
+        70000 nodes are too many: a placement has at most 16384
+        node 1 has an empty name: give it one of 1 to 255 bytes, it is what is hashed
+        the name of node 1 has 256 bytes: at most 255 are allowed
+        nodes 1 and 3 are both named "a": names must differ, they are what is hashed
+        node "b" has weight 0: expected 1 to 100 (a node without keys is one to leave out)
+        node "b" has weight 101: expected 1 to 100 (a node without keys is one to leave out)
+        node "b" has weight 2, but modulo knows no weights: leave it out, or use ketama, rendezvous or maglev
+        node "b" has weight 2, but jump knows no weights: leave it out, or use ketama, rendezvous or maglev
+        the weights add up to 81920: ketama takes at most 65536 in all; divide them by a common factor
+        "#);
         assert!(Placement::new(Algorithm::Jump, vec![NodeSpec::new("b".repeat(255))]).is_ok());
         assert!(Placement::new(Algorithm::Rendezvous, weighted(100)).is_ok());
     }
