@@ -37,7 +37,7 @@ pub(super) const ROWS: &[Row] = &[
     only("MIGRATE", Keys::Migrate),
     only("MOVE", KEY),
     read("OBJECT ENCODING", SUB_KEY).miss(Miss::Nil),
-    read("OBJECT FREQ", SUB_KEY),
+    read("OBJECT FREQ", SUB_KEY).miss(Miss::Nil),
     each("OBJECT HELP"),
     read("OBJECT IDLETIME", SUB_KEY).miss(Miss::Nil),
     read("OBJECT REFCOUNT", SUB_KEY).miss(Miss::Nil),
@@ -53,7 +53,7 @@ pub(super) const ROWS: &[Row] = &[
     write("RESTORE-ASKING", KEY),
     read("SCAN", NONE).rule(Rule::Scan),
     write("SORT", Keys::Sort), // a read without STORE: `Row::is_read`
-    read("SORT_RO", Keys::Sort),
+    read("SORT_RO", Keys::Sort).miss(Miss::EmptyArray),
     read("TOUCH", KEYS).rule(Rule::Split(Split::Sum)).miss(Miss::Zero),
     read("TTL", KEY).miss(Miss::MinusTwo),
     read("TYPE", KEY).miss(Miss::StatusNone),
@@ -95,7 +95,7 @@ pub(super) const ROWS: &[Row] = &[
 
     // HyperLogLogs.
     write("PFADD", KEY),
-    read("PFCOUNT", KEYS).miss(Miss::Zero), // may store the count that it cached, which nobody can see
+    read("PFCOUNT", KEYS).miss(Miss::Zero), // may cache its count inside the value, which no reply shows
     write("PFDEBUG", SUB_KEY),
     write("PFMERGE", KEYS),
     each("PFSELFTEST"),
