@@ -306,25 +306,18 @@ impl Row {
     }
 
     /// Whether this is a write that cache mode may drop while the server is down: SETEX, MSET, and SET with nothing but
-    /// EX, PX, EXAT, PXAT or KEEPTTL. NX, XX and GET make the reply depend on what is stored.
+    /// one of EX, PX, EXAT, PXAT and KEEPTTL. NX, XX and GET make the reply depend on what is stored.
     pub fn is_plain_set(&self, args: &[&[u8]]) -> bool {
-        if self.miss != Miss::DroppedWrite {
-            return false;
-        }
-        if self.name != "SET" {
-            return true;
-        }
-        let mut options = args.iter().skip(3);
-        while let Some(option) = options.next() {
-            let takes_value = ["EX", "PX", "EXAT", "PXAT"]
+        match (self.name, args) {
+            ("SETEX", args) => args.len() == 4,
+            ("MSET", args) => args.len() >= 3 && args.len() % 2 == 1,
+            ("SET", [_, _, _]) => true,
+            ("SET", [_, _, _, option]) => is(option, "KEEPTTL"),
+            ("SET", [_, _, _, option, _]) => ["EX", "PX", "EXAT", "PXAT"]
                 .iter()
-                .any(|name| is(option, name));
-            if takes_value && options.next().is_some() || is(option, "KEEPTTL") {
-                continue;
-            }
-            return false;
+                .any(|name| is(option, name)),
+            _ => false,
         }
-        args.len() >= 3
     }
 
     /// What cache mode answers to this call while the server is down, or `None` if the call is then an error. It is the
@@ -765,7 +758,8 @@ mod tests {
             "SET k v",
             "set k NX",
             "SET k v EX 10",
-            "SET k v px 10 KEEPTTL",
+            "SET k v px 10",
+            "SET k v keepttl",
             "SETEX k 1 v",
             "MSET a 1",
         ] {
