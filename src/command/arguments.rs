@@ -273,14 +273,14 @@ impl Row {
             });
         }
         self.require(args, position)?;
-        let timeout = std::str::from_utf8(args[position])
+        let number = std::str::from_utf8(args[position])
             .ok()
-            .and_then(|text| text.parse::<f64>().ok())
-            .and_then(|number| Duration::try_from_secs_f64(number / per_second).ok());
-        match timeout {
-            Some(Duration::ZERO) => Ok(Some(BlocksFor::Forever)),
-            Some(timeout) => Ok(Some(BlocksFor::AtMost(timeout))),
-            None => Err(KeyError::Timeout {
+            .and_then(|text| text.parse::<f64>().ok());
+        // Only 0 itself waits for ever: what is too short for a `Duration` is rounded up by the server.
+        match number.map(|number| (number, Duration::try_from_secs_f64(number / per_second))) {
+            Some((0.0, _)) => Ok(Some(BlocksFor::Forever)),
+            Some((_, Ok(timeout))) => Ok(Some(BlocksFor::AtMost(timeout))),
+            _ => Err(KeyError::Timeout {
                 command: self.name,
                 read: printable(args[position]),
                 unit,
@@ -288,15 +288,12 @@ impl Row {
         }
     }
 
-    /// Whether the call reads keys that its arguments do not name: SORT with a BY or GET pattern. `GET #` is the element
-    /// itself, and BY without a `*` only switches sorting off, so neither counts.
+    /// Whether the call reads keys that its arguments do not name: SORT with a BY or GET pattern. Without a `*` a pattern
+    /// stands for no key: `GET #` is the element itself, and `BY nosort` only switches sorting off.
     pub fn has_patterns(&self, args: &[&[u8]]) -> bool {
         self.keys == Keys::Sort
-            && sort_options(args).any(|(option, value)| match option {
-                SortOption::By => args[value].contains(&b'*'),
-                SortOption::Get => args[value] != b"#",
-                SortOption::Store => false,
-            })
+            && sort_options(args)
+                .any(|(option, value)| option == SortOption::Pattern && args[value].contains(&b'*'))
     }
 
     /// Why a command that is routed by its keys is refused with these arguments, if it is: COPY with DB leaves the
@@ -309,25 +306,18 @@ impl Row {
     }
 
     /// Whether this is a write that cache mode may drop while the server is down: SETEX, MSET, and SET with nothing but
-    /// EX, PX, EXAT, PXAT or KEEPTTL. NX, XX and GET make the reply depend on what is stored.
+    /// one of EX, PX, EXAT, PXAT and KEEPTTL. NX, XX and GET make the reply depend on what is stored.
     pub fn is_plain_set(&self, args: &[&[u8]]) -> bool {
-        if self.miss != Miss::DroppedWrite {
-            return false;
-        }
-        if self.name != "SET" {
-            return true;
-        }
-        let mut options = args.iter().skip(3);
-        while let Some(option) = options.next() {
-            let takes_value = ["EX", "PX", "EXAT", "PXAT"]
+        match (self.name, args) {
+            ("SETEX", args) => args.len() == 4,
+            ("MSET", args) => args.len() >= 3 && args.len() % 2 == 1,
+            ("SET", [_, _, _]) => true,
+            ("SET", [_, _, _, option]) => is(option, "KEEPTTL"),
+            ("SET", [_, _, _, option, _]) => ["EX", "PX", "EXAT", "PXAT"]
                 .iter()
-                .any(|name| is(option, name));
-            if takes_value && options.next().is_some() || is(option, "KEEPTTL") {
-                continue;
-            }
-            return false;
+                .any(|name| is(option, name)),
+            _ => false,
         }
-        args.len() >= 3
     }
 
     /// What cache mode answers to this call while the server is down, or `None` if the call is then an error. It is the
@@ -492,8 +482,7 @@ impl Row {
 
 #[derive(Clone, Copy, PartialEq)]
 enum SortOption {
-    By,
-    Get,
+    Pattern,
     Store,
 }
 
@@ -504,8 +493,7 @@ fn sort_options<'a>(args: &'a [&'a [u8]]) -> impl Iterator<Item = (SortOption, u
         loop {
             let option = args.get(at)?;
             let found = match () {
-                () if is(option, "BY") => Some(SortOption::By),
-                () if is(option, "GET") => Some(SortOption::Get),
+                () if is(option, "BY") || is(option, "GET") => Some(SortOption::Pattern),
                 () if is(option, "STORE") => Some(SortOption::Store),
                 () => None,
             };
@@ -534,4 +522,270 @@ pub(super) fn printable(bytes: &[u8]) -> String {
         text.push_str("...");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::row_of;
+
+    /// Splits at blanks; `""` is the empty argument.
+    fn words(line: &str) -> Vec<&[u8]> {
+        line.split(' ')
+            .map(|word| if word == "\"\"" { b"" } else { word.as_bytes() })
+            .collect()
+    }
+
+    fn keys(line: &str) -> Result<Vec<usize>, KeyError> {
+        let args = words(line);
+        row_of(&args)
+            .unwrap()
+            .key_positions(&args)
+            .map(|keys| keys.iter().collect())
+    }
+
+    fn keys_error(line: &str) -> String {
+        keys(line).unwrap_err().to_string()
+    }
+
+    fn is_read(line: &str) -> bool {
+        let args = words(line);
+        row_of(&args).unwrap().is_read(&args)
+    }
+
+    fn blocks(line: &str) -> Result<Option<BlocksFor>, KeyError> {
+        let args = words(line);
+        row_of(&args).unwrap().blocks(&args)
+    }
+
+    fn has_patterns(line: &str) -> bool {
+        let args = words(line);
+        row_of(&args).unwrap().has_patterns(&args)
+    }
+
+    #[test]
+    fn key_positions_of_every_shape() {
+        assert_eq!(keys("PING"), Ok(vec![]));
+        assert_eq!(keys("get k"), Ok(vec![1]));
+        assert_eq!(keys("MGET a b c"), Ok(vec![1, 2, 3]));
+        assert_eq!(keys("MSET a 1 b 2"), Ok(vec![1, 3]));
+        assert_eq!(keys("BLPOP a b 0"), Ok(vec![1, 2]));
+        assert_eq!(keys("BITOP AND d a b"), Ok(vec![2, 3, 4]));
+        assert_eq!(keys("XGROUP CREATE k g $"), Ok(vec![2]));
+        assert_eq!(keys("ZUNIONSTORE d 2 a b WEIGHTS 1 2"), Ok(vec![1, 3, 4]));
+        assert_eq!(keys("BLMPOP 0 2 a b LEFT"), Ok(vec![3, 4]));
+        assert_eq!(keys("EVAL s 2 a b x y"), Ok(vec![3, 4]));
+        assert_eq!(keys("FCALL f 0 x"), Ok(vec![]));
+        assert_eq!(
+            keys("XREAD COUNT 2 BLOCK 0 STREAMS a b 0 0"),
+            Ok(vec![6, 7])
+        );
+        assert_eq!(keys("SORT k LIMIT 0 STORE STORE d ALPHA"), Ok(vec![1, 6]));
+        assert_eq!(
+            keys("GEORADIUS k 1 2 3 km COUNT 5 ANY STORE a STOREDIST b"),
+            Ok(vec![1, 12])
+        );
+        assert_eq!(keys("MIGRATE host 6379 k 0 100"), Ok(vec![3]));
+        assert_eq!(
+            keys("MIGRATE host 6379 \"\" 0 100 AUTH KEYS KEYS a b"),
+            Ok(vec![9, 10])
+        );
+    }
+
+    #[test]
+    fn a_consumer_group_may_be_called_streams() {
+        assert_eq!(
+            keys("XREADGROUP GROUP STREAMS BLOCK NOACK STREAMS k >"),
+            Ok(vec![6])
+        );
+        assert_eq!(
+            blocks("XREADGROUP GROUP STREAMS BLOCK NOACK STREAMS k >"),
+            Ok(None)
+        );
+        assert_eq!(blocks("XREAD STREAMS BLOCK 0"), Ok(None));
+    }
+
+    #[test]
+    fn a_huge_count_of_keys_is_refused_not_believed() {
+        for count in [
+            "18446744073709551615",
+            "4294967296",
+            "99999999999999999999",
+            "3",
+            "-1",
+            "0",
+            "two",
+            "1.0",
+        ] {
+            let line = format!("SINTERCARD {count} a b");
+            assert!(
+                matches!(keys(&line), Err(KeyError::KeyCount { min: 1, max: 2, .. })),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn errors_say_what_was_read_and_expected() {
+        assert_eq!(
+            keys_error("GET"),
+            "GET has too few arguments: its key at position 1 is missing (the command's name is 0)"
+        );
+        assert_eq!(
+            keys_error("BLPOP k"),
+            "BLPOP has too few arguments: its key at position 1 is missing (the command's name is 0)"
+        );
+        assert_eq!(
+            keys_error("MSET a 1 b"),
+            "MSET has 3 arguments after position 0: expected pairs, so an even number above 0"
+        );
+        assert_eq!(
+            keys_error("EVAL s x"),
+            "EVAL says `x` at position 2: expected how many keys follow, from 0 to 0"
+        );
+        assert_eq!(
+            keys_error("XREAD COUNT 2"),
+            "XREAD has no word STREAMS where an option was expected: its keys follow that word"
+        );
+        assert_eq!(
+            keys_error("XREAD STREAMS a b 0"),
+            "XREAD has 3 arguments after position 1: expected pairs, so an even number above 0"
+        );
+        assert_eq!(
+            blocks("BLPOP k soon").unwrap_err().to_string(),
+            "BLPOP says `soon` for its timeout: expected a number of seconds, 0 to wait for ever"
+        );
+    }
+
+    #[test]
+    fn no_call_however_short_makes_any_row_panic() {
+        for row in crate::command::all() {
+            let name: Vec<&[u8]> = row.name.split(' ').map(str::as_bytes).collect();
+            for filler in [
+                "1", "0", "", "STREAMS", "STORE", "KEYS", "COUNT", "BLOCK", "GROUP", "GET",
+                "AUTH2", "EX",
+            ] {
+                for len in 0..12 {
+                    let mut args = name.clone();
+                    args.extend(std::iter::repeat_n(filler.as_bytes(), len));
+                    if let Ok(keys) = row.key_positions(&args) {
+                        assert_eq!(keys.len(), keys.iter().count());
+                        assert!(
+                            keys.iter().all(|key| (1..args.len()).contains(&key)),
+                            "{} {filler} x {len}",
+                            row.name
+                        );
+                    }
+                    row.is_read(&args);
+                    row.is_plain_set(&args);
+                    row.has_patterns(&args);
+                    row.forbidden(&args);
+                    row.miss_reply(&args, true);
+                    let _ = row.blocks(&args);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_write_is_a_read_only_where_its_arguments_prove_it() {
+        for read in [
+            "GET k",
+            "GETEX k",
+            "SORT k BY nosort",
+            "SORT k LIMIT 0 STORE",
+            "GEORADIUS k 1 2 3 km WITHDIST",
+            "BITFIELD k GET u8 0 get u8 8",
+        ] {
+            assert!(is_read(read), "{read}");
+        }
+        for write in [
+            "SET k v",
+            "GETEX k PERSIST",
+            "SORT k STORE d",
+            "GEORADIUS k 1 2 3 km STOREDIST d",
+            "GEORADIUSBYMEMBER k m 3 km STORE d",
+            "BITFIELD k GET u8 0 SET u8 0 1",
+            "BITFIELD k OVERFLOW SAT GET u8 0",
+            "BITFIELD k GET u8",
+            "XREADGROUP GROUP g c STREAMS k >",
+        ] {
+            assert!(!is_read(write), "{write}");
+        }
+    }
+
+    #[test]
+    fn timeouts_are_seconds_or_milliseconds_and_zero_is_for_ever() {
+        let at_most = |millis| Ok(Some(BlocksFor::AtMost(Duration::from_millis(millis))));
+        assert_eq!(blocks("GET k"), Ok(None));
+        assert_eq!(blocks("BLPOP a b 0"), Ok(Some(BlocksFor::Forever)));
+        assert_eq!(blocks("BLPOP a b 1.5"), at_most(1500));
+        assert_eq!(blocks("BLMOVE a b LEFT RIGHT 2"), at_most(2000));
+        assert_eq!(blocks("BZMPOP 0.25 1 a MIN"), at_most(250));
+        assert_eq!(blocks("XREAD BLOCK 250 STREAMS k 0"), at_most(250));
+        assert_eq!(
+            blocks("XREAD COUNT 1 block 0 STREAMS k 0"),
+            Ok(Some(BlocksFor::Forever))
+        );
+        assert_eq!(blocks("BLPOP k 1e-30"), at_most(0));
+        for wrong in [
+            "BLPOP k -1",
+            "BLPOP k nan",
+            "BLPOP k inf",
+            "BLPOP k 1e300",
+            "BLPOP",
+            "XREAD BLOCK",
+        ] {
+            assert!(blocks(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn patterns_of_sort_are_seen_where_the_server_would_follow_them() {
+        assert!(has_patterns("SORT k BY w_*"));
+        assert!(has_patterns("SORT_RO k LIMIT 0 10 GET # GET o_*->name"));
+        assert!(!has_patterns("SORT k BY nosort GET # STORE w_*"));
+        assert!(!has_patterns("SORT k"));
+    }
+
+    #[test]
+    fn only_a_set_whose_reply_is_always_ok_is_plain() {
+        let plain = |line: &str| {
+            let args = words(line);
+            row_of(&args).unwrap().is_plain_set(&args)
+        };
+        for line in [
+            "SET k v",
+            "set k NX",
+            "SET k v EX 10",
+            "SET k v px 10",
+            "SET k v keepttl",
+            "SETEX k 1 v",
+            "MSET a 1",
+        ] {
+            assert!(plain(line), "{line}");
+        }
+        for line in [
+            "SET k v NX",
+            "SET k v XX EX 1",
+            "SET k v GET",
+            "SET k v EX",
+            "SET k",
+            "SETNX k v",
+            "GET k",
+        ] {
+            assert!(!plain(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn copy_to_another_database_is_forbidden() {
+        let forbidden = |line: &str| {
+            let args = words(line);
+            row_of(&args).unwrap().forbidden(&args).is_some()
+        };
+        assert!(forbidden("COPY a b db 1"));
+        assert!(!forbidden("COPY a DB REPLACE"));
+        assert!(!forbidden("COPY DB DB"));
+    }
 }

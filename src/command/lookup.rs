@@ -48,34 +48,47 @@ impl Container {
 /// A command that the table does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-#[error("{}", self.text())]
-pub struct Unknown {
-    /// The name as it was given, made printable and cut short; container and subcommand with a space between.
-    pub name: String,
-    /// The known name nearest to it, if one is near.
-    pub nearest: Option<&'static str>,
-    /// The container that was named, if the subcommand is what is missing or unknown.
-    pub container: Option<&'static str>,
+pub enum Unknown {
+    /// No arguments at all, or an empty name.
+    #[error("an empty command was given: expected a name and its arguments")]
+    Empty,
+    /// No command has this name.
+    #[error(
+        "`{name}` is not a command of Redis 7.0{} A command of a newer server or a module is sent when its key or node \
+         is given: cluster.for_key(key)",
+        meaning(nearest, ".")
+    )]
+    Command {
+        /// The name as it was given, made printable and cut short.
+        name: String,
+        /// The name nearest to it, if one is near.
+        nearest: Option<&'static str>,
+    },
+    /// A container was named without a subcommand.
+    #[error("`{container}` needs a subcommand as its next argument")]
+    NoSubcommand {
+        /// The container.
+        container: &'static str,
+    },
+    /// The container has no such subcommand.
+    #[error(
+        "`{container} {subcommand}` is not a subcommand in Redis 7.0{}",
+        meaning(nearest, "")
+    )]
+    Subcommand {
+        /// The container.
+        container: &'static str,
+        /// The subcommand as it was given, made printable and cut short.
+        subcommand: String,
+        /// The whole name nearest to it, if one is near.
+        nearest: Option<&'static str>,
+    },
 }
 
-impl Unknown {
-    fn text(&self) -> String {
-        let mut text = match self.container {
-            Some(container) if self.name == container => {
-                format!("`{container}` needs a subcommand")
-            }
-            Some(container) => format!(
-                "`{}` is not a subcommand of {container} in Redis 7.0",
-                self.name
-            ),
-            None => format!("`{}` is not a command of Redis 7.0", self.name),
-        };
-        if let Some(nearest) = self.nearest {
-            text.push_str(&format!("; did you mean {nearest}?"));
-        }
-        text.push_str(" A command of a newer server or a module is sent when its key or node is given (for_key, on_node)");
-        text
-    }
+fn meaning(nearest: &Option<&'static str>, end: &str) -> String {
+    nearest.map_or(end.to_owned(), |nearest| {
+        format!("; did you mean {nearest}?")
+    })
 }
 
 /// Finds what `name` (the first word, in any case) names. A few nanoseconds; does not allocate.
@@ -102,7 +115,7 @@ pub fn lookup(name: &[u8]) -> Option<Found> {
 /// The row of a whole command, its subcommand resolved.
 ///
 /// # Errors
-/// [`Unknown`] for no arguments at all, a name that the table does not have, or a container without a known subcommand.
+/// [`Unknown`] for a name that the table does not have, or a container without a known subcommand.
 pub fn row_of(args: &[&[u8]]) -> Result<&'static Row, Unknown> {
     let name = args.first().copied().unwrap_or_default();
     match lookup(name) {
@@ -111,49 +124,51 @@ pub fn row_of(args: &[&[u8]]) -> Result<&'static Row, Unknown> {
             Some(subcommand) => container
                 .row(subcommand)
                 .ok_or_else(|| unknown_subcommand(container, subcommand)),
-            None => container.bare().ok_or_else(|| Unknown {
-                name: container.name.to_owned(),
-                nearest: None,
-                container: Some(container.name),
+            None => container.bare().ok_or(Unknown::NoSubcommand {
+                container: container.name,
             }),
         },
+        None if name.is_empty() => Err(Unknown::Empty),
         None => Err(unknown(name)),
     }
 }
 
 fn unknown(name: &[u8]) -> Unknown {
     let name = printable(name);
-    let upper = name.to_ascii_uppercase();
-    Unknown {
-        nearest: nearest(&upper, TABLE.iter().map(|row| first_word(row.name))),
-        name,
-        container: None,
-    }
+    let nearest = nearest(
+        &name,
+        TABLE
+            .iter()
+            .map(|row| (first_word(row.name), first_word(row.name))),
+    );
+    Unknown::Command { name, nearest }
 }
 
 fn unknown_subcommand(container: Container, subcommand: &[u8]) -> Unknown {
-    let name = printable(subcommand);
-    let upper = name.to_ascii_uppercase();
-    Unknown {
-        nearest: nearest(
-            &upper,
-            container
-                .rows
-                .iter()
-                .filter_map(|row| subcommand_of(row.name)),
-        ),
-        name: format!("{} {name}", container.name),
-        container: Some(container.name),
+    let subcommand = printable(subcommand);
+    let words = container
+        .rows
+        .iter()
+        .filter_map(|row| Some((subcommand_of(row.name)?, row.name)));
+    let nearest = nearest(&subcommand, words);
+    Unknown::Subcommand {
+        container: container.name,
+        subcommand,
+        nearest,
     }
 }
 
-/// The candidate with the fewest single-character edits, if a third of the name's length suffices.
-fn nearest(name: &str, candidates: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+/// The name whose word takes the fewest edits to reach, if a third of the word's length suffices.
+fn nearest(
+    word: &str,
+    candidates: impl Iterator<Item = (&'static str, &'static str)>,
+) -> Option<&'static str> {
+    let word = word.to_ascii_uppercase();
     candidates
-        .map(|candidate| (edits(name.as_bytes(), candidate.as_bytes()), candidate))
+        .map(|(candidate, name)| (edits(word.as_bytes(), candidate.as_bytes()), name))
         .min_by_key(|&(edits, _)| edits)
-        .filter(|&(edits, _)| edits <= (name.len() / 3).max(1) && edits < name.len())
-        .map(|(_, candidate)| candidate)
+        .filter(|&(edits, _)| edits <= (word.len() / 3).max(1) && edits < word.len())
+        .map(|(_, name)| name)
 }
 
 /// Damerau's distance in its restricted form: insertions, deletions, substitutions and swaps of neighbours.
@@ -277,4 +292,117 @@ fn first_word(name: &'static str) -> &'static str {
 
 fn subcommand_of(name: &'static str) -> Option<&'static str> {
     name.split_once(' ').map(|(_, subcommand)| subcommand)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::all;
+
+    #[test]
+    fn every_row_is_found_in_upper_lower_and_mixed_case() {
+        for row in all() {
+            for name in [
+                row.name.to_owned(),
+                row.name.to_lowercase(),
+                row.name.replace('E', "e"),
+            ] {
+                let args: Vec<&[u8]> = name.split(' ').map(str::as_bytes).collect();
+                assert_eq!(row_of(&args).unwrap().id, row.id, "{name}");
+                assert_eq!(row.id.row(), Some(row));
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_unique_and_containers_are_neighbours() {
+        for (position, row) in all().iter().enumerate() {
+            assert_eq!(row.id.index(), position);
+            assert!(
+                all()[..position]
+                    .iter()
+                    .all(|before| before.name != row.name),
+                "{} twice",
+                row.name
+            );
+            if let Some(Found::Container(container)) = lookup(first_word(row.name).as_bytes()) {
+                assert!(
+                    container.rows().contains(row),
+                    "{} is apart from its container",
+                    row.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_cluster_does_not_route_says_what_to_do_instead() {
+        use crate::command::Rule;
+        for row in all() {
+            let refused = matches!(
+                row.rule,
+                Rule::PerServer
+                    | Rule::OnServer
+                    | Rule::Dedicated
+                    | Rule::PubSub
+                    | Rule::Connection
+            );
+            assert_eq!(refused, !row.remedy.is_empty(), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_found() {
+        for name in [
+            "",
+            "GE",
+            "GETT",
+            "XGROUP CREATE",
+            "CREATE",
+            "\u{1}",
+            "G\u{15}T",
+            "GET\0",
+            "RESTORE\rASKING",
+        ] {
+            assert!(lookup(name.as_bytes()).is_none(), "{name:?}");
+        }
+        assert!(lookup(&[b'A'; 100_000]).is_none());
+    }
+
+    #[test]
+    fn unknown_names_are_answered_with_the_nearest() {
+        let text = |args: &[&[u8]]| row_of(args).unwrap_err().to_string();
+        let end = "A command of a newer server or a module is sent when its key or node is given: cluster.for_key(key)";
+        assert_eq!(
+            text(&[b"hgetal", b"k"]),
+            format!("`hgetal` is not a command of Redis 7.0; did you mean HGETALL? {end}")
+        );
+        assert_eq!(
+            text(&[b"JSON.GET"]),
+            format!("`JSON.GET` is not a command of Redis 7.0. {end}")
+        );
+        assert_eq!(
+            text(&[b"xgroup", b"craete"]),
+            "`XGROUP craete` is not a subcommand in Redis 7.0; did you mean XGROUP CREATE?"
+        );
+        assert_eq!(
+            text(&[b"CLIENT"]),
+            "`CLIENT` needs a subcommand as its next argument"
+        );
+        assert_eq!(
+            text(&[]),
+            "an empty command was given: expected a name and its arguments"
+        );
+        assert!(text(&[&[0xFF; 1000]]).len() < 400);
+    }
+
+    #[test]
+    fn command_alone_is_a_command_and_a_container() {
+        assert_eq!(row_of(&[b"COMMAND"]).unwrap().name, "COMMAND");
+        assert_eq!(
+            row_of(&[b"command", b"count"]).unwrap().name,
+            "COMMAND COUNT"
+        );
+        assert!(row_of(&[b"COMMAND", b"COMMAND"]).is_err());
+    }
 }

@@ -37,7 +37,7 @@ pub(super) const ROWS: &[Row] = &[
     only("MIGRATE", Keys::Migrate),
     only("MOVE", KEY),
     read("OBJECT ENCODING", SUB_KEY).miss(Miss::Nil),
-    read("OBJECT FREQ", SUB_KEY),
+    read("OBJECT FREQ", SUB_KEY).miss(Miss::Nil),
     each("OBJECT HELP"),
     read("OBJECT IDLETIME", SUB_KEY).miss(Miss::Nil),
     read("OBJECT REFCOUNT", SUB_KEY).miss(Miss::Nil),
@@ -53,7 +53,7 @@ pub(super) const ROWS: &[Row] = &[
     write("RESTORE-ASKING", KEY),
     read("SCAN", NONE).rule(Rule::Scan),
     write("SORT", Keys::Sort), // a read without STORE: `Row::is_read`
-    read("SORT_RO", Keys::Sort),
+    read("SORT_RO", Keys::Sort).miss(Miss::EmptyArray),
     read("TOUCH", KEYS).rule(Rule::Split(Split::Sum)).miss(Miss::Zero),
     read("TTL", KEY).miss(Miss::MinusTwo),
     read("TYPE", KEY).miss(Miss::StatusNone),
@@ -95,7 +95,7 @@ pub(super) const ROWS: &[Row] = &[
 
     // HyperLogLogs.
     write("PFADD", KEY),
-    read("PFCOUNT", KEYS).miss(Miss::Zero), // may store the count that it cached, which nobody can see
+    read("PFCOUNT", KEYS).miss(Miss::Zero), // may cache its count inside the value, which no reply shows
     write("PFDEBUG", SUB_KEY),
     write("PFMERGE", KEYS),
     each("PFSELFTEST"),
@@ -235,15 +235,15 @@ pub(super) const ROWS: &[Row] = &[
     write("XSETID", KEY),
     write("XTRIM", KEY),
 
-    // Publishing and subscribing.
+    // Publishing and subscribing. A channel is not a key, of a shard or not.
     write("PUBLISH", NONE).rule(Rule::Channel), // not a read: repeated, it is delivered twice
-    write("SPUBLISH", KEY).rule(Rule::Channel),
-    pubsub("PSUBSCRIBE", NONE),
-    pubsub("PUNSUBSCRIBE", NONE),
-    pubsub("SSUBSCRIBE", KEYS),
-    pubsub("SUBSCRIBE", NONE),
-    pubsub("SUNSUBSCRIBE", KEYS),
-    pubsub("UNSUBSCRIBE", NONE),
+    write("SPUBLISH", NONE).rule(Rule::Channel),
+    pubsub("PSUBSCRIBE"),
+    pubsub("PUNSUBSCRIBE"),
+    pubsub("SSUBSCRIBE"),
+    pubsub("SUBSCRIBE"),
+    pubsub("SUNSUBSCRIBE"),
+    pubsub("UNSUBSCRIBE"),
     read("PUBSUB CHANNELS", NONE).rule(Rule::Everywhere(Merge::Concat)),
     each("PUBSUB HELP"),
     each("PUBSUB NUMPAT"), // a pattern is subscribed to on every server, so a sum would count it many times
@@ -452,8 +452,8 @@ const fn dedicated(name: &'static str, keys: Keys, access: Access) -> Row {
     }
 }
 
-const fn pubsub(name: &'static str, keys: Keys) -> Row {
-    write(name, keys).rule(Rule::PubSub).remedy(PUBSUB)
+const fn pubsub(name: &'static str) -> Row {
+    write(name, Keys::None).rule(Rule::PubSub).remedy(PUBSUB)
 }
 
 const fn never(name: &'static str, remedy: &'static str) -> Row {

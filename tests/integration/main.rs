@@ -7,3 +7,5 @@
 
 mod fixture;
 mod fixture_works;
+
+mod command_table;
