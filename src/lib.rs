@@ -17,3 +17,12 @@ pub mod topology;
 
 pub use config::Config;
 pub use error::{Error, ErrorKind};
+/// What the fuzz targets reach. Not part of the API.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    /// Panics if the decoder and redis-rs's parser disagree; the first bytes say how the rest is cut into pieces.
+    pub fn decode(data: &[u8]) {
+        crate::resp::differential::check_cut_by_input(data);
+    }
+}

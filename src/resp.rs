@@ -7,6 +7,11 @@
 //! - a reply above a limit of [`DecoderLimits`], a line above [`BIG_NUMBER_DIGITS_MAX`] digits, and a verbatim string or an
 //!   error of negative length are refused at once; redis-rs waits for bytes that cannot come.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod differential;
+#[cfg(test)]
+mod tests;
+
 use redis::{PushKind, Value, VerbatimFormat};
 
 /// Digits of the longest big number; converting to binary takes time in the square of this.
@@ -168,7 +173,8 @@ impl Decoder {
     }
 
     /// Consumes from `input` up to the end of one value, and never beyond. Returns how many bytes were consumed, and the value if
-    /// it is complete; without a value, all of `input` was consumed. The next call goes on where this one stopped.
+    /// it is complete; without a value, all of `input` was consumed. The next call goes on where this one stopped, and looks at
+    /// no byte again.
     ///
     /// # Errors
     /// [`DecodeError`]; from then on every call fails.
@@ -210,10 +216,9 @@ impl Decoder {
                 if frame.missing > 0 {
                     break;
                 }
-                let Some(frame) = self.stack.pop() else {
-                    return Err(DecodeError::Failed);
-                };
-                value = frame.finish()?;
+                let items = std::mem::take(&mut frame.items);
+                self.stack.pop();
+                value = items.finish()?;
             }
         }
     }
@@ -225,7 +230,7 @@ impl Decoder {
                 let Some(kind) = input.next() else {
                     return Ok(None);
                 };
-                self.kind(kind)?;
+                self.check_type(kind, input.rest())?;
                 if matches!(kind, b'$' | b':' | b'*')
                     && let Some(number) = input.short_number()
                 {
@@ -244,7 +249,7 @@ impl Decoder {
         }
     }
 
-    fn kind(&mut self, kind: u8) -> Result<(), DecodeError> {
+    fn check_type(&self, kind: u8, rest: &[u8]) -> Result<(), DecodeError> {
         // Before the type is judged, as redis-rs does it.
         if self.stack.len() >= self.limits.depth_max {
             return Err(DecodeError::TooDeep {
@@ -256,7 +261,7 @@ impl Decoder {
             | b'~' | b'>' | b'|' => Ok(()),
             _ => Err(DecodeError::malformed(
                 kind,
-                b"",
+                rest,
                 "the type of a reply, one of + - : $ * _ # , ( ! = % ~ > |",
             )),
         }
@@ -430,11 +435,10 @@ impl Decoder {
                 key: None,
             },
         };
-        let frame = Frame { items, missing };
         if missing == 0 {
-            return frame.finish().map(Some);
+            return items.finish().map(Some);
         }
-        self.stack.push(frame);
+        self.stack.push(Frame { items, missing });
         Ok(None)
     }
 
@@ -534,9 +538,17 @@ impl Frame {
             },
         }
     }
+}
 
+impl Default for Items {
+    fn default() -> Self {
+        Self::Array(Vec::new())
+    }
+}
+
+impl Items {
     fn finish(self) -> Result<Value, DecodeError> {
-        Ok(match self.items {
+        Ok(match self {
             Items::Array(items) => Value::Array(items),
             Items::Set(items) => Value::Set(items),
             Items::Map { pairs, .. } => Value::Map(pairs),

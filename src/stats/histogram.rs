@@ -11,6 +11,9 @@ const SUBS: usize = 1 << SUB_BITS;
 /// Values are below 2 to this, in microseconds: 67 s. What takes longer is counted in the last bucket; the maximum stays exact.
 const MAX_BITS: u32 = 26;
 
+/// No latency counts as more, so that their sum cannot overflow: 12 days.
+const LONGEST_US: u64 = 1 << 40;
+
 const BUCKETS: usize = SUBS + (MAX_BITS - SUB_BITS) as usize * SUBS;
 
 /// Latencies in log-linear buckets (as in HdrHistogram, <http://hdrhistogram.org>), each microsecond below 16 its own bucket.
@@ -59,7 +62,8 @@ impl Histogram {
         let us = latency
             .as_secs()
             .saturating_mul(1_000_000)
-            .saturating_add((u64::from(latency.subsec_nanos()) + 500) / 1_000);
+            .saturating_add((u64::from(latency.subsec_nanos()) + 500) / 1_000)
+            .min(LONGEST_US);
         self.buckets[bucket_of(us)].fetch_add(1, Relaxed);
         self.sum_us.fetch_add(us, Relaxed);
         if us > self.max_us.load(Relaxed) {

@@ -1,0 +1,4 @@
+//! Any bytes, cut into pieces that the input chooses: decoded the same whole and in pieces, and as redis-rs decodes them.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| keyway::fuzzing::decode(data));
