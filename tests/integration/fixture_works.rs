@@ -133,17 +133,21 @@ mod servers {
 
     #[tokio::test]
     async fn a_server_can_be_met_while_it_is_loading() {
-        // Half a second per key keeps it busy; it answers others in between.
+        // 50 ms per key keep it busy for seconds, and after each 1024 bytes it answers others.
         let mut server = RedisServer::builder()
-            .appendonly()
             .arg("--key-load-delay", "50000")
             .arg("--loading-process-events-interval-bytes", "1024")
+            .arg("--rdbcompression", "no")
             .start()
             .await;
         let mut connection = server.connection().await;
-        for key in 0..40 {
+        for key in 0..200 {
             let () = connection.set(key, "x".repeat(2_000)).await.unwrap();
         }
+        let () = redis::cmd("SAVE")
+            .query_async(&mut connection)
+            .await
+            .unwrap();
         server.restart_while_loading().await;
         let reply = exchange(&mut connect(server.port()).await, b"GET 1\r\n", 8).await;
         assert_eq!(reply, b"-LOADING");
