@@ -1,0 +1,41 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test ci fmt clippy layers doc examples fuzz
+
+FUZZ_SECONDS ?= 600
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing, redis-server included, or say what to install
+	@scripts/setup.sh
+
+demo: setup ## two real servers, a social graph, a crash and a recovery; ARGS="--edges FILE" for your own graph
+	cargo run --release --features cli --bin keyway -- demo $(ARGS)
+
+test: setup ## all tests, against real servers that they start themselves
+	cargo test --all-features
+
+ci: ## everything that must hold before a merge
+	scripts/setup.sh --ci
+	$(MAKE) --no-print-directory fmt layers clippy test doc examples
+
+fmt: ## the sources are formatted
+	cargo fmt --check
+
+clippy: ## no lint is broken, with every feature and with none
+	cargo clippy --all-targets --all-features -- -D warnings
+	cargo clippy --lib --no-default-features -- -D warnings
+
+layers: ## every module imports only from the layers above it
+	scripts/check-layers.sh
+
+doc: ## the documentation builds without a warning
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
+
+examples: setup ## run every example against servers of its own
+	scripts/run-examples.sh
+
+fuzz: ## fuzz the reply decoder for FUZZ_SECONDS (600); needs a nightly toolchain and cargo-fuzz
+	@cargo +nightly fuzz --version >/dev/null 2>&1 || { \
+	  echo "fuzz: first run: rustup toolchain install nightly && cargo install cargo-fuzz" >&2; exit 1; }
+	cargo +nightly fuzz run decode -- -max_total_time=$(FUZZ_SECONDS)
