@@ -1,8 +1,8 @@
 //! A configuration in the making: what a file is read into, and what code fills. The checks are the same for both.
 
 use super::{
-    Address, Config, ConfigError, Endpoint, Limits, Mode, MultiKey, Password, Pool, Protocol, Retry, Server, Startup, Tcp,
-    Timeouts, Tls,
+    Address, Config, ConfigError, Endpoint, Limits, Mode, MultiKey, Password, Pool, Protocol,
+    Retry, Server, Startup, Tcp, Timeouts, Tls,
     address::DATABASE_MAX,
     nodes::show_ranges,
     quantity::{show_duration, show_size},
@@ -12,7 +12,12 @@ use crate::{
     placement::{NodeId, Placement},
     topology::{Epoch, Topology},
 };
-use std::{collections::{BTreeSet, HashMap}, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::RangeInclusive,
+    sync::Arc,
+    time::Duration,
+};
 
 /// A configuration in the making, in code. [`build`](ConfigBuilder::build) makes the same checks as a file gets.
 #[derive(Clone, Debug)]
@@ -168,7 +173,10 @@ impl ConfigBuilder {
         for draft in drafts {
             let name: Arc<str> = draft.name.into();
             owners.push((name.clone(), draft.nodes));
-            servers.push(Server { name, endpoint: draft.endpoint });
+            servers.push(Server {
+                name,
+                endpoint: draft.endpoint,
+            });
         }
         let topology = Topology::new(Epoch(0), placement.node_count(), owners)
             .map_err(|error| Problem::new("servers", error.to_string()))?;
@@ -203,10 +211,22 @@ fn check_name(path: &str, subject: &str, name: &str) -> Result<(), Problem> {
         return Ok(());
     }
     let (what, help) = match name.chars().find(|c| !is_name(c.encode_utf8(&mut [0; 4]))) {
-        _ if name.is_empty() => (format!("{subject} is empty"), "give it one, such as \"feeds\""),
-        Some(' ') => (format!("{subject} has a space in it"), "use - or _ in its place"),
-        Some(c) => (format!("{subject} has {c:?} in it"), "use - or _ in its place"),
-        None => (format!("{subject} has {} characters", name.len()), "shorten it"),
+        _ if name.is_empty() => (
+            format!("{subject} is empty"),
+            "give it one, such as \"feeds\"",
+        ),
+        Some(' ') => (
+            format!("{subject} has a space in it"),
+            "use - or _ in its place",
+        ),
+        Some(c) => (
+            format!("{subject} has {c:?} in it"),
+            "use - or _ in its place",
+        ),
+        None => (
+            format!("{subject} has {} characters", name.len()),
+            "shorten it",
+        ),
     };
     Err(Problem::new(path, what)
         .value(format!("{name:?}"))
@@ -236,7 +256,10 @@ impl<T: PartialOrd + Copy> Bounded<T> {
         Err(Problem::new(self.path, format!("{name} is too {side}"))
             .value(show(self.value))
             .expected(format!("{} to {}", show(least), show(most)))
-            .help(format!("leave it out for the default, {}", show(self.default))))
+            .help(format!(
+                "leave it out for the default, {}",
+                show(self.default)
+            )))
     }
 }
 
@@ -246,7 +269,13 @@ fn check_count<T: PartialOrd + Copy + ToString>(
     bounds: RangeInclusive<T>,
     default: T,
 ) -> Result<(), Problem> {
-    Bounded { path, value, bounds, default }.check(|count| count.to_string())
+    Bounded {
+        path,
+        value,
+        bounds,
+        default,
+    }
+    .check(|count| count.to_string())
 }
 
 fn check_duration(
@@ -255,7 +284,13 @@ fn check_duration(
     bounds: RangeInclusive<Duration>,
     default: Duration,
 ) -> Result<(), Problem> {
-    Bounded { path, value, bounds, default }.check(show_duration)
+    Bounded {
+        path,
+        value,
+        bounds,
+        default,
+    }
+    .check(show_duration)
 }
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -265,52 +300,122 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 fn check_timeouts(timeouts: &Timeouts) -> Result<(), Problem> {
     let default = Timeouts::default();
     let bounds = || MILLISECOND..=DAY;
-    check_duration("timeouts.connect", timeouts.connect, bounds(), default.connect)?;
-    check_duration("timeouts.response", timeouts.response, bounds(), default.response)?;
-    check_duration("timeouts.idle_ping", timeouts.idle_ping, bounds(), default.idle_ping)?;
+    check_duration(
+        "timeouts.connect",
+        timeouts.connect,
+        bounds(),
+        default.connect,
+    )?;
+    check_duration(
+        "timeouts.response",
+        timeouts.response,
+        bounds(),
+        default.response,
+    )?;
+    check_duration(
+        "timeouts.idle_ping",
+        timeouts.idle_ping,
+        bounds(),
+        default.idle_ping,
+    )?;
     check_duration("timeouts.close", timeouts.close, bounds(), default.close)?;
     if timeouts.dead <= timeouts.response {
-        return Err(Problem::new("timeouts.dead", "dead is not more than response")
-            .value(show_duration(timeouts.dead))
-            .note(format!("where response is {}", show_duration(timeouts.response)))
-            .expected("more than response, or one slow reply would cost every caller the connection")
-            .help(format!(
-                "leave it out for 4 times response, {}",
-                show_duration(timeouts.response.saturating_mul(4))
-            )));
+        return Err(
+            Problem::new("timeouts.dead", "dead is not more than response")
+                .value(show_duration(timeouts.dead))
+                .note(format!(
+                    "where response is {}",
+                    show_duration(timeouts.response)
+                ))
+                .expected(
+                    "more than response, or one slow reply would cost every caller the connection",
+                )
+                .help(format!(
+                    "leave it out for 4 times response, {}",
+                    show_duration(timeouts.response.saturating_mul(4))
+                )),
+        );
     }
     // The default of a response of 24 h is longer than a day.
-    check_duration("timeouts.dead", timeouts.dead, MILLISECOND..=DAY * 4, default.dead)
+    check_duration(
+        "timeouts.dead",
+        timeouts.dead,
+        MILLISECOND..=DAY * 4,
+        default.dead,
+    )
 }
 
 fn check_retry(retry: &Retry) -> Result<(), Problem> {
     let default = Retry::default();
-    check_count("retry.attempts_max", retry.attempts_max, 1..=100, default.attempts_max)?;
-    check_count("retry.budget_percent", retry.budget_percent, 0..=100, default.budget_percent)?;
+    check_count(
+        "retry.attempts_max",
+        retry.attempts_max,
+        1..=100,
+        default.attempts_max,
+    )?;
+    check_count(
+        "retry.budget_percent",
+        retry.budget_percent,
+        0..=100,
+        default.budget_percent,
+    )?;
     let bounds = || MILLISECOND..=Duration::from_secs(60);
-    check_duration("retry.backoff_min", retry.backoff_min, bounds(), default.backoff_min)?;
-    check_duration("retry.backoff_max", retry.backoff_max, bounds(), default.backoff_max)?;
+    check_duration(
+        "retry.backoff_min",
+        retry.backoff_min,
+        bounds(),
+        default.backoff_min,
+    )?;
+    check_duration(
+        "retry.backoff_max",
+        retry.backoff_max,
+        bounds(),
+        default.backoff_max,
+    )?;
     if retry.backoff_min > retry.backoff_max {
-        return Err(Problem::new("retry.backoff_min", "backoff_min is more than backoff_max")
-            .value(show_duration(retry.backoff_min))
-            .note(format!("where backoff_max is {}", show_duration(retry.backoff_max)))
-            .expected("at most backoff_max")
-            .help("make one smaller or the other larger"));
+        return Err(
+            Problem::new("retry.backoff_min", "backoff_min is more than backoff_max")
+                .value(show_duration(retry.backoff_min))
+                .note(format!(
+                    "where backoff_max is {}",
+                    show_duration(retry.backoff_max)
+                ))
+                .expected("at most backoff_max")
+                .help("make one smaller or the other larger"),
+        );
     }
     Ok(())
 }
 
 fn check_pool(pool: &Pool) -> Result<(), Problem> {
     let default = Pool::default();
-    check_count("pool.connections", pool.connections, 1..=64, default.connections)?;
-    check_count("pool.bulk_connections", pool.bulk_connections, 1..=64, default.bulk_connections)?;
-    check_count("pool.dedicated_max", pool.dedicated_max, 1..=10_000, default.dedicated_max)?;
+    check_count(
+        "pool.connections",
+        pool.connections,
+        1..=64,
+        default.connections,
+    )?;
+    check_count(
+        "pool.bulk_connections",
+        pool.bulk_connections,
+        1..=64,
+        default.bulk_connections,
+    )?;
+    check_count(
+        "pool.dedicated_max",
+        pool.dedicated_max,
+        1..=10_000,
+        default.dedicated_max,
+    )?;
     if pool.dedicated_idle_max > pool.dedicated_max {
-        return Err(Problem::new("pool.dedicated_idle_max", "dedicated_idle_max is more than dedicated_max")
-            .value(pool.dedicated_idle_max)
-            .note(format!("where dedicated_max is {}", pool.dedicated_max))
-            .expected("0 to dedicated_max")
-            .help(format!("make it {} or less", pool.dedicated_max)));
+        return Err(Problem::new(
+            "pool.dedicated_idle_max",
+            "dedicated_idle_max is more than dedicated_max",
+        )
+        .value(pool.dedicated_idle_max)
+        .note(format!("where dedicated_max is {}", pool.dedicated_max))
+        .expected("0 to dedicated_max")
+        .help(format!("make it {} or less", pool.dedicated_max)));
     }
     Ok(())
 }
@@ -318,32 +423,81 @@ fn check_pool(pool: &Pool) -> Result<(), Problem> {
 fn check_limits(limits: &Limits) -> Result<(), Problem> {
     const COUNT_MAX: u32 = 1 << 20;
     let default = Limits::default();
-    check_count("limits.in_flight_max", limits.in_flight_max, 1..=COUNT_MAX, default.in_flight_max)?;
-    check_count("limits.scripts_max", limits.scripts_max, 1..=COUNT_MAX, default.scripts_max)?;
-    check_count("limits.pubsub_buffer", limits.pubsub_buffer, 1..=COUNT_MAX, default.pubsub_buffer)?;
+    check_count(
+        "limits.in_flight_max",
+        limits.in_flight_max,
+        1..=COUNT_MAX,
+        default.in_flight_max,
+    )?;
+    check_count(
+        "limits.scripts_max",
+        limits.scripts_max,
+        1..=COUNT_MAX,
+        default.scripts_max,
+    )?;
+    check_count(
+        "limits.pubsub_buffer",
+        limits.pubsub_buffer,
+        1..=COUNT_MAX,
+        default.pubsub_buffer,
+    )?;
     for (path, value, default) in [
-        ("limits.request_bytes_max", limits.request_bytes_max, default.request_bytes_max),
-        ("limits.reply_bytes_max", limits.reply_bytes_max, default.reply_bytes_max),
-        ("limits.gather_bytes_max", limits.gather_bytes_max, default.gather_bytes_max),
+        (
+            "limits.request_bytes_max",
+            limits.request_bytes_max,
+            default.request_bytes_max,
+        ),
+        (
+            "limits.reply_bytes_max",
+            limits.reply_bytes_max,
+            default.reply_bytes_max,
+        ),
+        (
+            "limits.gather_bytes_max",
+            limits.gather_bytes_max,
+            default.gather_bytes_max,
+        ),
     ] {
-        Bounded { path, value, bounds: 1 << 10..=1 << 34, default }.check(show_size)?;
+        Bounded {
+            path,
+            value,
+            bounds: 1 << 10..=1 << 34,
+            default,
+        }
+        .check(show_size)?;
     }
     Ok(())
 }
 
 fn check_tcp(tcp: &Tcp) -> Result<(), Problem> {
     let default = Tcp::default();
-    check_count("tcp.keepalive_retries", tcp.keepalive_retries, 1..=100, default.keepalive_retries)?;
+    check_count(
+        "tcp.keepalive_retries",
+        tcp.keepalive_retries,
+        1..=100,
+        default.keepalive_retries,
+    )?;
     for (path, value, default) in [
-        ("tcp.keepalive_idle", tcp.keepalive_idle, default.keepalive_idle),
-        ("tcp.keepalive_interval", tcp.keepalive_interval, default.keepalive_interval),
+        (
+            "tcp.keepalive_idle",
+            tcp.keepalive_idle,
+            default.keepalive_idle,
+        ),
+        (
+            "tcp.keepalive_interval",
+            tcp.keepalive_interval,
+            default.keepalive_interval,
+        ),
     ] {
         check_duration(path, value, SECOND..=DAY, default)?;
         if value.subsec_nanos() != 0 {
             return Err(Problem::new(path, "not a whole number of seconds")
                 .value(show_duration(value))
                 .expected("whole seconds, which is what the kernel counts")
-                .help(format!("make it {}", show_duration(Duration::from_secs(value.as_secs() + 1)))));
+                .help(format!(
+                    "make it {}",
+                    show_duration(Duration::from_secs(value.as_secs() + 1))
+                )));
         }
     }
     Ok(())
@@ -357,10 +511,13 @@ fn check_server(server: &ServerDraft) -> Result<(), Problem> {
         Address::Tcp { host, port } => {
             let bare = host.parse::<std::net::Ipv6Addr>().is_ok();
             if !bare && url::Host::parse(host).is_err() {
-                return Err(Problem::new(format!("{path}.url"), "the host is not a name that a host can have")
-                    .value(format!("{host:?}"))
-                    .expected("a host name or an IP address, without port")
-                    .help("check the host"));
+                return Err(Problem::new(
+                    format!("{path}.url"),
+                    "the host is not a name that a host can have",
+                )
+                .value(format!("{host:?}"))
+                .expected("a host name or an IP address, without port")
+                .help("check the host"));
             }
             if *port == 0 {
                 return Err(Problem::new(format!("{path}.url"), "the port is 0")
@@ -370,47 +527,66 @@ fn check_server(server: &ServerDraft) -> Result<(), Problem> {
             }
         }
         Address::Unix(socket) if !socket.is_absolute() => {
-            return Err(Problem::new(format!("{path}.url"), "the socket is not an absolute path")
-                .value(socket.display())
-                .expected("a path from /")
-                .help("write the whole path"));
+            return Err(
+                Problem::new(format!("{path}.url"), "the socket is not an absolute path")
+                    .value(socket.display())
+                    .expected("a path from /")
+                    .help("write the whole path"),
+            );
         }
         Address::Unix(_) => {}
     }
     if endpoint.database > DATABASE_MAX {
-        return Err(Problem::new(format!("{path}.database"), "database is too large")
-            .value(endpoint.database)
-            .expected(format!("0 to {DATABASE_MAX}"))
-            .help("leave it out for the default, 0"));
+        return Err(
+            Problem::new(format!("{path}.database"), "database is too large")
+                .value(endpoint.database)
+                .expected(format!("0 to {DATABASE_MAX}"))
+                .help("leave it out for the default, 0"),
+        );
     }
     if let Some(Password::Inline(secret)) = &endpoint.password
         && secret.expose().is_empty()
     {
-        return Err(Problem::new(format!("{path}.password"), "the password is empty")
-            .expected("a password, or none at all")
-            .help("leave it out if the server has none; if it comes from a variable, set it"));
+        return Err(
+            Problem::new(format!("{path}.password"), "the password is empty")
+                .expected("a password, or none at all")
+                .help("leave it out if the server has none; if it comes from a variable, set it"),
+        );
     }
     match (&endpoint.username, &endpoint.password) {
-        (Some(user), _) if user.is_empty() => Err(Problem::new(format!("{path}.username"), "the user name is empty")
-            .expected("an ACL user, or none at all")
-            .help("leave it out for the user default")),
-        (Some(_), None) => Err(Problem::new(format!("{path}.username"), format!("server {} has a user without a password", server.name))
-            .expected("both, or only a password (for the user default), or neither")
-            .help("add password or password_file")),
-        _ => endpoint.tls.as_ref().map_or(Ok(()), |tls| check_tls(tls, endpoint, &path)),
+        (Some(user), _) if user.is_empty() => Err(Problem::new(
+            format!("{path}.username"),
+            "the user name is empty",
+        )
+        .expected("an ACL user, or none at all")
+        .help("leave it out for the user default")),
+        (Some(_), None) => Err(Problem::new(
+            format!("{path}.username"),
+            format!("server {} has a user without a password", server.name),
+        )
+        .expected("both, or only a password (for the user default), or neither")
+        .help("add password or password_file")),
+        _ => endpoint
+            .tls
+            .as_ref()
+            .map_or(Ok(()), |tls| check_tls(tls, endpoint, &path)),
     }
 }
 
 fn check_tls(tls: &Tls, endpoint: &Endpoint, path: &str) -> Result<(), Problem> {
     if cfg!(not(feature = "tls")) {
-        return Err(Problem::new(format!("{path}.url"), "TLS is not built into this program")
-            .expected("redis://, since keyway was built without its feature tls")
-            .help("build with the feature tls"));
+        return Err(
+            Problem::new(format!("{path}.url"), "TLS is not built into this program")
+                .expected("redis://, since keyway was built without its feature tls")
+                .help("build with the feature tls"),
+        );
     }
     if matches!(endpoint.address, Address::Unix(_)) {
-        return Err(Problem::new(format!("{path}.tls"), "a unix socket has no TLS")
-            .expected("tls only for a server with a host")
-            .help("remove tls"));
+        return Err(
+            Problem::new(format!("{path}.tls"), "a unix socket has no TLS")
+                .expected("tls only for a server with a host")
+                .help("remove tls"),
+        );
     }
     let lacking = match (&tls.client_cert_file, &tls.client_key_file) {
         (Some(_), None) => Some(("client_cert_file", "client_key_file")),
@@ -418,18 +594,24 @@ fn check_tls(tls: &Tls, endpoint: &Endpoint, path: &str) -> Result<(), Problem> 
         _ => None,
     };
     if let Some((given, lacking)) = lacking {
-        return Err(Problem::new(format!("{path}.tls.{given}"), format!("{given} without {lacking}"))
-            .expected("a client certificate and its key, or neither")
-            .help(format!("add {lacking}")));
+        return Err(Problem::new(
+            format!("{path}.tls.{given}"),
+            format!("{given} without {lacking}"),
+        )
+        .expected("a client certificate and its key, or neither")
+        .help(format!("add {lacking}")));
     }
     if let Some(name) = &tls.server_name
         && url::Host::parse(name).is_err()
         && name.parse::<std::net::Ipv6Addr>().is_err()
     {
-        return Err(Problem::new(format!("{path}.tls.server_name"), "server_name is not a name that a host can have")
-            .value(format!("{name:?}"))
-            .expected("a host name or an IP address, as it stands in the server's certificate")
-            .help("leave it out for the host of the url"));
+        return Err(Problem::new(
+            format!("{path}.tls.server_name"),
+            "server_name is not a name that a host can have",
+        )
+        .value(format!("{name:?}"))
+        .expected("a host name or an IP address, as it stands in the server's certificate")
+        .help("leave it out for the host of the url"));
     }
     Ok(())
 }
@@ -439,19 +621,30 @@ fn check_distinct(servers: &[ServerDraft]) -> Result<(), Problem> {
     let mut keyspaces: HashMap<(String, u32), &str> = HashMap::new();
     for server in servers {
         if names.insert(&server.name, ()).is_some() {
-            return Err(Problem::new(format!("servers.{}", server.name), "two servers have one name")
-                .value(&server.name)
-                .expected("each name once")
-                .help("rename one"));
+            return Err(Problem::new(
+                format!("servers.{}", server.name),
+                "two servers have one name",
+            )
+            .value(&server.name)
+            .expected("each name once")
+            .help("rename one"));
         }
-        let keyspace = (server.endpoint.address.to_string().to_ascii_lowercase(), server.endpoint.database);
+        let keyspace = (
+            server.endpoint.address.to_string().to_ascii_lowercase(),
+            server.endpoint.database,
+        );
         if let Some(first) = keyspaces.insert(keyspace, &server.name) {
             return Err(Problem::new(
                 format!("servers.{}.url", server.name),
                 format!("servers {first} and {} are the same keyspace", server.name),
             )
-            .value(format!("{} database {}", server.endpoint.address, server.endpoint.database))
-            .note(format!("which repeats address and database of [servers.{first}]"))
+            .value(format!(
+                "{} database {}",
+                server.endpoint.address, server.endpoint.database
+            ))
+            .note(format!(
+                "which repeats address and database of [servers.{first}]"
+            ))
             .related(format!("servers.{first}.url"))
             .expected("each address and database once; any number of nodes may live on one server")
             .help("name another address or database, or give all the nodes to one of the two"));
@@ -476,32 +669,50 @@ fn check_nodes(servers: &[ServerDraft], placement: &Placement) -> Result<(), Pro
                     .expected(each_once)
                     .help(format!("leave it out: the last node is {last}")));
             };
-            let Some(first) = claim.replace(&server.name) else { continue };
+            let Some(first) = claim.replace(&server.name) else {
+                continue;
+            };
             let node_name = describe(placement, &[*node]);
             if first == server.name {
-                return Err(Problem::new(path, format!("node {node_name} is listed twice"))
-                    .value(shown)
-                    .expected(each_once)
-                    .help("list it once"));
+                return Err(
+                    Problem::new(path, format!("node {node_name} is listed twice"))
+                        .value(shown)
+                        .expected(each_once)
+                        .help("list it once"),
+                );
             }
-            return Err(Problem::new(path, format!("node {node_name} is on two servers"))
-                .value(shown)
-                .note(format!("which repeats node {node_name} of [servers.{first}]"))
-                .related(format!("servers.{first}.nodes"))
-                .expected(each_once)
-                .help(without(server, servers, first)));
+            return Err(
+                Problem::new(path, format!("node {node_name} is on two servers"))
+                    .value(shown)
+                    .note(format!(
+                        "which repeats node {node_name} of [servers.{first}]"
+                    ))
+                    .related(format!("servers.{first}.nodes"))
+                    .expected(each_once)
+                    .help(without(server, servers, first)),
+            );
         }
     }
-    let missing: Vec<NodeId> =
-        (0_u16..).map(NodeId).zip(&owner).filter(|(_, owner)| owner.is_none()).map(|(node, _)| node).collect();
+    let missing: Vec<NodeId> = (0_u16..)
+        .map(NodeId)
+        .zip(&owner)
+        .filter(|(_, owner)| owner.is_none())
+        .map(|(node, _)| node)
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
     let nodes = describe(placement, &missing);
-    let (noun, verb) = if missing.len() == 1 { ("node", "is") } else { ("nodes", "are") };
-    Err(Problem::new("servers", format!("{noun} {nodes} {verb} on no server"))
-        .expected(each_once)
-        .help(format!("add {nodes} to the nodes of a server")))
+    let (noun, verb) = if missing.len() == 1 {
+        ("node", "is")
+    } else {
+        ("nodes", "are")
+    };
+    Err(
+        Problem::new("servers", format!("{noun} {nodes} {verb} on no server"))
+            .expected(each_once)
+            .help(format!("add {nodes} to the nodes of a server")),
+    )
 }
 
 /// A server's nodes for a message.
@@ -513,10 +724,19 @@ fn summary(nodes: &[NodeId]) -> String {
 
 /// Ranges for numbered nodes, names for named ones.
 fn describe(placement: &Placement, nodes: &[NodeId]) -> String {
-    if nodes.iter().all(|node| placement.node_name(*node) == node.to_string()) {
+    if nodes
+        .iter()
+        .all(|node| placement.node_name(*node) == node.to_string())
+    {
         return shorten(show_ranges(nodes));
     }
-    shorten(nodes.iter().map(|node| format!("{:?}", placement.node_name(*node))).collect::<Vec<_>>().join(", "))
+    shorten(
+        nodes
+            .iter()
+            .map(|node| format!("{:?}", placement.node_name(*node)))
+            .collect::<Vec<_>>()
+            .join(", "),
+    )
 }
 
 fn shorten(text: String) -> String {
@@ -529,9 +749,15 @@ fn shorten(text: String) -> String {
 
 /// What to write so that `server` leaves its nodes to `first`.
 fn without(server: &ServerDraft, servers: &[ServerDraft], first: &str) -> String {
-    let taken: &[NodeId] = servers.iter().find(|other| other.name == first).map_or(&[], |other| &other.nodes);
+    let taken: &[NodeId] = servers
+        .iter()
+        .find(|other| other.name == first)
+        .map_or(&[], |other| &other.nodes);
     let left: BTreeSet<NodeId> = server.nodes.iter().copied().collect();
-    let left: Vec<NodeId> = left.difference(&taken.iter().copied().collect()).copied().collect();
+    let left: Vec<NodeId> = left
+        .difference(&taken.iter().copied().collect())
+        .copied()
+        .collect();
     match left.is_empty() {
         true => format!("make it [] if all of them live on {first}"),
         false => format!("make it \"{}\"", shorten(show_ranges(&left))),

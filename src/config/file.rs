@@ -4,7 +4,8 @@
 //! password, and cannot say what to do.
 
 use super::{
-    Address, Config, ConfigError, Endpoint, Mode, MultiKey, Password, Protocol, Secret, Startup, Timeouts, Tls,
+    Address, Config, ConfigError, Endpoint, Mode, MultiKey, Password, Protocol, Secret, Startup,
+    Timeouts, Tls,
     address::{DATABASE_MAX, ExpandProblem, expand, expand_url, parse_url},
     builder::{ConfigBuilder, ServerDraft},
     nodes::{NodesError, parse_ranges},
@@ -28,20 +29,66 @@ type Result<T, E = Problem> = std::result::Result<T, E>;
 
 /// Every table with its settings. `servers` has names of its own in between.
 const ROOT: &[&str] = &[
-    "name", "mode", "protocol", "multi_key", "startup", "placement", "defaults", "servers", "timeouts", "retry", "pool",
-    "limits", "tcp",
+    "name",
+    "mode",
+    "protocol",
+    "multi_key",
+    "startup",
+    "placement",
+    "defaults",
+    "servers",
+    "timeouts",
+    "retry",
+    "pool",
+    "limits",
+    "tcp",
 ];
 const PLACEMENT: &[&str] = &["algorithm", "nodes", "names", "weights"];
 const DEFAULTS: &[&str] = &["username", "password", "password_file", "database", "tls"];
-const SERVER: &[&str] = &["url", "nodes", "username", "password", "password_file", "database", "tls"];
-const TLS: &[&str] =
-    &["ca_file", "client_cert_file", "client_key_file", "server_name", "danger_accept_invalid_certificates"];
+const SERVER: &[&str] = &[
+    "url",
+    "nodes",
+    "username",
+    "password",
+    "password_file",
+    "database",
+    "tls",
+];
+const TLS: &[&str] = &[
+    "ca_file",
+    "client_cert_file",
+    "client_key_file",
+    "server_name",
+    "danger_accept_invalid_certificates",
+];
 const TIMEOUTS: &[&str] = &["connect", "response", "dead", "idle_ping", "close"];
-const RETRY: &[&str] = &["attempts_max", "backoff_min", "backoff_max", "budget_percent"];
-const POOL: &[&str] = &["connections", "bulk_connections", "dedicated_max", "dedicated_idle_max"];
-const LIMITS: &[&str] =
-    &["in_flight_max", "request_bytes_max", "reply_bytes_max", "gather_bytes_max", "scripts_max", "pubsub_buffer"];
-const TCP: &[&str] = &["nodelay", "keepalive", "keepalive_idle", "keepalive_interval", "keepalive_retries"];
+const RETRY: &[&str] = &[
+    "attempts_max",
+    "backoff_min",
+    "backoff_max",
+    "budget_percent",
+];
+const POOL: &[&str] = &[
+    "connections",
+    "bulk_connections",
+    "dedicated_max",
+    "dedicated_idle_max",
+];
+const LIMITS: &[&str] = &[
+    "in_flight_max",
+    "request_bytes_max",
+    "reply_bytes_max",
+    "gather_bytes_max",
+    "scripts_max",
+    "pubsub_buffer",
+];
+const TCP: &[&str] = &[
+    "nodelay",
+    "keepalive",
+    "keepalive_idle",
+    "keepalive_interval",
+    "keepalive_retries",
+];
 
 const TABLES: &[(&str, &[&str])] = &[
     ("the top of the file", ROOT),
@@ -56,22 +103,54 @@ const TABLES: &[(&str, &[&str])] = &[
     ("[tcp]", TCP),
 ];
 
+/// For the test that the reference file leaves none out.
+#[cfg(test)]
+pub(super) fn all_settings() -> impl Iterator<Item = &'static str> {
+    TABLES.iter().flat_map(|(_, settings)| *settings).copied()
+}
+
 /// What people call a setting in other programs.
 const ALIASES: &[(&str, &str)] = &[
-    ("user", "username"), ("pass", "password"), ("passwd", "password"), ("pwd", "password"), ("auth", "password"),
-    ("requirepass", "password"), ("secret", "password"), ("token", "password"), ("db", "database"), ("uri", "url"),
-    ("address", "url"), ("addr", "url"), ("host", "url"), ("hosts", "servers"), ("timeout", "response"),
-    ("read_timeout", "response"), ("connect_timeout", "connect"), ("pool_size", "connections"), ("retries", "attempts_max"),
-    ("slots", "nodes"), ("hash", "algorithm"), ("insecure", "danger_accept_invalid_certificates"),
-    ("accept_invalid_certificates", "danger_accept_invalid_certificates"),
+    ("user", "username"),
+    ("pass", "password"),
+    ("passwd", "password"),
+    ("pwd", "password"),
+    ("auth", "password"),
+    ("requirepass", "password"),
+    ("secret", "password"),
+    ("token", "password"),
+    ("db", "database"),
+    ("uri", "url"),
+    ("address", "url"),
+    ("addr", "url"),
+    ("host", "url"),
+    ("hosts", "servers"),
+    ("timeout", "response"),
+    ("read_timeout", "response"),
+    ("connect_timeout", "connect"),
+    ("pool_size", "connections"),
+    ("retries", "attempts_max"),
+    ("slots", "nodes"),
+    ("hash", "algorithm"),
+    ("insecure", "danger_accept_invalid_certificates"),
+    (
+        "accept_invalid_certificates",
+        "danger_accept_invalid_certificates",
+    ),
 ];
 
 /// The setting that a key is, or was meant to be.
 pub(super) fn closest_setting(key: &str) -> Option<&'static str> {
     // An exact match in any table before a near one: `nodes` is not a misspelt `names`.
-    let exact = TABLES.iter().flat_map(|(_, settings)| *settings).find(|setting| **setting == key);
+    let exact = TABLES
+        .iter()
+        .flat_map(|(_, settings)| *settings)
+        .find(|setting| **setting == key);
     exact.copied().or_else(|| {
-        let all: Vec<&'static str> = TABLES.iter().flat_map(|(_, settings)| settings.iter().copied()).collect();
+        let all: Vec<&'static str> = TABLES
+            .iter()
+            .flat_map(|(_, settings)| settings.iter().copied())
+            .collect();
         closest(key, &all)
     })
 }
@@ -108,7 +187,11 @@ fn edits(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-pub(super) fn parse(text: &str, origin: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+pub(super) fn parse(
+    text: &str,
+    origin: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, ConfigError> {
     let file = File {
         source: RefCell::new(Source::new(text, origin)),
         directory: origin.parent().map(Path::to_path_buf).unwrap_or_default(),
@@ -122,21 +205,32 @@ fn read(text: &str, file: &File<'_>) -> Result<Config> {
     let document = DeTable::parse(text).map_err(|error| syntax(text, &error))?;
     let root = document.get_ref();
     if let Some((key, _)) = root.get_key_value("control") {
-        return Err(Problem::new("control", "this version does not support [control]")
-            .at(key.span())
-            .expected("a file that holds the topology itself: the nodes of every server")
-            .help("remove [control]"));
+        return Err(
+            Problem::new("control", "this version does not support [control]")
+                .at(key.span())
+                .expected("a file that holds the topology itself: the nodes of every server")
+                .help("remove [control]"),
+        );
     }
     let root = Section::open(file, String::new(), root, ROOT)?;
 
     let name = root.required_text("name", "name = \"feeds\"")?;
     let mut draft = ConfigBuilder::new(name);
     draft.mode = root.choice("mode", &[("store", Mode::Store), ("cache", Mode::Cache)])?;
-    draft.protocol = root.choice("protocol", &[("resp2", Protocol::Resp2), ("resp3", Protocol::Resp3)])?;
-    draft.multi_key = root.choice("multi_key", &[("split", MultiKey::Split), ("refuse", MultiKey::Refuse)])?;
+    draft.protocol = root.choice(
+        "protocol",
+        &[("resp2", Protocol::Resp2), ("resp3", Protocol::Resp3)],
+    )?;
+    draft.multi_key = root.choice(
+        "multi_key",
+        &[("split", MultiKey::Split), ("refuse", MultiKey::Refuse)],
+    )?;
     draft.startup = root.choice("startup", &[("lazy", Startup::Lazy), ("all", Startup::All)])?;
     settings(&root, &mut draft)?;
-    draft.placement = root.table("placement", PLACEMENT)?.map(|section| placement(&section)).transpose()?;
+    draft.placement = root
+        .table("placement", PLACEMENT)?
+        .map(|section| placement(&section))
+        .transpose()?;
     if let Some(placement) = &draft.placement {
         draft.servers = servers(&root, placement)?;
     }
@@ -189,11 +283,19 @@ fn placement(section: &Section<'_, '_>) -> Result<Placement> {
     const ALGORITHMS: &str = "\"ketama\", \"modulo\", \"rendezvous\", \"jump\" or \"maglev\"";
     let algorithm = section.required_text("algorithm", "algorithm = \"ketama\"")?;
     let Ok(algorithm) = algorithm.parse::<Algorithm>() else {
-        let help = match closest(&algorithm, &["ketama", "modulo", "rendezvous", "jump", "maglev"]) {
+        let help = match closest(
+            &algorithm,
+            &["ketama", "modulo", "rendezvous", "jump", "maglev"],
+        ) {
             Some(meant) => format!("did you mean \"{meant}\"?"),
-            None => "choose the one that the data was written with; for new data, \"ketama\"".to_owned(),
+            None => {
+                "choose the one that the data was written with; for new data, \"ketama\"".to_owned()
+            }
         };
-        return Err(section.problem("algorithm", "unknown algorithm").expected(ALGORITHMS).help(help));
+        return Err(section
+            .problem("algorithm", "unknown algorithm")
+            .expected(ALGORITHMS)
+            .help(help));
     };
     let names = match (section.get("nodes"), section.get("names")) {
         (Some(_), Some(_)) => {
@@ -212,9 +314,15 @@ fn placement(section: &Section<'_, '_>) -> Result<Placement> {
         (None, Some(value)) => named(section, value)?,
     };
     let weights = weights(section, &algorithm.to_string(), names.len())?;
-    let specs = names.into_iter().zip(weights).map(|(name, weight)| NodeSpec { name, weight }).collect();
+    let specs = names
+        .into_iter()
+        .zip(weights)
+        .map(|(name, weight)| NodeSpec { name, weight })
+        .collect();
     Placement::new(algorithm, specs).map_err(|error| {
-        section.problem("", format!("no placement can be made of this: {error}")).help("change it as the message says")
+        section
+            .problem("", format!("no placement can be made of this: {error}"))
+            .help("change it as the message says")
     })
 }
 
@@ -224,7 +332,13 @@ fn numbered(section: &Section<'_, '_>) -> Result<Vec<String>> {
     match usize::try_from(count) {
         Ok(count @ 1..=NODES_MAX) => Ok((0..count).map(|node| node.to_string()).collect()),
         _ => Err(section
-            .problem("nodes", format!("nodes is too {}", if count == 0 { "small" } else { "large" }))
+            .problem(
+                "nodes",
+                format!(
+                    "nodes is too {}",
+                    if count == 0 { "small" } else { "large" }
+                ),
+            )
             .expected(format!("1 to {NODES_MAX}"))
             .help("nodes are units of placement, not of storage: 64 is enough for most")),
     }
@@ -245,16 +359,25 @@ fn named(section: &Section<'_, '_>, value: &Spanned<DeValue<'_>>) -> Result<Vec<
     let mut first: HashMap<String, usize> = HashMap::new();
     for (position, item) in items.iter().enumerate() {
         let DeValue::String(text) = item.get_ref() else {
-            return Err(section.wrong_type("names", item, "a string", SHAPE).at(item.span()));
+            return Err(section
+                .wrong_type("names", item, "a string", SHAPE)
+                .at(item.span()));
         };
         let name = section.expand("names", text, item.span())?;
-        let refuse = |what: String| Err(section.problem("names", what).at(item.span()).expected(SHAPE));
+        let refuse = |what: String| {
+            Err(section
+                .problem("names", what)
+                .at(item.span())
+                .expected(SHAPE))
+        };
         if name.is_empty() {
-            return refuse(format!("node {position} has an empty name")).map_err(|problem| problem.help("give it a name"));
+            return refuse(format!("node {position} has an empty name"))
+                .map_err(|problem| problem.help("give it a name"));
         }
         if let Some(first) = first.insert(name.clone(), position) {
-            return refuse(format!("nodes {first} and {position} have one name"))
-                .map_err(|problem| problem.help("a name is what a node is hashed by: make them differ"));
+            return refuse(format!("nodes {first} and {position} have one name")).map_err(
+                |problem| problem.help("a name is what a node is hashed by: make them differ"),
+            );
         }
         names.push(name);
     }
@@ -262,7 +385,9 @@ fn named(section: &Section<'_, '_>, value: &Spanned<DeValue<'_>>) -> Result<Vec<
 }
 
 fn weights(section: &Section<'_, '_>, algorithm: &str, node_count: usize) -> Result<Vec<u32>> {
-    let Some(value) = section.get("weights") else { return Ok(vec![1; node_count]) };
+    let Some(value) = section.get("weights") else {
+        return Ok(vec![1; node_count]);
+    };
     let shape = format!("a list of {node_count} integers from 1, one for each node");
     let Some(items) = value.get_ref().as_array() else {
         return Err(section.wrong_type("weights", value, "a list", &shape));
@@ -275,7 +400,10 @@ fn weights(section: &Section<'_, '_>, algorithm: &str, node_count: usize) -> Res
     }
     if items.len() != node_count {
         return Err(section
-            .problem("weights", format!("{} weights for {node_count} nodes", items.len()))
+            .problem(
+                "weights",
+                format!("{} weights for {node_count} nodes", items.len()),
+            )
             .expected(shape)
             .help("1 is the weight of a node that gets an equal share"));
     }
@@ -286,7 +414,9 @@ fn weights(section: &Section<'_, '_>, algorithm: &str, node_count: usize) -> Res
             .at(item.span())
             .expected(shape.as_str())
             .help("a node that shall hold nothing is best left out of the placement")),
-        None => Err(section.wrong_type("weights", item, "an integer", &shape).at(item.span())),
+        None => Err(section
+            .wrong_type("weights", item, "an integer", &shape)
+            .at(item.span())),
     };
     items.iter().map(weight).collect()
 }
@@ -307,10 +437,15 @@ fn servers(root: &Section<'_, '_>, placement: &Placement) -> Result<Vec<ServerDr
             username: section.text("username")?,
             password: password(&section)?,
             database: database(&section)?,
-            tls: section.table("tls", TLS)?.map(|section| tls(&section, Tls::default())).transpose()?,
+            tls: section
+                .table("tls", TLS)?
+                .map(|section| tls(&section, Tls::default()))
+                .transpose()?,
         },
     };
-    let Some(value) = root.get("servers") else { return Ok(Vec::new()) };
+    let Some(value) = root.get("servers") else {
+        return Ok(Vec::new());
+    };
     let shape = "a table for each server: [servers.a] with url and nodes";
     let Some(tables) = value.get_ref().as_table() else {
         return Err(root.wrong_type("servers", value, "a table", shape));
@@ -320,12 +455,20 @@ fn servers(root: &Section<'_, '_>, placement: &Placement) -> Result<Vec<ServerDr
         let path = format!("servers.{}", key.get_ref());
         root.file.source.borrow_mut().locate(&path, key.span());
         let Some(table) = value.get_ref().as_table() else {
-            return Err(root.wrong_type(&path, value, "a table", shape).at(value.span()));
+            return Err(root
+                .wrong_type(&path, value, "a table", shape)
+                .at(value.span()));
         };
         let section = Section::open(root.file, path, table, SERVER)?;
-        drafts.push((key.span().start, server(&section, key.get_ref(), &inherited, placement)?));
+        drafts.push((
+            key.span().start,
+            server(&section, key.get_ref(), &inherited, placement)?,
+        ));
     }
-    if inherited.tls.is_some() && !drafts.is_empty() && drafts.iter().all(|(_, draft)| draft.endpoint.tls.is_none()) {
+    if inherited.tls.is_some()
+        && !drafts.is_empty()
+        && drafts.iter().all(|(_, draft)| draft.endpoint.tls.is_none())
+    {
         return Err(Problem::new("defaults.tls", "[defaults.tls] is of use to no server")
             .expected("at least one server with rediss://, since redis:// sends everything in the clear")
             .help("write rediss:// in the urls, or remove [defaults.tls]"));
@@ -335,7 +478,12 @@ fn servers(root: &Section<'_, '_>, placement: &Placement) -> Result<Vec<ServerDr
     Ok(drafts.into_iter().map(|(_, draft)| draft).collect())
 }
 
-fn server(section: &Section<'_, '_>, name: &str, inherited: &Inherited, placement: &Placement) -> Result<ServerDraft> {
+fn server(
+    section: &Section<'_, '_>,
+    name: &str,
+    inherited: &Inherited,
+    placement: &Placement,
+) -> Result<ServerDraft> {
     let template = section.required_raw("url", "url = \"redis://host:6379\"")?;
     let url = section.expand_url(&template)?;
     let parsed = parse_url(&url).map_err(|problem| problem.at_setting(section.path_of("url")))?;
@@ -345,7 +493,11 @@ fn server(section: &Section<'_, '_>, name: &str, inherited: &Inherited, placemen
 
     let own_password = password(section)?;
     if parsed.password.is_some() && own_password.is_some() {
-        let key = if section.get("password").is_some() { "password" } else { "password_file" };
+        let key = if section.get("password").is_some() {
+            "password"
+        } else {
+            "password_file"
+        };
         return Err(twice(section, key, "password"));
     }
     let own_username = section.text("username")?;
@@ -360,7 +512,11 @@ fn server(section: &Section<'_, '_>, name: &str, inherited: &Inherited, placemen
     let tls = match (parsed.tls, own_tls) {
         (false, Some(_)) => {
             let socket = matches!(parsed.address, Address::Unix(_));
-            let help = if socket { "remove tls: a unix socket has none" } else { "write rediss:// in the url, or remove tls" };
+            let help = if socket {
+                "remove tls: a unix socket has none"
+            } else {
+                "write rediss:// in the url, or remove tls"
+            };
             return Err(section
                 .problem("tls", "tls for a server whose url is not rediss://")
                 .note("while its url is in plain text")
@@ -376,12 +532,27 @@ fn server(section: &Section<'_, '_>, name: &str, inherited: &Inherited, placemen
     };
     let endpoint = Endpoint {
         address: parsed.address,
-        database: parsed.database.or(own_database).or(inherited.database).unwrap_or(0),
-        username: parsed.username.or(own_username).or_else(|| inherited.username.clone()),
-        password: parsed.password.map(Password::Inline).or(own_password).or_else(|| inherited.password.clone()),
+        database: parsed
+            .database
+            .or(own_database)
+            .or(inherited.database)
+            .unwrap_or(0),
+        username: parsed
+            .username
+            .or(own_username)
+            .or_else(|| inherited.username.clone()),
+        password: parsed
+            .password
+            .map(Password::Inline)
+            .or(own_password)
+            .or_else(|| inherited.password.clone()),
         tls,
     };
-    Ok(ServerDraft { name: name.to_owned(), endpoint, nodes: nodes(section, placement)? })
+    Ok(ServerDraft {
+        name: name.to_owned(),
+        endpoint,
+        nodes: nodes(section, placement)?,
+    })
 }
 
 fn twice(section: &Section<'_, '_>, key: &str, what: &str) -> Problem {
@@ -453,10 +624,18 @@ fn nodes(section: &Section<'_, '_>, placement: &Placement) -> Result<Vec<NodeId>
     };
     let at = value.span();
     let refuse = |what: String, help: String| {
-        Err(section.problem("nodes", what).at(at.clone()).expected(shape.as_str()).help(help))
+        Err(section
+            .problem("nodes", what)
+            .at(at.clone())
+            .expected(shape.as_str())
+            .help(help))
     };
     let out_of_range = |node: u64| {
-        let shown = if node == u64::MAX { "with so large a number".to_owned() } else { node.to_string() };
+        let shown = if node == u64::MAX {
+            "with so large a number".to_owned()
+        } else {
+            node.to_string()
+        };
         format!("node {shown} does not exist")
     };
     let last_is = format!("the placement has {node_count} nodes, so the last one is {last}");
@@ -466,12 +645,14 @@ fn nodes(section: &Section<'_, '_>, placement: &Placement) -> Result<Vec<NodeId>
             return match parse_ranges(&text, node_count) {
                 Ok(nodes) => Ok(nodes),
                 Err(NodesError::OutOfRange(node)) => refuse(out_of_range(node), last_is),
-                Err(NodesError::Backwards(first, last)) => {
-                    refuse(format!("the range {first}-{last} runs backwards"), format!("write {last}-{first}"))
-                }
-                Err(NodesError::Syntax) if text.trim().is_empty() => {
-                    refuse("nodes is empty".to_owned(), "write nodes = [] for a server without nodes".to_owned())
-                }
+                Err(NodesError::Backwards(first, last)) => refuse(
+                    format!("the range {first}-{last} runs backwards"),
+                    format!("write {last}-{first}"),
+                ),
+                Err(NodesError::Syntax) if text.trim().is_empty() => refuse(
+                    "nodes is empty".to_owned(),
+                    "write nodes = [] for a server without nodes".to_owned(),
+                ),
                 Err(NodesError::Syntax) => refuse(
                     "nodes is not a list of numbers and ranges".to_owned(),
                     "separate numbers by commas, and the ends of a range by one -".to_owned(),
@@ -486,8 +667,13 @@ fn nodes(section: &Section<'_, '_>, placement: &Placement) -> Result<Vec<NodeId>
             let name = section.expand("nodes", text, item.span())?;
             placement.node_by_name(&name).ok_or_else(|| {
                 let what = format!("no node is named {name:?}");
-                let help = "names are those of [placement]; ranges go into one string: nodes = \"0-3,7\"";
-                section.problem("nodes", what).at(item.span()).expected(shape.as_str()).help(help)
+                let help =
+                    "names are those of [placement]; ranges go into one string: nodes = \"0-3,7\"";
+                section
+                    .problem("nodes", what)
+                    .at(item.span())
+                    .expected(shape.as_str())
+                    .help(help)
             })
         }
         other => match integer(other) {
@@ -495,10 +681,16 @@ fn nodes(section: &Section<'_, '_>, placement: &Placement) -> Result<Vec<NodeId>
                 Ok(node) if usize::from(node) < node_count => Ok(NodeId(node)),
                 _ => {
                     let what = format!("node {number} does not exist");
-                    Err(section.problem("nodes", what).at(item.span()).expected(shape.as_str()).help(last_is.as_str()))
+                    Err(section
+                        .problem("nodes", what)
+                        .at(item.span())
+                        .expected(shape.as_str())
+                        .help(last_is.as_str()))
                 }
             },
-            None => Err(section.wrong_type("nodes", item, "a node", &shape).at(item.span())),
+            None => Err(section
+                .wrong_type("nodes", item, "a node", &shape)
+                .at(item.span())),
         },
     };
     items.iter().map(node).collect()
@@ -507,16 +699,31 @@ fn nodes(section: &Section<'_, '_>, placement: &Placement) -> Result<Vec<NodeId>
 fn syntax(text: &str, error: &toml::de::Error) -> Problem {
     let message = error.message().replace('\n', ", ");
     let at = error.span().unwrap_or(0..0);
-    let line_start = text.get(..at.start).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
-    let line = text.get(line_start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    let line_start = text
+        .get(..at.start)
+        .and_then(|before| before.rfind('\n'))
+        .map_or(0, |newline| newline + 1);
+    let line = text
+        .get(line_start..)
+        .and_then(|rest| rest.lines().next())
+        .unwrap_or_default();
     let (expected, help) = if message.contains("duplicate key") {
-        ("every table and every setting once", "remove or rename one of the two")
+        (
+            "every table and every setting once",
+            "remove or rename one of the two",
+        )
     } else if line.contains('=') && !line.contains(['"', '\'']) {
         ("TOML", "texts, durations and URLs stand in double quotes")
     } else {
-        ("TOML", "see https://toml.io; texts, durations and URLs stand in double quotes")
+        (
+            "TOML",
+            "see https://toml.io; texts, durations and URLs stand in double quotes",
+        )
     };
-    Problem::new("", format!("not TOML: {message}")).at(at).expected(expected).help(help)
+    Problem::new("", format!("not TOML: {message}"))
+        .at(at)
+        .expected(expected)
+        .help(help)
 }
 
 /// What sections of one file share.
@@ -535,15 +742,24 @@ struct Section<'a, 'f> {
 
 impl<'a, 'f> Section<'a, 'f> {
     /// Notes where each setting is, and refuses unknown ones: first of all, or a misspelt setting would be reported missing.
-    fn open(file: &'a File<'f>, path: String, table: &'a DeTable<'a>, known: &[&'static str]) -> Result<Section<'a, 'f>> {
+    fn open(
+        file: &'a File<'f>,
+        path: String,
+        table: &'a DeTable<'a>,
+        known: &[&'static str],
+    ) -> Result<Section<'a, 'f>> {
         let section = Section { file, path, table };
         let mut unknown: Option<Spanned<&str>> = None;
         for (key, value) in table.iter() {
             let is_table = matches!(value.get_ref(), DeValue::Table(_));
             let at = if is_table { key.span() } else { value.span() };
-            file.source.borrow_mut().locate(&section.path_of(key.get_ref()), at);
+            file.source
+                .borrow_mut()
+                .locate(&section.path_of(key.get_ref()), at);
             // The first in the file, not in the alphabet.
-            let first = unknown.as_ref().is_none_or(|earlier| key.span().start < earlier.span().start);
+            let first = unknown
+                .as_ref()
+                .is_none_or(|earlier| key.span().start < earlier.span().start);
             if first && !known.contains(&key.get_ref().as_ref()) {
                 unknown = Some(Spanned::new(key.span(), key.get_ref()));
             }
@@ -561,7 +777,10 @@ impl<'a, 'f> Section<'a, 'f> {
             (Some(meant), None) => format!("did you mean {meant}?"),
             (None, None) => "remove it".to_owned(),
         };
-        self.problem(key, format!("unknown setting {key}")).at(at).expected(format!("one of {}", known.join(", "))).help(help)
+        self.problem(key, format!("unknown setting {key}"))
+            .at(at)
+            .expected(format!("one of {}", known.join(", ")))
+            .help(help)
     }
 
     fn path_of(&self, key: &str) -> String {
@@ -576,7 +795,13 @@ impl<'a, 'f> Section<'a, 'f> {
         Problem::new(self.path_of(key), what)
     }
 
-    fn wrong_type(&self, path: &str, value: &Spanned<DeValue<'_>>, wanted: &str, shape: &str) -> Problem {
+    fn wrong_type(
+        &self,
+        path: &str,
+        value: &Spanned<DeValue<'_>>,
+        wanted: &str,
+        shape: &str,
+    ) -> Problem {
         let name = path.rsplit('.').next().unwrap_or(path);
         let found = match value.get_ref() {
             DeValue::String(_) => "a string",
@@ -602,7 +827,9 @@ impl<'a, 'f> Section<'a, 'f> {
     }
 
     fn table(&self, key: &str, known: &[&'static str]) -> Result<Option<Section<'a, 'f>>> {
-        let Some(value) = self.get(key) else { return Ok(None) };
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
         let Some(table) = value.get_ref().as_table() else {
             let shape = format!("a table: [{}]", self.path_of(key));
             return Err(self.wrong_type(key, value, "a table", &shape));
@@ -611,10 +838,17 @@ impl<'a, 'f> Section<'a, 'f> {
     }
 
     fn raw(&self, key: &str) -> Result<Option<&'a str>> {
-        let Some(value) = self.get(key) else { return Ok(None) };
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
         match value.get_ref() {
             DeValue::String(text) => Ok(Some(text)),
-            _ => Err(self.wrong_type(key, value, "a string", &format!("a text in quotes: {key} = \"...\""))),
+            _ => Err(self.wrong_type(
+                key,
+                value,
+                "a string",
+                &format!("a text in quotes: {key} = \"...\""),
+            )),
         }
     }
 
@@ -624,7 +858,9 @@ impl<'a, 'f> Section<'a, 'f> {
                 "" => format!("there is no {key}"),
                 path => format!("[{path}] has no {key}"),
             };
-            self.problem("", what).expected(format!("{key}, which has no default")).help(format!("add {example}"))
+            self.problem("", what)
+                .expected(format!("{key}, which has no default"))
+                .help(format!("add {example}"))
         })
     }
 
@@ -634,7 +870,9 @@ impl<'a, 'f> Section<'a, 'f> {
     }
 
     fn text(&self, key: &str) -> Result<Option<String>> {
-        self.raw(key)?.map(|text| self.expand(key, text, self.span(key))).transpose()
+        self.raw(key)?
+            .map(|text| self.expand(key, text, self.span(key)))
+            .transpose()
     }
 
     fn span(&self, key: &str) -> Range<usize> {
@@ -643,16 +881,21 @@ impl<'a, 'f> Section<'a, 'f> {
 
     fn lookup(&self, name: &str) -> Result<String, ExpandProblem> {
         let value = (self.file.env)(name).ok_or_else(|| ExpandProblem::Unset(name.to_owned()))?;
-        self.file.source.borrow_mut().hide(&value, format!("${{{name}}}"));
+        self.file
+            .source
+            .borrow_mut()
+            .hide(&value, format!("${{{name}}}"));
         Ok(value)
     }
 
     fn expand(&self, key: &str, text: &str, at: Range<usize>) -> Result<String> {
-        expand(text, &mut |name, _| self.lookup(name)).map_err(|problem| self.expand_problem(key, problem).at(at))
+        expand(text, &mut |name, _| self.lookup(name))
+            .map_err(|problem| self.expand_problem(key, problem).at(at))
     }
 
     fn expand_url(&self, template: &str) -> Result<String> {
-        expand_url(template, &mut |name| self.lookup(name)).map_err(|problem| self.expand_problem("url", problem))
+        expand_url(template, &mut |name| self.lookup(name))
+            .map_err(|problem| self.expand_problem("url", problem))
     }
 
     fn expand_problem(&self, key: &str, problem: ExpandProblem) -> Problem {
@@ -671,7 +914,9 @@ impl<'a, 'f> Section<'a, 'f> {
 
     /// A path; relative ones start at the file's directory.
     fn path(&self, key: &str) -> Result<Option<PathBuf>> {
-        let Some(text) = self.text(key)? else { return Ok(None) };
+        let Some(text) = self.text(key)? else {
+            return Ok(None);
+        };
         if text.is_empty() {
             return Err(self
                 .problem(key, format!("{key} is empty"))
@@ -682,7 +927,9 @@ impl<'a, 'f> Section<'a, 'f> {
     }
 
     fn choice<T: Copy + Default>(&self, key: &str, choices: &[(&str, T)]) -> Result<T> {
-        let Some(text) = self.text(key)? else { return Ok(T::default()) };
+        let Some(text) = self.text(key)? else {
+            return Ok(T::default());
+        };
         if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
             return Ok(*value);
         }
@@ -692,37 +939,49 @@ impl<'a, 'f> Section<'a, 'f> {
             Some(meant) => format!("did you mean \"{meant}\"?"),
             None => format!("leave it out for the default, {}", quoted[0]),
         };
-        Err(self.problem(key, format!("unknown {key}")).expected(quoted.join(" or ")).help(help))
+        Err(self
+            .problem(key, format!("unknown {key}"))
+            .expected(quoted.join(" or "))
+            .help(help))
     }
 
     fn flag(&self, key: &str, flag: &mut bool) -> Result<()> {
-        let Some(value) = self.get(key) else { return Ok(()) };
-        *flag = value
-            .get_ref()
-            .as_bool()
-            .ok_or_else(|| self.wrong_type(key, value, "true or false", &format!("{key} = true or {key} = false")))?;
+        let Some(value) = self.get(key) else {
+            return Ok(());
+        };
+        *flag = value.get_ref().as_bool().ok_or_else(|| {
+            self.wrong_type(
+                key,
+                value,
+                "true or false",
+                &format!("{key} = true or {key} = false"),
+            )
+        })?;
         Ok(())
     }
 
     fn duration(&self, key: &str, duration: &mut Duration) -> Result<()> {
-        const SHAPE: &str = "a number and its unit in quotes: \"500ms\", \"1.5s\", \"2m\" or \"1h\"";
-        let Some(value) = self.get(key) else { return Ok(()) };
+        const SHAPE: &str =
+            "a number and its unit in quotes: \"500ms\", \"1.5s\", \"2m\" or \"1h\"";
+        let Some(value) = self.get(key) else {
+            return Ok(());
+        };
         match value.get_ref() {
             DeValue::String(text) => {
                 let text = self.expand(key, text, value.span())?;
                 *duration = parse_duration(&text).ok_or_else(|| {
-                    self.problem(key, format!("{key} is not a duration")).expected(SHAPE).help(
-                        match text.starts_with('-') {
+                    self.problem(key, format!("{key} is not a duration"))
+                        .expected(SHAPE)
+                        .help(match text.starts_with('-') {
                             true => "time runs forward: remove the -",
                             false => "write one number and one unit: ms, s, m or h",
-                        },
-                    )
+                        })
                 })?;
                 Ok(())
             }
-            DeValue::Integer(number) => {
-                Err(self.wrong_type(key, value, "a duration", SHAPE).help(format!("add the unit: {key} = \"{}ms\"", number.as_str())))
-            }
+            DeValue::Integer(number) => Err(self
+                .wrong_type(key, value, "a duration", SHAPE)
+                .help(format!("add the unit: {key} = \"{}ms\"", number.as_str()))),
             _ => Err(self.wrong_type(key, value, "a duration", SHAPE)),
         }
     }
@@ -734,7 +993,9 @@ impl<'a, 'f> Section<'a, 'f> {
         {
             let text = self.expand(key, text, value.span())?;
             *bytes = parse_size(&text).ok_or_else(|| {
-                self.problem(key, format!("{key} is not a size")).expected(SHAPE).help("the units are B, KiB, MiB and GiB")
+                self.problem(key, format!("{key} is not a size"))
+                    .expected(SHAPE)
+                    .help("the units are B, KiB, MiB and GiB")
             })?;
             return Ok(());
         }
@@ -743,9 +1004,16 @@ impl<'a, 'f> Section<'a, 'f> {
 
     /// A number that is too large for its type becomes the type's largest, which is beyond every bound that is checked later.
     fn count<T: TryFrom<i64> + Bounded>(&self, key: &str, count: &mut T) -> Result<()> {
-        let Some(value) = self.get(key) else { return Ok(()) };
+        let Some(value) = self.get(key) else {
+            return Ok(());
+        };
         let Some(number) = integer(value.get_ref()) else {
-            return Err(self.wrong_type(key, value, "an integer", &format!("a whole number without quotes: {key} = 1")));
+            return Err(self.wrong_type(
+                key,
+                value,
+                "an integer",
+                &format!("a whole number without quotes: {key} = 1"),
+            ));
         };
         if number < 0 {
             return Err(self
@@ -779,6 +1047,10 @@ impl Bounded for u64 {
 fn integer(value: &DeValue<'_>) -> Option<i64> {
     let integer = value.as_integer()?;
     let digits = integer.as_str().replace('_', "");
-    let limit = if digits.starts_with('-') { i64::MIN } else { i64::MAX };
+    let limit = if digits.starts_with('-') {
+        i64::MIN
+    } else {
+        i64::MAX
+    };
     Some(i64::from_str_radix(&digits, integer.radix()).unwrap_or(limit))
 }

@@ -11,6 +11,8 @@ mod quantity;
 mod secret;
 mod settings;
 mod source;
+#[cfg(test)]
+mod tests;
 
 pub use address::{Address, Endpoint, Tls};
 pub use builder::ConfigBuilder;
@@ -20,6 +22,9 @@ pub use source::ConfigError;
 
 use crate::{placement::Placement, topology::Topology};
 use std::{path::Path, sync::Arc};
+
+/// An example file with every setting at its default, and what each one does.
+pub const REFERENCE: &str = include_str!("reference.toml");
 
 /// One server of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,7 +155,9 @@ const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 fn read(path: &Path) -> std::io::Result<String> {
     use std::io::{Error, ErrorKind, Read};
     let mut text = String::new();
-    std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    std::fs::File::open(path)?
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_string(&mut text)?;
     if text.len() as u64 > FILE_BYTES_MAX {
         return Err(Error::new(ErrorKind::FileTooLarge, "larger than 16 MiB"));
     }

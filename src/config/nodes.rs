@@ -21,7 +21,9 @@ pub(super) fn parse_ranges(text: &str, node_count: usize) -> Result<Vec<NodeId>,
         let number = |text: &str| {
             let text = text.trim();
             let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            digits.then(|| text.parse::<u64>().unwrap_or(u64::MAX)).ok_or(NodesError::Syntax)
+            digits
+                .then(|| text.parse::<u64>().unwrap_or(u64::MAX))
+                .ok_or(NodesError::Syntax)
         };
         let (first, last) = (number(first)?, number(last)?);
         if first > last {
@@ -48,7 +50,11 @@ pub(super) fn show_ranges(nodes: &[NodeId]) -> String {
         }
     }
     let shown = |(first, last): &(u16, u16)| {
-        if first == last { first.to_string() } else { format!("{first}-{last}") }
+        if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
+        }
     };
     ranges.iter().map(shown).collect::<Vec<_>>().join(",")
 }
@@ -62,9 +68,15 @@ mod tests {
         for text in ["0", "0-31", "0-3,7,9-11", "63"] {
             assert_eq!(show_ranges(&parse_ranges(text, 64).unwrap()), text);
         }
-        assert_eq!(parse_ranges(" 1 - 2 , 4", 64).unwrap(), [1, 2, 4].map(NodeId));
+        assert_eq!(
+            parse_ranges(" 1 - 2 , 4", 64).unwrap(),
+            [1, 2, 4].map(NodeId)
+        );
         assert_eq!(parse_ranges("3,3", 64).unwrap(), [3, 3].map(NodeId));
-        assert_eq!(show_ranges(&parse_ranges("0-16383", 16_384).unwrap()), "0-16383");
+        assert_eq!(
+            show_ranges(&parse_ranges("0-16383", 16_384).unwrap()),
+            "0-16383"
+        );
     }
 
     #[test]
@@ -74,6 +86,9 @@ mod tests {
         }
         assert_eq!(parse_ranges("3-1", 64), Err(NodesError::Backwards(3, 1)));
         assert_eq!(parse_ranges("0-64", 64), Err(NodesError::OutOfRange(64)));
-        assert_eq!(parse_ranges("0-99999999999999999999999", 64), Err(NodesError::OutOfRange(u64::MAX)));
+        assert_eq!(
+            parse_ranges("0-99999999999999999999999", 64),
+            Err(NodesError::OutOfRange(u64::MAX))
+        );
     }
 }

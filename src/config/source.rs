@@ -1,12 +1,7 @@
 //! Configuration errors: where in the text, what was read, what was expected, what to do. And the one place that hides passwords
 //! from them.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    ops::Range,
-    path::Path,
-};
+use std::{collections::HashMap, fmt, ops::Range, path::Path};
 
 /// Why a configuration was refused. Display is several lines: the place, the line as it was read, what was expected, what to do.
 ///
@@ -38,8 +33,12 @@ impl ConfigError {
     /// A file that cannot be read at all.
     pub(super) fn unreadable(path: &Path, source: std::io::Error) -> ConfigError {
         let help = match source.kind() {
-            std::io::ErrorKind::NotFound => "check the path; relative paths start at the current directory",
-            std::io::ErrorKind::PermissionDenied => "check the file's owner and mode, and those of its directories",
+            std::io::ErrorKind::NotFound => {
+                "check the path; relative paths start at the current directory"
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                "check the file's owner and mode, and those of its directories"
+            }
             _ => "check the path",
         };
         ConfigError {
@@ -88,7 +87,12 @@ impl fmt::Display for Report {
                 writeln!(f, ":{}:{}: {}", at.line, at.column, self.what)?;
                 writeln!(f, "{margin} |")?;
                 writeln!(f, "{number} | {}", at.shown)?;
-                let mark = format!("{margin} | {}{} {}", " ".repeat(at.indent), "^".repeat(at.width), self.read);
+                let mark = format!(
+                    "{margin} | {}{} {}",
+                    " ".repeat(at.indent),
+                    "^".repeat(at.width),
+                    self.read
+                );
                 f.write_str(mark.trim_end())?;
                 self.advise(f, &margin)
             }
@@ -147,37 +151,59 @@ impl Problem {
 
     /// The place in the text, where it is another than the setting's value.
     pub(super) fn at(self, at: Range<usize>) -> Self {
-        Problem { at: Some(at), ..self }
+        Problem {
+            at: Some(at),
+            ..self
+        }
     }
 
     /// The value, for configurations made in code; a file shows its own text. Never a password.
     pub(super) fn value(self, value: impl fmt::Display) -> Self {
-        Problem { value: Some(value.to_string()), ..self }
+        Problem {
+            value: Some(value.to_string()),
+            ..self
+        }
     }
 
     /// What is to be said about the value: "which ...".
     pub(super) fn note(self, note: impl Into<String>) -> Self {
-        Problem { note: note.into(), ..self }
+        Problem {
+            note: note.into(),
+            ..self
+        }
     }
 
     /// Another setting, whose line ends the note.
     pub(super) fn related(self, path: impl Into<String>) -> Self {
-        Problem { related: Some(path.into()), ..self }
+        Problem {
+            related: Some(path.into()),
+            ..self
+        }
     }
 
     pub(super) fn expected(self, expected: impl Into<String>) -> Self {
-        Problem { expected: expected.into(), ..self }
+        Problem {
+            expected: expected.into(),
+            ..self
+        }
     }
 
     pub(super) fn help(self, help: impl Into<String>) -> Self {
-        Problem { help: help.into(), ..self }
+        Problem {
+            help: help.into(),
+            ..self
+        }
     }
 
     /// The error for a configuration made in code.
     pub(super) fn in_code(self, cluster: &str) -> ConfigError {
         let mut parts: Vec<String> = self.value.into_iter().collect();
         parts.extend(Some(self.note).filter(|note| !note.is_empty()));
-        let read = if parts.is_empty() { String::new() } else { format!("read: {}", parts.join(", ")) };
+        let read = if parts.is_empty() {
+            String::new()
+        } else {
+            format!("read: {}", parts.join(", "))
+        };
         ConfigError {
             report: Box::new(Report {
                 place: cluster.to_owned(),
@@ -210,7 +236,12 @@ const SHOWN_CHARS_MAX: usize = 120;
 
 impl<'a> Source<'a> {
     pub(super) fn new(text: &'a str, origin: &Path) -> Source<'a> {
-        Source { text, origin: origin.display().to_string(), spans: HashMap::new(), hidden: Vec::new() }
+        Source {
+            text,
+            origin: origin.display().to_string(),
+            spans: HashMap::new(),
+            hidden: Vec::new(),
+        }
     }
 
     pub(super) fn locate(&mut self, path: &str, at: Range<usize>) {
@@ -222,14 +253,21 @@ impl<'a> Source<'a> {
         if secret.len() >= HIDDEN_BYTES_MIN {
             self.hidden.push((secret.to_owned(), shown));
             // The longest first, or a part of one that contains another would stay.
-            self.hidden.sort_by_key(|(secret, _)| std::cmp::Reverse(secret.len()));
+            self.hidden
+                .sort_by_key(|(secret, _)| std::cmp::Reverse(secret.len()));
         }
     }
 
     pub(super) fn error(&self, problem: Problem) -> ConfigError {
-        let at = problem.at.clone().unwrap_or_else(|| self.span_of(&problem.path));
+        let at = problem
+            .at
+            .clone()
+            .unwrap_or_else(|| self.span_of(&problem.path));
         let (excerpt, token) = self.excerpt(at);
-        let mut parts: Vec<String> = Some(token).filter(|token| !token.is_empty()).into_iter().collect();
+        let mut parts: Vec<String> = Some(token)
+            .filter(|token| !token.is_empty())
+            .into_iter()
+            .collect();
         if !problem.note.is_empty() {
             let mut note = self.scrub(problem.note);
             if let Some(related) = &problem.related {
@@ -237,7 +275,11 @@ impl<'a> Source<'a> {
             }
             parts.push(note);
         }
-        let read = if parts.is_empty() { String::new() } else { format!("read: {}", parts.join(", ")) };
+        let read = if parts.is_empty() {
+            String::new()
+        } else {
+            format!("read: {}", parts.join(", "))
+        };
         ConfigError {
             report: Box::new(Report {
                 place: self.origin.clone(),
@@ -253,7 +295,11 @@ impl<'a> Source<'a> {
     }
 
     fn scrub(&self, message: String) -> String {
-        self.hidden.iter().fold(message, |message, (secret, shown)| message.replace(secret.as_str(), shown))
+        self.hidden
+            .iter()
+            .fold(message, |message, (secret, shown)| {
+                message.replace(secret.as_str(), shown)
+            })
     }
 
     /// Where the setting is; where its table is, if it is not there.
@@ -271,7 +317,10 @@ impl<'a> Source<'a> {
     }
 
     fn line_of(&self, offset: usize) -> usize {
-        1 + self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|byte| **byte == b'\n').count()
+        1 + self.text.as_bytes()[..offset.min(self.text.len())]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count()
     }
 
     /// The line around a span, and the span's text, both without passwords.
@@ -284,8 +333,12 @@ impl<'a> Source<'a> {
             offset
         };
         let (start, end) = (floor(at.start), floor(at.end.max(at.start)));
-        let line_start = self.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-        let line_end = self.text[start..].find('\n').map_or(self.text.len(), |newline| start + newline);
+        let line_start = self.text[..start]
+            .rfind('\n')
+            .map_or(0, |newline| newline + 1);
+        let line_end = self.text[start..]
+            .find('\n')
+            .map_or(self.text.len(), |newline| start + newline);
         let line = self.text[line_start..line_end].trim_end_matches('\r');
         let from = (start - line_start).min(line.len());
         let to = (end.min(line_end) - line_start).min(line.len()).max(from);
@@ -301,12 +354,19 @@ impl<'a> Source<'a> {
             let skipped = indent.saturating_sub(40);
             let dots = if skipped > 0 { "..." } else { "" };
             let window: String = shown.chars().skip(skipped).take(SHOWN_CHARS_MAX).collect();
-            let more = if chars(&shown) > skipped + SHOWN_CHARS_MAX { "..." } else { "" };
+            let more = if chars(&shown) > skipped + SHOWN_CHARS_MAX {
+                "..."
+            } else {
+                ""
+            };
             width = width.min(SHOWN_CHARS_MAX - (indent - skipped));
             indent = indent - skipped + dots.len();
             shown = format!("{dots}{window}{more}");
         }
-        let shown = shown.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let shown = shown
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
         let excerpt = Excerpt {
             line: self.line_of(start),
             column: chars(&line[..from]) + 1,
@@ -314,7 +374,13 @@ impl<'a> Source<'a> {
             indent,
             width,
         };
-        (excerpt, token.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
+        (
+            excerpt,
+            token
+                .chars()
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .collect(),
+        )
     }
 
     /// The last key in the lines above, which a line without a key belongs to.
@@ -371,7 +437,11 @@ impl Masked {
             copied = cut.end;
         }
         text.push_str(&line[copied.min(end)..end]);
-        Masked { text, cuts: disjoint, end }
+        Masked {
+            text,
+            cuts: disjoint,
+            end,
+        }
     }
 
     /// Where an offset of the original line is now. Inside of what is hidden: before the mask, or after it.
@@ -404,7 +474,11 @@ struct Marks {
 
 impl Marks {
     fn new(line: &str) -> Marks {
-        let mut marks = Marks { strings: Vec::new(), equals: Vec::new(), comment: None };
+        let mut marks = Marks {
+            strings: Vec::new(),
+            equals: Vec::new(),
+            comment: None,
+        };
         let mut open: Option<(char, usize)> = None;
         let mut chars = line.char_indices();
         while let Some((at, c)) = chars.next() {
@@ -438,7 +512,9 @@ fn is_key_char(c: char) -> bool {
 /// The last part of the key that ends before `equals`.
 fn key_before(line: &str, equals: usize) -> &str {
     let left = line[..equals].trim_end().trim_end_matches(['"', '\'']);
-    let start = left.rfind(|c| !is_key_char(c)).map_or(0, |at| at + left[at..].chars().next().map_or(1, char::len_utf8));
+    let start = left.rfind(|c| !is_key_char(c)).map_or(0, |at| {
+        at + left[at..].chars().next().map_or(1, char::len_utf8)
+    });
     &left[start..]
 }
 
@@ -457,7 +533,10 @@ fn secret_values(line: &str, marks: &Marks, context: Option<&str>) -> Vec<Range<
         }
         let word_end = trimmed.find(|c| !is_key_char(c)).unwrap_or(trimmed.len());
         let word = &trimmed[..word_end];
-        let continues = matches!(trimmed.chars().next(), Some('"' | '\'' | ',' | ']' | '}' | '0'..='9'));
+        let continues = matches!(
+            trimmed.chars().next(),
+            Some('"' | '\'' | ',' | ']' | '}' | '0'..='9')
+        );
         if (continues && context.is_some_and(may_show)) || (!word.is_empty() && may_show(word)) {
             return Vec::new();
         }
@@ -484,7 +563,11 @@ fn closest_is_password(word: &str) -> bool {
 
 /// The end of a well-formed string that starts here, else of the line.
 fn end_of_value(line: &str, start: usize, marks: &Marks) -> usize {
-    let Some(string) = marks.strings.iter().find(|string| string.start == start + 1) else {
+    let Some(string) = marks
+        .strings
+        .iter()
+        .find(|string| string.start == start + 1)
+    else {
         return line.len();
     };
     let after = (string.end + 1).min(line.len());
@@ -510,7 +593,8 @@ fn secret_urls(line: &str, marks: &Marks) -> Vec<Range<usize>> {
 }
 
 fn shift(cuts: Vec<Range<usize>>, by: usize) -> impl Iterator<Item = Range<usize>> {
-    cuts.into_iter().map(move |cut| cut.start + by..cut.end + by)
+    cuts.into_iter()
+        .map(move |cut| cut.start + by..cut.end + by)
 }
 
 /// A URL, right or wrong, without its password.
@@ -541,15 +625,26 @@ fn secret_in_url(text: &str) -> Vec<Range<usize>> {
     let mut cuts = Vec::new();
     let mut rest = scheme_end;
     if let Some(at) = text[scheme_end..].rfind('@').map(|at| scheme_end + at) {
-        let start = text[scheme_end..at].find(':').map_or(scheme_end, |colon| scheme_end + colon + 1);
+        let start = text[scheme_end..at]
+            .find(':')
+            .map_or(scheme_end, |colon| scheme_end + colon + 1);
         cuts.push(start..at);
         rest = at + 1;
     } else {
-        let host_end = text[rest..].find(']').map_or(rest, |bracket| rest + bracket + 1);
-        let authority_end = text[host_end..].find(['/', '?', '#']).map_or(text.len(), |end| host_end + end);
-        if let Some(colon) = text[host_end..authority_end].find(':').map(|colon| host_end + colon) {
+        let host_end = text[rest..]
+            .find(']')
+            .map_or(rest, |bracket| rest + bracket + 1);
+        let authority_end = text[host_end..]
+            .find(['/', '?', '#'])
+            .map_or(text.len(), |end| host_end + end);
+        if let Some(colon) = text[host_end..authority_end]
+            .find(':')
+            .map(|colon| host_end + colon)
+        {
             let port = &text[colon + 1..authority_end];
-            if colon == scheme_end || !(port.bytes().all(|byte| byte.is_ascii_digit()) || port.starts_with("${")) {
+            if colon == scheme_end
+                || !(port.bytes().all(|byte| byte.is_ascii_digit()) || port.starts_with("${"))
+            {
                 // The `@` was forgotten, so this is a password.
                 return vec![colon + 1..text.len()];
             }
