@@ -5,9 +5,14 @@
 
 mod address;
 mod builder;
+mod file;
+mod nodes;
+mod quantity;
 mod secret;
 mod settings;
 mod source;
+#[cfg(test)]
+mod tests;
 
 pub use address::{Address, Endpoint, Tls};
 pub use builder::ConfigBuilder;
@@ -17,6 +22,9 @@ pub use source::ConfigError;
 
 use crate::{placement::Placement, topology::Topology};
 use std::{path::Path, sync::Arc};
+
+/// An example file with every setting at its default, and what each one does.
+pub const REFERENCE: &str = include_str!("reference.toml");
 
 /// One server of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +61,8 @@ impl Config {
     /// [`ConfigError`], for a file that cannot be read or that says something wrong.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Config, ConfigError> {
         let path = path.as_ref();
-        let _ = path;
-        Err(ConfigError::default())
+        let text = read(path).map_err(|error| ConfigError::unreadable(path, error))?;
+        Config::parse(&text, path, &|name| std::env::var(name).ok())
     }
 
     /// Reads TOML text. `origin` names the text in messages, and relative paths are relative to its directory; `env` answers
@@ -67,8 +75,7 @@ impl Config {
         origin: &Path,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Config, ConfigError> {
-        let _ = (text, origin, env);
-        Err(ConfigError::default())
+        file::parse(text, origin, env)
     }
 
     /// Starts a configuration in code. `name` is the cluster's, `[A-Za-z0-9_.-]{1,40}`.
@@ -140,4 +147,19 @@ impl Config {
     pub fn tcp(&self) -> &Tcp {
         &self.tcp
     }
+}
+
+/// A file larger than this is not a configuration.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+fn read(path: &Path) -> std::io::Result<String> {
+    use std::io::{Error, ErrorKind, Read};
+    let mut text = String::new();
+    std::fs::File::open(path)?
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(Error::new(ErrorKind::FileTooLarge, "larger than 16 MiB"));
+    }
+    Ok(text)
 }
