@@ -1,11 +1,13 @@
 //! keyway: data spread over many plain Redis servers.
 #![forbid(unsafe_code)]
 
+mod cluster;
 pub mod command;
 pub mod config;
 mod connection;
 mod control;
 mod error;
+mod gather;
 pub mod hash;
 pub mod placement;
 mod pool;
@@ -26,3 +28,11 @@ pub mod fuzzing {
         crate::resp::differential::check_cut_by_input(data);
     }
 }
+
+pub use cluster::{
+    Batch, BatchReply, Cluster, Dedicated, Health, Location, Message, PubSub, PubSubEvent, Reloaded, Replies, Routed, ServerHealth,
+    ServerReply, Servers,
+};
+pub use config::Config;
+pub use error::{Error, ErrorKind, Partial};
+pub use placement::NodeId;

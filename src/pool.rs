@@ -265,9 +265,11 @@ impl Server {
         }
     }
 
-    /// Whether every connection has ended.
-    pub(crate) fn is_drained(&self) -> bool {
-        self.all().iter().all(|link| link.outbox().is_closed())
+    /// Resolves when every connection has ended.
+    pub(crate) async fn ended(&self) {
+        for link in self.all() {
+            link.ended().await;
+        }
     }
 
     /// Every connection forgets which scripts it has loaded: SCRIPT FLUSH.

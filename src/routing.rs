@@ -158,8 +158,6 @@ pub(crate) fn route(
             };
         }
         Rule::Keyed | Rule::Split(_) | Rule::Gather(_) | Rule::Channel | Rule::Script => {}
-        #[expect(unreachable_patterns, reason = "Rule is non_exhaustive for other crates; here a new rule must be placed above")]
-        _ => {}
     }
     if scope != Scope::Server
         && let Some(why) = row.forbidden(args)
@@ -314,4 +312,28 @@ pub(crate) fn sub_command(args: &[&[u8]], split: Split, keys: impl Iterator<Item
         }
     }
     cmd
+}
+
+/// The same blocking command with what is left of its timeout. `None` when it has none to change.
+pub(crate) fn with_block_timeout(cmd: &Cmd, left: std::time::Duration) -> Option<Cmd> {
+    let args = arguments(cmd);
+    let row = command::row_of(&args).ok()?;
+    let (at, text) = match row.blocking {
+        command::Blocking::Never => return None,
+        command::Blocking::SecondsLast => (args.len() - 1, format!("{:.3}", left.as_secs_f64())),
+        command::Blocking::SecondsAt(at) => (usize::from(at), format!("{:.3}", left.as_secs_f64())),
+        command::Blocking::MillisAfter(option) => {
+            let at = args.iter().position(|arg| arg.eq_ignore_ascii_case(option.as_bytes()))? + 1;
+            (at, left.as_millis().max(1).to_string())
+        }
+    };
+    let mut shorter = Cmd::new();
+    for (i, arg) in args.iter().enumerate() {
+        if i == at {
+            shorter.arg(&text);
+        } else {
+            shorter.arg(*arg);
+        }
+    }
+    Some(shorter)
 }

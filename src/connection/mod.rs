@@ -201,6 +201,11 @@ impl Link {
         &self.outbox
     }
 
+    /// Resolves when the slot is closed for good.
+    pub(crate) async fn ended(&self) {
+        closed(&self.outbox).await;
+    }
+
     /// The server's number of this connection, for CLIENT UNBLOCK.
     pub(crate) fn connection_id(&self) -> i64 {
         self.connection_id.load(Ordering::Relaxed)

@@ -1,0 +1,218 @@
+use super::{Cluster, parse, window};
+use crate::command::BlocksFor;
+use crate::error::{Error, ErrorKind};
+use crate::placement::NodeId;
+use crate::pool::Lease;
+use crate::routing::{self, Known, Route, Scope};
+use crate::scatter::{self, Manner};
+use parking_lot::Mutex;
+use redis::aio::ConnectionLike;
+use redis::{Cmd, FromRedisValue, Pipeline, RedisFuture, Value};
+use std::sync::Arc;
+
+/// A connection of one's own, to the server of one node: for WATCH, MULTI typed by hand, WAIT, blocking commands.
+///
+/// Keys of other nodes are refused. Nothing is retried: what the connection has seen cannot be repeated on another. Clones share the
+/// connection. When the last one is dropped the connection is returned to the pool, or closed if it was left inside a transaction, with
+/// keys watched, or with a reply outstanding (a future that was dropped, a deadline that passed). When the node moves to another server
+/// the connection is refused from then on: ask for a new one.
+#[derive(Clone, Debug)]
+pub struct Dedicated {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    cluster: Cluster,
+    node: NodeId,
+    /// Taken only in `drop`.
+    lease: Option<Lease>,
+    conversation: Mutex<Conversation>,
+}
+
+/// What the server remembers of this connection.
+#[derive(Debug, Default)]
+struct Conversation {
+    watching: bool,
+    in_multi: bool,
+    /// A reply may still come for somebody who no longer waits.
+    is_broken: bool,
+}
+
+impl Dedicated {
+    pub(super) async fn open(cluster: Cluster, node: NodeId) -> Result<Dedicated, Error> {
+        let manner = cluster.manner();
+        let server = cluster.current().server_of(node).clone();
+        let lease = server.lease(Some(node), manner.deadline).await.map_err(|cause| {
+            let known = Known { row: None, is_read: false };
+            scatter::fail(Some(&server), known, false, cause).at_node(node).at_server(server.name())
+        })?;
+        let conversation = Mutex::default();
+        Ok(Dedicated { shared: Arc::new(Shared { cluster, node, lease: Some(lease), conversation }) })
+    }
+
+    /// The node it belongs to.
+    pub fn node(&self) -> NodeId {
+        self.shared.node
+    }
+
+    /// Sends one command; an error reply of the server is an `Err`.
+    ///
+    /// # Errors
+    /// As a command on the cluster, without retries.
+    pub async fn query<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, Error> {
+        parse(self.execute(cmd).await?)
+    }
+
+    async fn execute(&self, cmd: &Cmd) -> Result<Value, Error> {
+        let args = routing::arguments(cmd);
+        let (known, wait) = self.admit(&args)?;
+        let manner = self.shared.cluster.manner();
+        let deadline = scatter::blocking_deadline(manner, wait);
+        let outcomes = self.converse(&[(cmd, known)], Manner { deadline, ..manner }, wait.is_some()).await?;
+        let reply = outcomes.into_iter().next().unwrap_or_else(|| Err(Error::new(ErrorKind::NotSent, "nothing was sent")));
+        if let Ok(value) = &reply {
+            self.observe(known, value);
+        }
+        reply
+    }
+
+    async fn execute_pipeline(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Error> {
+        let mut items = Vec::with_capacity(pipeline.len());
+        for cmd in pipeline.cmd_iter() {
+            let (known, wait) = self.admit(&routing::arguments(cmd))?;
+            if wait.is_some() && !pipeline.is_transaction() {
+                let why = "it may block, and would hold up every command behind it; call it by itself";
+                return Err(Error::new(ErrorKind::Refused, why).of_command(known.name()));
+            }
+            items.push((cmd, known));
+        }
+        let manner = self.shared.cluster.manner();
+        if !pipeline.is_transaction() {
+            let results = self.converse(&items, manner, false).await?;
+            for (item, result) in items.iter().zip(&results) {
+                if let Ok(value) = result {
+                    self.observe(item.1, value);
+                }
+            }
+            return Ok(results.into_iter().map(|result| result.unwrap_or_else(Error::into_value)).collect());
+        }
+        if items.is_empty() {
+            return Ok(vec![Value::Array(Vec::new())]);
+        }
+        let guard = Outstanding::new(&self.shared);
+        let exec = scatter::converse_atomic(self.lease()?, &items, manner).await;
+        if exec.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unknown) {
+            return Err(exec.err().unwrap_or_else(|| Error::new(ErrorKind::Unknown, "no reply")));
+        }
+        guard.answered();
+        // EXEC ends the transaction and the watch, whatever it says.
+        *self.shared.conversation.lock() = Conversation::default();
+        match exec? {
+            Value::ServerError(error) => Err(Error::from_server(error).of_command("EXEC").at_node(self.shared.node)),
+            value => Ok(vec![value]),
+        }
+    }
+
+    fn lease(&self) -> Result<&Lease, Error> {
+        self.shared.lease.as_ref().ok_or_else(|| Error::new(ErrorKind::Closed, "the connection was given back"))
+    }
+
+    /// What is known of a command that may go over this connection, and how long it may block.
+    fn admit(&self, args: &[&[u8]]) -> Result<(Known, Option<BlocksFor>), Error> {
+        if self.shared.conversation.lock().is_broken {
+            let why = "an earlier command of this dedicated connection was not answered, so its state is not known; ask for a new one";
+            return Err(Error::new(ErrorKind::NotSent, why).at_node(self.shared.node));
+        }
+        let scope = Scope::Dedicated(self.shared.node);
+        let known = routing::identify(args, scope)?;
+        let current = self.shared.cluster.current();
+        match routing::route(current.config.placement(), args, known, scope, current.config.multi_key())? {
+            Route::Node(_) => {}
+            _ => {
+                let why = "it goes to several servers; call it on the cluster";
+                return Err(Error::new(ErrorKind::Refused, why).of_command(known.name()));
+            }
+        }
+        let wait = known.row.and_then(|row| row.blocks(args).ok().flatten());
+        Ok((known, wait))
+    }
+
+    async fn converse(&self, items: &[(&Cmd, Known)], manner: Manner, blocking: bool) -> Result<Vec<Result<Value, Error>>, Error> {
+        let guard = Outstanding::new(&self.shared);
+        let results = scatter::converse(self.lease()?, items, manner, blocking).await;
+        let unanswered = results.iter().any(|result| result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unknown));
+        if !unanswered {
+            guard.answered();
+        }
+        Ok(results
+            .into_iter()
+            .zip(items)
+            .map(|(result, (_, known))| result.map_err(|error| error.of_command(known.name()).at_node(self.shared.node)))
+            .collect())
+    }
+
+    /// Keeps track of what the server now remembers.
+    fn observe(&self, known: Known, reply: &Value) {
+        let failed = matches!(reply, Value::ServerError(_));
+        let mut conversation = self.shared.conversation.lock();
+        match known.name() {
+            "WATCH" if !failed => conversation.watching = true,
+            "UNWATCH" => conversation.watching = false,
+            "MULTI" if !failed => conversation.in_multi = true,
+            // Also with an error: both end the transaction.
+            "EXEC" | "DISCARD" => *conversation = Conversation { is_broken: conversation.is_broken, ..Conversation::default() },
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let conversation = self.conversation.get_mut();
+        let clean = !conversation.watching && !conversation.in_multi && !conversation.is_broken;
+        if let Some(lease) = self.lease.take()
+            && clean
+        {
+            lease.return_clean();
+        }
+    }
+}
+
+/// A command is under way. Dropped without its answer, the connection is not clean any more.
+struct Outstanding<'a> {
+    shared: &'a Shared,
+    answered: bool,
+}
+
+impl<'a> Outstanding<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        Outstanding { shared, answered: false }
+    }
+
+    fn answered(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for Outstanding<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.shared.conversation.lock().is_broken = true;
+        }
+    }
+}
+
+impl ConnectionLike for Dedicated {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move { self.execute(cmd).await.map_err(Into::into) })
+    }
+
+    fn req_packed_commands<'a>(&'a mut self, pipeline: &'a Pipeline, offset: usize, count: usize) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move { Ok(window(self.execute_pipeline(pipeline).await?, pipeline, offset, count)) })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.shared.lease.as_ref().map_or(0, |lease| i64::from(lease.server().settings().server.endpoint.database))
+    }
+}
