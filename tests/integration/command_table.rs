@@ -526,7 +526,7 @@ async fn the_server_finds_the_same_keys_in_a_sample_of_every_command() {
         let ours: Vec<&[u8]> = keys.iter().map(|position| sample[position]).collect();
         assert_eq!(
             Ok(ours),
-            getkeys(&mut connection, &sample).as_ref().map(as_slices),
+            getkeys(&mut connection, &sample).as_deref().map(as_slices),
             "{}",
             shown(&sample)
         );
@@ -868,7 +868,7 @@ fn getkeys(connection: &mut Connection, args: &[&[u8]]) -> Result<Vec<Vec<u8>>, 
     }
 }
 
-fn as_slices(keys: &Vec<Vec<u8>>) -> Vec<&[u8]> {
+fn as_slices(keys: &[Vec<u8>]) -> Vec<&[u8]> {
     keys.iter().map(Vec::as_slice).collect()
 }
 
