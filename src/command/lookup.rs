@@ -28,9 +28,11 @@ impl Container {
 
     /// The row of a subcommand, in any case.
     pub fn row(&self, subcommand: &[u8]) -> Option<&'static Row> {
+        let from = self.name.len() + 1;
+        // The length first: it settles most rows, and comparing without case is slow.
         self.rows.iter().find(|row| {
-            subcommand_of(row.name)
-                .is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(subcommand))
+            let name = row.name.as_bytes();
+            name.len() == from + subcommand.len() && name[from..].eq_ignore_ascii_case(subcommand)
         })
     }
 
@@ -93,20 +95,23 @@ fn meaning(nearest: &Option<&'static str>, end: &str) -> String {
 
 /// Finds what `name` (the first word, in any case) names. A few nanoseconds; does not allocate.
 pub fn lookup(name: &[u8]) -> Option<Found> {
-    let mut place = hash(name) & MASK;
+    let mut place = hash(name);
     loop {
         let entry = INDEX[place];
-        if entry == EMPTY {
+        if entry.rows == 0 {
             return None;
         }
-        let row = &TABLE[usize::from(entry & !CONTAINER)];
-        let word = first_word(row.name);
-        if word.as_bytes().eq_ignore_ascii_case(name) {
-            return Some(if entry & CONTAINER == 0 {
-                Found::Row(row)
-            } else {
-                Found::Container(container(row, word))
-            });
+        let row = &TABLE[usize::from(entry.first)];
+        let word_len = usize::from(entry.word_len);
+        if row.name.as_bytes()[..word_len].eq_ignore_ascii_case(name) {
+            if entry.rows == 1 && word_len == row.name.len() {
+                return Some(Found::Row(row));
+            }
+            let rows = &TABLE[usize::from(entry.first)..][..usize::from(entry.rows)];
+            return Some(Found::Container(Container {
+                rows,
+                name: &row.name[..word_len],
+            }));
         }
         place = (place + 1) & MASK;
     }
@@ -191,75 +196,67 @@ fn edits(from: &[u8], to: &[u8]) -> usize {
     above[to.len()]
 }
 
-/// The rows that share the first word of `first`, which are neighbours in the table.
-fn container(first: &'static Row, name: &'static str) -> Container {
-    let rows = &TABLE[first.id.index()..];
-    let count = rows
-        .iter()
-        .take_while(|row| first_word(row.name) == name)
-        .count();
-    Container {
-        rows: &rows[..count],
-        name,
-    }
+/// Places of the index: a power of two, four times the number of first words, so that nearly every probe hits at once.
+const PLACES: usize = 1 << PLACES_LOG2;
+const PLACES_LOG2: u32 = 10;
+const MASK: usize = PLACES - 1;
+
+/// The rows of one first word, which are neighbours in the table.
+#[derive(Clone, Copy)]
+struct Entry {
+    first: u16,
+    /// 0 in an empty place.
+    rows: u8,
+    word_len: u8,
 }
 
-/// Places of the index: a power of two, four times the number of first words, so that nearly every probe hits at once.
-const PLACES: usize = 1024;
-const MASK: usize = PLACES - 1;
-const EMPTY: u16 = u16::MAX;
-/// Flag on an entry whose first word is shared by several rows.
-const CONTAINER: u16 = 0x8000;
+static INDEX: [Entry; PLACES] = index();
 
-static INDEX: [u16; PLACES] = index();
-
-/// Open addressing over the hashes of first words; an entry is the first row of its word.
-const fn index() -> [u16; PLACES] {
-    let mut index = [EMPTY; PLACES];
+/// Open addressing over the hashes of first words.
+const fn index() -> [Entry; PLACES] {
+    let mut index = [Entry {
+        first: 0,
+        rows: 0,
+        word_len: 0,
+    }; PLACES];
     let mut id = 0;
     while id < CommandId::COUNT {
         let name = ROWS[id].name;
         let word = name.as_bytes().split_at(first_word_len(name)).0;
-        let mut place = hash(word) & MASK;
-        let entry = loop {
-            let entry = index[place];
-            if entry == EMPTY || is_first_word(ROWS[(entry & !CONTAINER) as usize].name, word) {
-                break entry;
-            }
+        let mut place = hash(word);
+        while index[place].rows > 0 && !is_first_word(ROWS[index[place].first as usize].name, word)
+        {
             place = (place + 1) & MASK;
-        };
-        index[place] = if entry != EMPTY {
-            entry | CONTAINER
-        } else if word.len() < name.len() {
-            id as u16 | CONTAINER
-        } else {
-            id as u16
-        };
+        }
+        let entry = &mut index[place];
+        if entry.rows == 0 {
+            entry.first = id as u16;
+            entry.word_len = word.len() as u8;
+        }
+        // Stops the build if the rows of a container are apart.
+        assert!(entry.first as usize + entry.rows as usize == id);
+        entry.rows += 1;
         id += 1;
     }
     index
 }
 
-/// From the length and the first and last eight bytes, without case: clearing bit 5 folds letters, and what it does to
-/// other bytes it does on both sides.
+/// Clears the bit that tells lower from upper case. What that does to other bytes it does on both sides.
+const FOLD: u64 = 0xDFDF_DFDF_DFDF_DFDF;
+
+/// From the length and both ends, without case. Words of up to 16 bytes are taken in whole; loads may overlap.
 const fn hash(name: &[u8]) -> usize {
-    let mut head = name.len() as u64;
-    let mut tail = 0;
-    let mut at = 0;
-    while at < name.len() && at < 8 {
-        head = (head << 8) ^ (name[at] & 0xDF) as u64;
-        at += 1;
-    }
-    if name.len() > 8 {
-        at = name.len() - 8;
-        while at < name.len() {
-            tail = (tail << 8) | (name[at] & 0xDF) as u64;
-            at += 1;
-        }
-    }
-    // Fibonacci hashing: the golden ratio's multiplier spreads the low bytes into the top bits.
-    let mixed = (head ^ tail.rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (mixed >> 48) as usize
+    let mixed = if let (Some(head), Some(tail)) = (name.first_chunk(), name.last_chunk()) {
+        u64::from_le_bytes(*head) & FOLD ^ (u64::from_le_bytes(*tail) & FOLD).rotate_left(29)
+    } else if let (Some(head), Some(tail)) = (name.first_chunk(), name.last_chunk()) {
+        ((u32::from_le_bytes(*head) as u64) << 32 | u32::from_le_bytes(*tail) as u64) & FOLD
+    } else if let [first, .., last] = name {
+        ((*first as u64) << 16 | (name[1] as u64) << 8 | *last as u64) & FOLD
+    } else {
+        0
+    };
+    // Fibonacci hashing: the golden ratio's multiplier carries every bit into the top ones.
+    ((mixed ^ name.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - PLACES_LOG2)) as usize
 }
 
 const fn first_word_len(name: &str) -> usize {
@@ -295,6 +292,7 @@ fn subcommand_of(name: &'static str) -> Option<&'static str> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::command::all;

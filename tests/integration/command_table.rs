@@ -1,6 +1,12 @@
 //! The command table against what a live server says of its own commands (COMMAND, COMMAND GETKEYS), and its miss values
 //! against what that server answers for missing keys. Redis 7.0: a newer server knows commands that the table does not.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
 use fixture::RedisServer;
 use keyway::command::{self, Access, Blocking, Found, Keys, Merge, Row, Rule, Split};
 use redis::{Connection, Value};
@@ -520,7 +526,7 @@ async fn the_server_finds_the_same_keys_in_a_sample_of_every_command() {
         let ours: Vec<&[u8]> = keys.iter().map(|position| sample[position]).collect();
         assert_eq!(
             Ok(ours),
-            getkeys(&mut connection, &sample).as_ref().map(as_slices),
+            getkeys(&mut connection, &sample).as_deref().map(as_slices),
             "{}",
             shown(&sample)
         );
@@ -541,11 +547,11 @@ async fn the_server_finds_the_same_keys_in_random_arguments() {
     let mut connection = connect(&server, "");
     // Counts, options and keys in any order, so that options stand where keys should and the reverse.
     let vocabulary: Vec<&[u8]> =
-        "k1 k2 k3 k4 0 1 2 3 -1 COUNT BLOCK 10 ASC g STREAMS LIMIT AUTH NOACK km"
+        "k1 k2 k3 k4 0 1 2 3 -1 COUNT BLOCK 10 ASC g GROUP STREAMS LIMIT AUTH NOACK km"
             .split(' ')
             .map(str::as_bytes)
             .collect();
-    let seed = fastrand_seed();
+    let seed = fresh_seed();
     let mut random = Random(seed);
     let mut compared = 0;
     let rows: Vec<&Row> = command::all()
@@ -557,6 +563,15 @@ async fn the_server_finds_the_same_keys_in_random_arguments() {
         let mut args: Vec<&[u8]> = row.name.split(' ').map(str::as_bytes).collect();
         for _ in 0..random.below(9) {
             args.push(vocabulary[random.below(vocabulary.len())]);
+        }
+        // The server takes the first STREAMS for the word itself even where it is the value of an option, and reports keys
+        // for an XREADGROUP without GROUP; it then refuses to execute either.
+        let streams = args.iter().filter(|arg| **arg == b"STREAMS").count();
+        if row.keys == Keys::Streams
+            && (streams > 1
+                || row.name == "XREADGROUP" && args.get(1) != Some(&b"GROUP".as_slice()))
+        {
+            continue;
         }
         // Where one of the two refuses the arguments as malformed, the server's own reply decides.
         if let (Ok(keys), Ok(theirs)) = (row.key_positions(&args), getkeys(&mut connection, &args))
@@ -853,7 +868,7 @@ fn getkeys(connection: &mut Connection, args: &[&[u8]]) -> Result<Vec<Vec<u8>>, 
     }
 }
 
-fn as_slices(keys: &Vec<Vec<u8>>) -> Vec<&[u8]> {
+fn as_slices(keys: &[Vec<u8>]) -> Vec<&[u8]> {
     keys.iter().map(Vec::as_slice).collect()
 }
 
@@ -870,7 +885,7 @@ fn connect(server: &RedisServer, query: &str) -> Connection {
 }
 
 /// A seed that differs from run to run; a failure prints it.
-fn fastrand_seed() -> u64 {
+fn fresh_seed() -> u64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap()
