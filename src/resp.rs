@@ -224,20 +224,34 @@ impl Decoder {
     }
 
     /// One value without elements, or one header, or the rest of `input`.
+    #[inline]
     fn step(&mut self, input: &mut Input<'_>) -> Result<Option<Value>, DecodeError> {
-        match std::mem::replace(&mut self.state, State::Type) {
-            State::Type => {
-                let Some(kind) = input.next() else {
-                    return Ok(None);
-                };
-                self.check_type(kind, input.rest())?;
-                if matches!(kind, b'$' | b':' | b'*')
-                    && let Some(number) = input.short_number()
-                {
+        if !matches!(self.state, State::Type) {
+            return self.resume(input);
+        }
+        let Some(kind) = input.next() else {
+            return Ok(None);
+        };
+        self.check_type(kind, input.rest())?;
+        match kind {
+            b'$' | b':' | b'*' => {
+                if let Some(number) = input.short_number() {
                     return self.number(kind, number, input);
                 }
-                self.line(kind, input)
             }
+            b'+' if input.rest().starts_with(b"OK\r\n") && self.spend_fits(2) => {
+                input.at += 4;
+                return Ok(Some(Value::Okay));
+            }
+            _ => {}
+        }
+        self.line(kind, input)
+    }
+
+    /// Goes on in the middle of a value.
+    fn resume(&mut self, input: &mut Input<'_>) -> Result<Option<Value>, DecodeError> {
+        match std::mem::replace(&mut self.state, State::Type) {
+            State::Type => Ok(None),
             State::Line(kind) => self.line(kind, input),
             State::Payload {
                 kind,
@@ -249,6 +263,7 @@ impl Decoder {
         }
     }
 
+    #[inline]
     fn check_type(&self, kind: u8, rest: &[u8]) -> Result<(), DecodeError> {
         // Before the type is judged, as redis-rs does it.
         if self.stack.len() >= self.limits.depth_max {
@@ -362,6 +377,7 @@ impl Decoder {
     }
 
     /// A value of which only the number after its type is known: an integer, or a length.
+    #[inline]
     fn number(
         &mut self,
         kind: u8,
@@ -495,6 +511,7 @@ impl Decoder {
         }
     }
 
+    #[inline]
     fn spend_number(&mut self, kind: u8, number: i64, payload: usize) -> Result<(), DecodeError> {
         if self.spend_fits(payload) {
             return Ok(());
@@ -502,6 +519,7 @@ impl Decoder {
         self.spend(kind, number.to_string().as_bytes(), payload)
     }
 
+    #[inline]
     fn spend_fits(&mut self, payload: usize) -> bool {
         let spent = self
             .spent

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use redis::{PushKind, ServerErrorKind, Value, VerbatimFormat};
