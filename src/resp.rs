@@ -174,7 +174,7 @@ impl Decoder {
 
     /// Consumes from `input` up to the end of one value, and never beyond. Returns how many bytes were consumed, and the value if
     /// it is complete; without a value, all of `input` was consumed. The next call goes on where this one stopped, and looks at
-    /// no byte again.
+    /// no byte of a payload again.
     ///
     /// # Errors
     /// [`DecodeError`]; from then on every call fails.
@@ -183,6 +183,28 @@ impl Decoder {
             bytes: input,
             at: 0,
         };
+        // The common whole replies are built where they are returned: every move of a `Value` costs about as much as decoding it.
+        if self.is_idle() && self.limits.depth_max > 0 {
+            let room = self.limits.reply_bytes_max.checked_sub(size_of::<Value>());
+            match (input.bytes.first(), room) {
+                (Some(b'+'), Some(2..)) if input.bytes.starts_with(b"+OK\r\n") => {
+                    return Ok((b"+OK\r\n".len(), Some(Value::Okay)));
+                }
+                (Some(b':'), Some(_)) => {
+                    input.at = 1;
+                    if let Some(number) = input.short_number() {
+                        return Ok((input.at, Some(Value::Int(number))));
+                    }
+                }
+                (Some(b'$'), Some(room)) => {
+                    if let Some(bytes) = input.whole_string(room) {
+                        return Ok((input.at, Some(Value::BulkString(bytes.to_vec()))));
+                    }
+                }
+                _ => {}
+            }
+            input.at = 0;
+        }
         match self.value(&mut input) {
             Ok(value) => {
                 if value.is_some() {
@@ -201,6 +223,7 @@ impl Decoder {
 
     fn value(&mut self, input: &mut Input<'_>) -> Result<Option<Value>, DecodeError> {
         loop {
+            self.whole_strings(input);
             let Some(mut value) = self.step(input)? else {
                 if input.is_empty() {
                     return Ok(None);
@@ -223,21 +246,51 @@ impl Decoder {
         }
     }
 
+    /// The strings of an array that are here in whole, for as long as there are any; all but the array's last element.
+    fn whole_strings(&mut self, input: &mut Input<'_>) {
+        if !matches!(self.state, State::Type) || self.stack.len() >= self.limits.depth_max {
+            return;
+        }
+        let Some(Frame {
+            items: Items::Array(items),
+            missing,
+        }) = self.stack.last_mut()
+        else {
+            return;
+        };
+        while *missing > 1
+            && let Some(room) =
+                (self.limits.reply_bytes_max - self.spent).checked_sub(size_of::<Value>())
+            && let Some(bytes) = input.whole_string(room)
+        {
+            self.spent += bytes.len() + size_of::<Value>();
+            *missing -= 1;
+            push_within(items, Value::BulkString(bytes.to_vec()), *missing);
+        }
+    }
+
     /// One value without elements, or one header, or the rest of `input`.
+    #[inline]
     fn step(&mut self, input: &mut Input<'_>) -> Result<Option<Value>, DecodeError> {
+        if !matches!(self.state, State::Type) {
+            return self.resume(input);
+        }
+        let Some(kind) = input.next() else {
+            return Ok(None);
+        };
+        self.check_type(kind, input.rest())?;
+        if matches!(kind, b'$' | b':' | b'*')
+            && let Some(number) = input.short_number()
+        {
+            return self.number(kind, number, input);
+        }
+        self.line(kind, input)
+    }
+
+    /// Goes on in the middle of a value.
+    fn resume(&mut self, input: &mut Input<'_>) -> Result<Option<Value>, DecodeError> {
         match std::mem::replace(&mut self.state, State::Type) {
-            State::Type => {
-                let Some(kind) = input.next() else {
-                    return Ok(None);
-                };
-                self.check_type(kind, input.rest())?;
-                if matches!(kind, b'$' | b':' | b'*')
-                    && let Some(number) = input.short_number()
-                {
-                    return self.number(kind, number, input);
-                }
-                self.line(kind, input)
-            }
+            State::Type => Ok(None),
             State::Line(kind) => self.line(kind, input),
             State::Payload {
                 kind,
@@ -249,6 +302,7 @@ impl Decoder {
         }
     }
 
+    #[inline]
     fn check_type(&self, kind: u8, rest: &[u8]) -> Result<(), DecodeError> {
         // Before the type is judged, as redis-rs does it.
         if self.stack.len() >= self.limits.depth_max {
@@ -362,6 +416,7 @@ impl Decoder {
     }
 
     /// A value of which only the number after its type is known: an integer, or a length.
+    #[inline]
     fn number(
         &mut self,
         kind: u8,
@@ -495,6 +550,7 @@ impl Decoder {
         }
     }
 
+    #[inline]
     fn spend_number(&mut self, kind: u8, number: i64, payload: usize) -> Result<(), DecodeError> {
         if self.spend_fits(payload) {
             return Ok(());
@@ -502,6 +558,7 @@ impl Decoder {
         self.spend(kind, number.to_string().as_bytes(), payload)
     }
 
+    #[inline]
     fn spend_fits(&mut self, payload: usize) -> bool {
         let spent = self
             .spent
@@ -696,6 +753,7 @@ impl<'a> Input<'a> {
     }
 
     /// The number of a line that is here in whole and is as servers write it; anything else is left to the slow path.
+    #[inline]
     fn short_number(&mut self) -> Option<i64> {
         let rest = self.rest();
         let (negative, digits) = match rest.first()? {
@@ -717,7 +775,24 @@ impl<'a> Input<'a> {
         None
     }
 
+    /// The payload of a `$` that is here in whole and has at most `room` bytes; otherwise nothing is consumed.
+    #[inline]
+    fn whole_string(&mut self, room: usize) -> Option<&'a [u8]> {
+        let start = self.at;
+        if self.next() == Some(b'$')
+            && let Some(number) = self.short_number()
+            && let Ok(length) = usize::try_from(number)
+            && length <= room
+            && let Some(bytes) = self.whole_payload(length)
+        {
+            return Some(bytes);
+        }
+        self.at = start;
+        None
+    }
+
     /// A payload and its line end, if both are here.
+    #[inline]
     fn whole_payload(&mut self, length: usize) -> Option<&'a [u8]> {
         let rest = self.rest();
         if rest.len().checked_sub(2)? < length || &rest[length..length + 2] != b"\r\n" {

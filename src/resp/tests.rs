@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use redis::{PushKind, ServerErrorKind, Value, VerbatimFormat};
@@ -385,6 +387,8 @@ fn limits_are_exact() {
     refused(b"+123456789\r\n", too_long);
     ok(b"*1\r\n*1\r\n:1\r\n");
     refused(b"*1\r\n*1\r\n*1\r\n:1\r\n", too_deep);
+    refused(b"*1\r\n*1\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n", too_deep);
+    ok(b"*1\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n");
     // One for the array itself.
     ok(&[&b"*9\r\n"[..], &b":1\r\n".repeat(9)].concat());
     refused(b"*10\r\n", too_large);

@@ -34,7 +34,7 @@ impl Default for Histogram {
     }
 }
 
-fn bucket_of(us: u64) -> usize {
+pub(super) fn bucket_of(us: u64) -> usize {
     if us < SUBS as u64 {
         return us as usize;
     }
@@ -49,7 +49,7 @@ fn bucket_of(us: u64) -> usize {
 }
 
 /// The smallest value of a bucket, in microseconds.
-fn lower_us(bucket: usize) -> u64 {
+pub(super) fn lower_us(bucket: usize) -> u64 {
     if bucket < SUBS {
         return bucket as u64;
     }

@@ -6,6 +6,8 @@
 mod histogram;
 mod server;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 #[allow(unused_imports, reason = "used by the connection, the next layer")]
 pub(crate) use server::{Failure, ServerStats};
