@@ -8,7 +8,9 @@ mod builder;
 mod file;
 mod nodes;
 mod quantity;
+mod schema;
 mod secret;
+mod section;
 mod settings;
 mod source;
 #[cfg(test)]

@@ -86,7 +86,7 @@ impl fmt::Display for Report {
                 let margin = " ".repeat(number.len());
                 writeln!(f, ":{}:{}: {}", at.line, at.column, self.what)?;
                 writeln!(f, "{margin} |")?;
-                writeln!(f, "{number} | {}", at.shown)?;
+                writeln!(f, "{}", format!("{number} | {}", at.shown).trim_end())?;
                 let mark = format!(
                     "{margin} | {}{} {}",
                     " ".repeat(at.indent),
@@ -262,7 +262,7 @@ impl<'a> Source<'a> {
         let at = problem
             .at
             .clone()
-            .unwrap_or_else(|| self.span_of(&problem.path));
+            .unwrap_or_else(|| self.whole_header(self.span_of(&problem.path)));
         let (excerpt, token) = self.excerpt(at);
         let mut parts: Vec<String> = Some(token)
             .filter(|token| !token.is_empty())
@@ -321,6 +321,22 @@ impl<'a> Source<'a> {
             .iter()
             .filter(|byte| **byte == b'\n')
             .count()
+    }
+
+    /// A table is known by a part of its key; what is shown of it is `[servers.a]`.
+    fn whole_header(&self, at: Range<usize>) -> Range<usize> {
+        let (Some(before), Some(after)) = (self.text.get(..at.start), self.text.get(at.end..))
+        else {
+            return at;
+        };
+        let line = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line_end = after
+            .find('\n')
+            .map_or(self.text.len(), |newline| at.end + newline);
+        match self.text[at.end..line_end].find(']') {
+            Some(close) if before[line..].trim_start().starts_with('[') => line..at.end + close + 1,
+            _ => at,
+        }
     }
 
     /// The line around a span, and the span's text, both without passwords.
@@ -520,7 +536,7 @@ fn key_before(line: &str, equals: usize) -> &str {
 
 /// Only values of settings that we know are shown: a misspelt `passwrod` is as secret as a `password`.
 fn may_show(key: &str) -> bool {
-    use super::file::closest_setting;
+    use super::schema::closest_setting;
     closest_setting(key).is_some_and(|setting| setting != "password")
 }
 
@@ -552,13 +568,17 @@ fn secret_values(line: &str, marks: &Marks, context: Option<&str>) -> Vec<Range<
         }
         let value = &line[equals + 1..];
         let start = equals + 1 + (value.len() - value.trim_start().len());
+        if value.trim_start().starts_with('{') {
+            // `a = { ... }`: the keys in it are looked at one by one.
+            continue;
+        }
         cuts.push(start..end_of_value(line, start, marks));
     }
     cuts
 }
 
 fn closest_is_password(word: &str) -> bool {
-    super::file::closest_setting(word) == Some("password")
+    super::schema::closest_setting(word) == Some("password")
 }
 
 /// The end of a well-formed string that starts here, else of the line.
