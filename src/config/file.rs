@@ -320,7 +320,7 @@ fn server(
     placement: &Placement,
 ) -> Result<ServerDraft> {
     let template = section.required_raw("url", "url = \"redis://host:6379\"")?;
-    let url = section.expand_url(&template)?;
+    let url = section.expand_url(template)?;
     let parsed = parse_url(&url).map_err(|problem| problem.at_setting(section.path_of("url")))?;
     if let Some(secret) = &parsed.password {
         section.hide(secret.expose());

@@ -6,6 +6,7 @@
 mod address;
 mod builder;
 mod file;
+mod mask;
 mod nodes;
 mod quantity;
 mod schema;

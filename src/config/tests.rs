@@ -140,6 +140,7 @@ fn the_reference_file_has_every_setting() {
     }
 }
 
+#[cfg(feature = "tls")]
 #[test]
 fn the_reference_file_with_its_comments_taken_off_is_right_too() {
     let text: String = REFERENCE
@@ -156,16 +157,20 @@ fn the_reference_file_with_its_comments_taken_off_is_right_too() {
     let text = alone.iter().fold(text, |text, key| {
         text.replace(&format!("\n{key} = "), "\n#")
     });
+    let text = text.replace("redis://10.0.0.2", "rediss://10.0.0.2");
     let config = Config::parse(&text, Path::new("/etc/reference.toml"), &|_| {
         Some("x".to_owned())
     })
     .unwrap();
-    assert!(
-        config
-            .servers()
-            .iter()
-            .any(|server| server.endpoint.tls.is_some())
-            || cfg!(not(feature = "tls"))
+    assert_eq!(
+        config.servers()[1]
+            .endpoint
+            .tls
+            .as_ref()
+            .unwrap()
+            .server_name
+            .as_deref(),
+        Some("redis.internal")
     );
 }
 
@@ -294,6 +299,7 @@ fn variables_are_filled_in() {
     assert_eq!(password(&dollar).as_deref(), Some("a$b${HOST}"));
 }
 
+#[cfg(feature = "tls")]
 #[test]
 fn servers_inherit_defaults_and_may_differ() {
     let text = r#"
@@ -1323,16 +1329,16 @@ fn bad_urls_are_refused() {
     assert_snapshot!(refused(&with_url("redis://10.0.0.1/zero")), @r#"
     conf/cluster.toml:8:7: the URL's database is not a number
       |
-    8 | url = "redis://10.0.0.1/zero"
-      |       ^^^^^^^^^^^^^^^^^^^^^^^ read: "redis://10.0.0.1/zero"
+    8 | url = "redis://10.0.0.1/***"
+      |       ^^^^^^^^^^^^^^^^^^^^^^ read: "redis://10.0.0.1/***"
       = expected: redis://[user:password@]host[:port][/database], or rediss:// for TLS
       = help: write a number from 0, such as 3, or leave it out for 0
     "#);
     assert_snapshot!(refused(&with_url("redis://10.0.0.1/-1")), @r#"
     conf/cluster.toml:8:7: the URL's database is not a number
       |
-    8 | url = "redis://10.0.0.1/-1"
-      |       ^^^^^^^^^^^^^^^^^^^^^ read: "redis://10.0.0.1/-1"
+    8 | url = "redis://10.0.0.1/***"
+      |       ^^^^^^^^^^^^^^^^^^^^^^ read: "redis://10.0.0.1/***"
       = expected: redis://[user:password@]host[:port][/database], or rediss:// for TLS
       = help: write a number from 0, such as 3, or leave it out for 0
     "#);
@@ -1379,8 +1385,8 @@ fn bad_urls_are_refused() {
     assert_snapshot!(refused(&with_url("redis://[::g]:6379")), @r#"
     conf/cluster.toml:8:7: the URL's host is in [] but is no IPv6 address
       |
-    8 | url = "redis://[::g]:6379"
-      |       ^^^^^^^^^^^^^^^^^^^^ read: "redis://[::g]:6379"
+    8 | url = "redis://[:***"
+      |       ^^^^^^^^^^^^^^^ read: "redis://[:***"
       = expected: redis://[user:password@]host[:port][/database], or rediss:// for TLS
       = help: write it as [::1], without a zone
     "#);
@@ -1451,8 +1457,8 @@ fn bad_urls_are_refused() {
     assert_snapshot!(refused(&with_url("unix:///run/redis.sock?db=x")), @r#"
     conf/cluster.toml:8:7: the URL's database is not a number
       |
-    8 | url = "unix:///run/redis.sock?db=x"
-      |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ read: "unix:///run/redis.sock?db=x"
+    8 | url = "unix:///run/redis.sock?db=***"
+      |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ read: "unix:///run/redis.sock?db=***"
       = expected: unix:///path/of/socket, with ?db=, &user= and &pass= if needed
       = help: write a number from 0, such as 3, or leave it out for 0
     "#);
@@ -1474,6 +1480,7 @@ fn bad_urls_are_refused() {
     "#);
 }
 
+#[cfg(feature = "tls")]
 #[test]
 fn bad_tls_is_refused() {
     assert_snapshot!(refused(&and("[servers.b.tls]\nca_file = \"ca.pem\"")), @r#"
@@ -1844,4 +1851,37 @@ fn passwords_are_not_shown() {
        = expected: both, or only a password (for the user default), or neither
        = help: add password or password_file
     "#);
+}
+
+proptest::proptest! {
+    /// Whatever surrounds a secret, and however that breaks the file, an error does not print it.
+    #[test]
+    fn no_password_is_printed_whatever_is_wrong(
+        before in r#"[a-z:/@?%$=,.{}\[\]\\ "'0-9]{0,6}"#,
+        after in r#"[a-z:/@?#%$=,.{}\[\]\\ "'0-9]{0,6}"#,
+        quote in "[\"']?",
+        shape in 0..6_usize,
+    ) {
+        let secret = format!("{before}hunter2{after}");
+        // The name of a variable is no secret, and an unset one must be named.
+        proptest::prop_assume!(!secret.contains("${"));
+        let text = match shape {
+            0 => with("\"redis://10.0.0.1:6379\"", &format!("{quote}redis://:{secret}@10.0.0.1{quote}")),
+            1 => with("\"redis://10.0.0.1:6379\"", &format!("{quote}rediss://ada:{secret}@10.0.0.1:x{quote}")),
+            2 => with("[servers.a]", &format!("[servers.a]\npassword = {quote}{secret}{quote}\nnods = 3")),
+            3 => with("[servers.a]", &format!("[servers.a]\npassword={quote}{secret}{quote} # {secret}\n")),
+            4 => and(&format!("[servers]\nc = {{ nodes = 3, password = {quote}{secret}{quote} }}")),
+            _ => with("\"redis://10.0.0.1:6379\"", &format!("{quote}unix:///run/x?db=1&pass={secret}{quote}")),
+        };
+        if let Err(error) = parse(&text) {
+            let printed = format!("{error} {error:?}");
+            proptest::prop_assert!(!printed.contains("hunter2"), "{text}\n{printed}");
+        }
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn tls_is_refused_where_it_is_not_built_in() {
+    assert_snapshot!(refused(&with_url("rediss://10.0.0.1")), @"");
 }
