@@ -1,9 +1,6 @@
 //! Where a server is and how to be let in.
 
-use super::{
-    ConfigError, Password, Secret,
-    source::{Problem, mask_url},
-};
+use super::{ConfigError, Password, Secret, mask::mask_url, source::Problem};
 use std::{fmt, ops::Range, path::PathBuf};
 
 /// Where a server listens.

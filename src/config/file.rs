@@ -6,186 +6,21 @@
 use super::{
     Address, Config, ConfigError, Endpoint, Mode, MultiKey, Password, Protocol, Secret, Startup,
     Timeouts, Tls,
-    address::{DATABASE_MAX, ExpandProblem, expand, expand_url, parse_url},
+    address::{DATABASE_MAX, parse_url},
     builder::{ConfigBuilder, ServerDraft},
     nodes::{NodesError, parse_ranges},
-    quantity::{parse_duration, parse_size},
+    schema::{DEFAULTS, LIMITS, PLACEMENT, POOL, RETRY, ROOT, SERVER, TCP, TIMEOUTS, TLS, closest},
+    section::{File, Section, integer},
     source::{Problem, Source},
 };
 use crate::placement::{Algorithm, NODES_MAX, NodeId, NodeSpec, Placement};
-use std::{
-    cell::RefCell,
-    collections::HashMap,
-    ops::Range,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{cell::RefCell, collections::HashMap, path::Path};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
 type Result<T, E = Problem> = std::result::Result<T, E>;
-
-/// Every table with its settings. `servers` has names of its own in between.
-const ROOT: &[&str] = &[
-    "name",
-    "mode",
-    "protocol",
-    "multi_key",
-    "startup",
-    "placement",
-    "defaults",
-    "servers",
-    "timeouts",
-    "retry",
-    "pool",
-    "limits",
-    "tcp",
-];
-const PLACEMENT: &[&str] = &["algorithm", "nodes", "names", "weights"];
-const DEFAULTS: &[&str] = &["username", "password", "password_file", "database", "tls"];
-const SERVER: &[&str] = &[
-    "url",
-    "nodes",
-    "username",
-    "password",
-    "password_file",
-    "database",
-    "tls",
-];
-const TLS: &[&str] = &[
-    "ca_file",
-    "client_cert_file",
-    "client_key_file",
-    "server_name",
-    "danger_accept_invalid_certificates",
-];
-const TIMEOUTS: &[&str] = &["connect", "response", "dead", "idle_ping", "close"];
-const RETRY: &[&str] = &[
-    "attempts_max",
-    "backoff_min",
-    "backoff_max",
-    "budget_percent",
-];
-const POOL: &[&str] = &[
-    "connections",
-    "bulk_connections",
-    "dedicated_max",
-    "dedicated_idle_max",
-];
-const LIMITS: &[&str] = &[
-    "in_flight_max",
-    "request_bytes_max",
-    "reply_bytes_max",
-    "gather_bytes_max",
-    "scripts_max",
-    "pubsub_buffer",
-];
-const TCP: &[&str] = &[
-    "nodelay",
-    "keepalive",
-    "keepalive_idle",
-    "keepalive_interval",
-    "keepalive_retries",
-];
-
-const TABLES: &[(&str, &[&str])] = &[
-    ("the top of the file", ROOT),
-    ("[placement]", PLACEMENT),
-    ("[defaults]", DEFAULTS),
-    ("a [servers.NAME]", SERVER),
-    ("a tls table", TLS),
-    ("[timeouts]", TIMEOUTS),
-    ("[retry]", RETRY),
-    ("[pool]", POOL),
-    ("[limits]", LIMITS),
-    ("[tcp]", TCP),
-];
-
-/// For the test that the reference file leaves none out.
-#[cfg(test)]
-pub(super) fn all_settings() -> impl Iterator<Item = &'static str> {
-    TABLES.iter().flat_map(|(_, settings)| *settings).copied()
-}
-
-/// What people call a setting in other programs.
-const ALIASES: &[(&str, &str)] = &[
-    ("user", "username"),
-    ("pass", "password"),
-    ("passwd", "password"),
-    ("pwd", "password"),
-    ("auth", "password"),
-    ("requirepass", "password"),
-    ("secret", "password"),
-    ("token", "password"),
-    ("db", "database"),
-    ("uri", "url"),
-    ("address", "url"),
-    ("addr", "url"),
-    ("host", "url"),
-    ("hosts", "servers"),
-    ("timeout", "response"),
-    ("read_timeout", "response"),
-    ("connect_timeout", "connect"),
-    ("pool_size", "connections"),
-    ("retries", "attempts_max"),
-    ("slots", "nodes"),
-    ("hash", "algorithm"),
-    ("insecure", "danger_accept_invalid_certificates"),
-    (
-        "accept_invalid_certificates",
-        "danger_accept_invalid_certificates",
-    ),
-];
-
-/// The setting that a key is, or was meant to be.
-pub(super) fn closest_setting(key: &str) -> Option<&'static str> {
-    // An exact match in any table before a near one: `nodes` is not a misspelt `names`.
-    let exact = TABLES
-        .iter()
-        .flat_map(|(_, settings)| *settings)
-        .find(|setting| **setting == key);
-    exact.copied().or_else(|| {
-        let all: Vec<&'static str> = TABLES
-            .iter()
-            .flat_map(|(_, settings)| settings.iter().copied())
-            .collect();
-        closest(key, &all)
-    })
-}
-
-fn closest<'s>(word: &str, candidates: &[&'s str]) -> Option<&'s str> {
-    let lower = word.to_lowercase().replace('-', "_");
-    if let Some((_, meant)) = ALIASES.iter().find(|(alias, _)| *alias == lower)
-        && let Some(candidate) = candidates.iter().find(|candidate| *candidate == meant)
-    {
-        return Some(candidate);
-    }
-    let allowed = (lower.chars().count() / 3).max(1);
-    candidates
-        .iter()
-        .map(|candidate| (edits(&lower, candidate), *candidate))
-        .filter(|(edits, _)| *edits <= allowed)
-        .min_by_key(|(edits, _)| *edits)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Insertions, removals and replacements between two words (Levenshtein).
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, a) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
 
 pub(super) fn parse(
     text: &str,
@@ -485,10 +320,25 @@ fn server(
     placement: &Placement,
 ) -> Result<ServerDraft> {
     let template = section.required_raw("url", "url = \"redis://host:6379\"")?;
-    let url = section.expand_url(&template)?;
+    let url = section.expand_url(template)?;
     let parsed = parse_url(&url).map_err(|problem| problem.at_setting(section.path_of("url")))?;
     if let Some(secret) = &parsed.password {
         section.hide(secret.expose());
+    }
+    let in_url = [
+        ("username", parsed.username.is_some()),
+        ("password", parsed.password.is_some()),
+        ("database", parsed.database.is_some()),
+    ];
+    for (key, _) in in_url
+        .into_iter()
+        .filter(|(key, given)| *given && section.get(key).is_none())
+    {
+        section
+            .file
+            .source
+            .borrow_mut()
+            .locate(&section.path_of(key), section.span("url"));
     }
 
     let own_password = password(section)?;
@@ -707,350 +557,27 @@ fn syntax(text: &str, error: &toml::de::Error) -> Problem {
         .get(line_start..)
         .and_then(|rest| rest.lines().next())
         .unwrap_or_default();
+    let message = match line.trim_end().ends_with('=') {
+        true => "there is no value after =",
+        false => message.as_str(),
+    };
     let (expected, help) = if message.contains("duplicate key") {
         (
             "every table and every setting once",
             "remove or rename one of the two",
         )
-    } else if line.contains('=') && !line.contains(['"', '\'']) {
-        ("TOML", "texts, durations and URLs stand in double quotes")
+    } else if message.contains("basic string") {
+        ("TOML", "end the text with a double quote, on its line")
+    } else if message.contains("escape") {
+        ("TOML", "a backslash in double quotes is written twice")
     } else {
         (
-            "TOML",
-            "see https://toml.io; texts, durations and URLs stand in double quotes",
+            "TOML, see https://toml.io",
+            "texts, durations and URLs stand in double quotes; tables in [ ]",
         )
     };
     Problem::new("", format!("not TOML: {message}"))
         .at(at)
         .expected(expected)
         .help(help)
-}
-
-/// What sections of one file share.
-struct File<'a> {
-    source: RefCell<Source<'a>>,
-    directory: PathBuf,
-    env: &'a dyn Fn(&str) -> Option<String>,
-}
-
-/// One table, whose keys are all known.
-struct Section<'a, 'f> {
-    file: &'a File<'f>,
-    path: String,
-    table: &'a DeTable<'a>,
-}
-
-impl<'a, 'f> Section<'a, 'f> {
-    /// Notes where each setting is, and refuses unknown ones: first of all, or a misspelt setting would be reported missing.
-    fn open(
-        file: &'a File<'f>,
-        path: String,
-        table: &'a DeTable<'a>,
-        known: &[&'static str],
-    ) -> Result<Section<'a, 'f>> {
-        let section = Section { file, path, table };
-        let mut unknown: Option<Spanned<&str>> = None;
-        for (key, value) in table.iter() {
-            let is_table = matches!(value.get_ref(), DeValue::Table(_));
-            let at = if is_table { key.span() } else { value.span() };
-            file.source
-                .borrow_mut()
-                .locate(&section.path_of(key.get_ref()), at);
-            // The first in the file, not in the alphabet.
-            let first = unknown
-                .as_ref()
-                .is_none_or(|earlier| key.span().start < earlier.span().start);
-            if first && !known.contains(&key.get_ref().as_ref()) {
-                unknown = Some(Spanned::new(key.span(), key.get_ref()));
-            }
-        }
-        match unknown {
-            None => Ok(section),
-            Some(key) => Err(section.unknown(key.get_ref(), key.span(), known)),
-        }
-    }
-
-    fn unknown(&self, key: &str, at: Range<usize>, known: &[&'static str]) -> Problem {
-        let elsewhere = TABLES.iter().find(|(_, settings)| settings.contains(&key));
-        let help = match (closest(key, known), elsewhere) {
-            (_, Some((table, _))) => format!("{key} belongs in {table}"),
-            (Some(meant), None) => format!("did you mean {meant}?"),
-            (None, None) => "remove it".to_owned(),
-        };
-        self.problem(key, format!("unknown setting {key}"))
-            .at(at)
-            .expected(format!("one of {}", known.join(", ")))
-            .help(help)
-    }
-
-    fn path_of(&self, key: &str) -> String {
-        match (self.path.as_str(), key) {
-            ("", key) => key.to_owned(),
-            (path, "") => path.to_owned(),
-            (path, key) => format!("{path}.{key}"),
-        }
-    }
-
-    fn problem(&self, key: &str, what: impl Into<String>) -> Problem {
-        Problem::new(self.path_of(key), what)
-    }
-
-    fn wrong_type(
-        &self,
-        path: &str,
-        value: &Spanned<DeValue<'_>>,
-        wanted: &str,
-        shape: &str,
-    ) -> Problem {
-        let name = path.rsplit('.').next().unwrap_or(path);
-        let found = match value.get_ref() {
-            DeValue::String(_) => "a string",
-            DeValue::Integer(_) => "an integer",
-            DeValue::Float(_) => "a float",
-            DeValue::Boolean(_) => "a boolean",
-            DeValue::Datetime(_) => "a date",
-            DeValue::Array(_) => "a list",
-            DeValue::Table(_) => "a table",
-        };
-        self.problem(name, format!("{found} where {wanted} is needed"))
-            .at(value.span())
-            .expected(shape)
-            .help(format!("write {wanted}"))
-    }
-
-    fn hide(&self, secret: &str) {
-        self.file.source.borrow_mut().hide(secret, "***".to_owned());
-    }
-
-    fn get(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
-        self.table.get(key)
-    }
-
-    fn table(&self, key: &str, known: &[&'static str]) -> Result<Option<Section<'a, 'f>>> {
-        let Some(value) = self.get(key) else {
-            return Ok(None);
-        };
-        let Some(table) = value.get_ref().as_table() else {
-            let shape = format!("a table: [{}]", self.path_of(key));
-            return Err(self.wrong_type(key, value, "a table", &shape));
-        };
-        Section::open(self.file, self.path_of(key), table, known).map(Some)
-    }
-
-    fn raw(&self, key: &str) -> Result<Option<&'a str>> {
-        let Some(value) = self.get(key) else {
-            return Ok(None);
-        };
-        match value.get_ref() {
-            DeValue::String(text) => Ok(Some(text)),
-            _ => Err(self.wrong_type(
-                key,
-                value,
-                "a string",
-                &format!("a text in quotes: {key} = \"...\""),
-            )),
-        }
-    }
-
-    fn required_raw(&self, key: &str, example: &str) -> Result<&'a str> {
-        self.raw(key)?.ok_or_else(|| {
-            let what = match self.path.as_str() {
-                "" => format!("there is no {key}"),
-                path => format!("[{path}] has no {key}"),
-            };
-            self.problem("", what)
-                .expected(format!("{key}, which has no default"))
-                .help(format!("add {example}"))
-        })
-    }
-
-    fn required_text(&self, key: &str, example: &str) -> Result<String> {
-        let text = self.required_raw(key, example)?;
-        self.expand(key, text, self.span(key))
-    }
-
-    fn text(&self, key: &str) -> Result<Option<String>> {
-        self.raw(key)?
-            .map(|text| self.expand(key, text, self.span(key)))
-            .transpose()
-    }
-
-    fn span(&self, key: &str) -> Range<usize> {
-        self.get(key).map_or(0..0, Spanned::span)
-    }
-
-    fn lookup(&self, name: &str) -> Result<String, ExpandProblem> {
-        let value = (self.file.env)(name).ok_or_else(|| ExpandProblem::Unset(name.to_owned()))?;
-        self.file
-            .source
-            .borrow_mut()
-            .hide(&value, format!("${{{name}}}"));
-        Ok(value)
-    }
-
-    fn expand(&self, key: &str, text: &str, at: Range<usize>) -> Result<String> {
-        expand(text, &mut |name, _| self.lookup(name))
-            .map_err(|problem| self.expand_problem(key, problem).at(at))
-    }
-
-    fn expand_url(&self, template: &str) -> Result<String> {
-        expand_url(template, &mut |name| self.lookup(name))
-            .map_err(|problem| self.expand_problem("url", problem))
-    }
-
-    fn expand_problem(&self, key: &str, problem: ExpandProblem) -> Problem {
-        let expected = "${NAME} for a variable of the environment that is set, $$ for a dollar";
-        match problem {
-            ExpandProblem::Unset(name) => self
-                .problem(key, format!("the variable {name} is not set"))
-                .expected(expected)
-                .help(format!("set {name} in the environment of this process")),
-            ExpandProblem::LoneDollar => self
-                .problem(key, "a $ that starts no variable")
-                .expected(expected)
-                .help("write $$ if a dollar is meant; a variable's name has letters, digits and _ only"),
-        }
-    }
-
-    /// A path; relative ones start at the file's directory.
-    fn path(&self, key: &str) -> Result<Option<PathBuf>> {
-        let Some(text) = self.text(key)? else {
-            return Ok(None);
-        };
-        if text.is_empty() {
-            return Err(self
-                .problem(key, format!("{key} is empty"))
-                .expected("the path of a file; relative ones start at the directory of this file")
-                .help("leave it out if there is none"));
-        }
-        Ok(Some(self.file.directory.join(text)))
-    }
-
-    fn choice<T: Copy + Default>(&self, key: &str, choices: &[(&str, T)]) -> Result<T> {
-        let Some(text) = self.text(key)? else {
-            return Ok(T::default());
-        };
-        if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
-            return Ok(*value);
-        }
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
-        let help = match closest(&text, &names) {
-            Some(meant) => format!("did you mean \"{meant}\"?"),
-            None => format!("leave it out for the default, {}", quoted[0]),
-        };
-        Err(self
-            .problem(key, format!("unknown {key}"))
-            .expected(quoted.join(" or "))
-            .help(help))
-    }
-
-    fn flag(&self, key: &str, flag: &mut bool) -> Result<()> {
-        let Some(value) = self.get(key) else {
-            return Ok(());
-        };
-        *flag = value.get_ref().as_bool().ok_or_else(|| {
-            self.wrong_type(
-                key,
-                value,
-                "true or false",
-                &format!("{key} = true or {key} = false"),
-            )
-        })?;
-        Ok(())
-    }
-
-    fn duration(&self, key: &str, duration: &mut Duration) -> Result<()> {
-        const SHAPE: &str =
-            "a number and its unit in quotes: \"500ms\", \"1.5s\", \"2m\" or \"1h\"";
-        let Some(value) = self.get(key) else {
-            return Ok(());
-        };
-        match value.get_ref() {
-            DeValue::String(text) => {
-                let text = self.expand(key, text, value.span())?;
-                *duration = parse_duration(&text).ok_or_else(|| {
-                    self.problem(key, format!("{key} is not a duration"))
-                        .expected(SHAPE)
-                        .help(match text.starts_with('-') {
-                            true => "time runs forward: remove the -",
-                            false => "write one number and one unit: ms, s, m or h",
-                        })
-                })?;
-                Ok(())
-            }
-            DeValue::Integer(number) => Err(self
-                .wrong_type(key, value, "a duration", SHAPE)
-                .help(format!("add the unit: {key} = \"{}ms\"", number.as_str()))),
-            _ => Err(self.wrong_type(key, value, "a duration", SHAPE)),
-        }
-    }
-
-    fn size(&self, key: &str, bytes: &mut u64) -> Result<()> {
-        const SHAPE: &str = "a number of bytes, or a number and its unit in quotes: \"64MiB\"";
-        if let Some(value) = self.get(key)
-            && let DeValue::String(text) = value.get_ref()
-        {
-            let text = self.expand(key, text, value.span())?;
-            *bytes = parse_size(&text).ok_or_else(|| {
-                self.problem(key, format!("{key} is not a size"))
-                    .expected(SHAPE)
-                    .help("the units are B, KiB, MiB and GiB")
-            })?;
-            return Ok(());
-        }
-        self.count(key, bytes)
-    }
-
-    /// A number that is too large for its type becomes the type's largest, which is beyond every bound that is checked later.
-    fn count<T: TryFrom<i64> + Bounded>(&self, key: &str, count: &mut T) -> Result<()> {
-        let Some(value) = self.get(key) else {
-            return Ok(());
-        };
-        let Some(number) = integer(value.get_ref()) else {
-            return Err(self.wrong_type(
-                key,
-                value,
-                "an integer",
-                &format!("a whole number without quotes: {key} = 1"),
-            ));
-        };
-        if number < 0 {
-            return Err(self
-                .problem(key, format!("{key} is negative"))
-                .expected("a whole number, not below 0")
-                .help("leave it out for the default"));
-        }
-        *count = T::try_from(number).unwrap_or(T::LARGEST);
-        Ok(())
-    }
-}
-
-/// A type's largest number.
-trait Bounded {
-    const LARGEST: Self;
-}
-
-impl Bounded for u16 {
-    const LARGEST: u16 = u16::MAX;
-}
-
-impl Bounded for u32 {
-    const LARGEST: u32 = u32::MAX;
-}
-
-impl Bounded for u64 {
-    const LARGEST: u64 = u64::MAX;
-}
-
-/// An integer of any notation; one that is too large becomes the largest.
-fn integer(value: &DeValue<'_>) -> Option<i64> {
-    let integer = value.as_integer()?;
-    let digits = integer.as_str().replace('_', "");
-    let limit = if digits.starts_with('-') {
-        i64::MIN
-    } else {
-        i64::MAX
-    };
-    Some(i64::from_str_radix(&digits, integer.radix()).unwrap_or(limit))
 }

@@ -6,9 +6,12 @@
 mod address;
 mod builder;
 mod file;
+mod mask;
 mod nodes;
 mod quantity;
+mod schema;
 mod secret;
+mod section;
 mod settings;
 mod source;
 #[cfg(test)]

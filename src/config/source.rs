@@ -1,6 +1,6 @@
-//! Configuration errors: where in the text, what was read, what was expected, what to do. And the one place that hides passwords
-//! from them.
+//! Configuration errors: where in the text, what was read, what was expected, what to do.
 
+use super::mask::{Marks, Masked, clip, key_before};
 use std::{collections::HashMap, fmt, ops::Range, path::Path};
 
 /// Why a configuration was refused. Display is several lines: the place, the line as it was read, what was expected, what to do.
@@ -86,7 +86,7 @@ impl fmt::Display for Report {
                 let margin = " ".repeat(number.len());
                 writeln!(f, ":{}:{}: {}", at.line, at.column, self.what)?;
                 writeln!(f, "{margin} |")?;
-                writeln!(f, "{number} | {}", at.shown)?;
+                writeln!(f, "{}", format!("{number} | {}", at.shown).trim_end())?;
                 let mark = format!(
                     "{margin} | {}{} {}",
                     " ".repeat(at.indent),
@@ -120,13 +120,16 @@ impl Report {
     }
 }
 
-/// Something wrong with a setting, before it is known where that was written.
+/// Something wrong with a setting, before it is known where that was written. Boxed, since it travels in every Result here.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(super) struct Problem(Box<Details>);
+
+#[derive(Debug, Default)]
+struct Details {
     /// The setting with its tables: `timeouts.connect`.
-    pub(super) path: String,
+    path: String,
     /// Where exactly, if the setting's own place is not it.
-    pub(super) at: Option<Range<usize>>,
+    at: Option<Range<usize>>,
     what: String,
     value: Option<String>,
     note: String,
@@ -137,68 +140,52 @@ pub(super) struct Problem {
 
 impl Problem {
     pub(super) fn new(path: impl Into<String>, what: impl Into<String>) -> Problem {
-        Problem {
+        Problem(Box::new(Details {
             path: path.into(),
-            at: None,
             what: what.into(),
-            value: None,
-            note: String::new(),
-            related: None,
-            expected: String::new(),
-            help: String::new(),
-        }
+            ..Details::default()
+        }))
     }
 
     /// The place in the text, where it is another than the setting's value.
-    pub(super) fn at(self, at: Range<usize>) -> Self {
-        Problem {
-            at: Some(at),
-            ..self
-        }
+    pub(super) fn at(mut self, at: Range<usize>) -> Self {
+        self.0.at = Some(at);
+        self
     }
 
     /// The value, for configurations made in code; a file shows its own text. Never a password.
-    pub(super) fn value(self, value: impl fmt::Display) -> Self {
-        Problem {
-            value: Some(value.to_string()),
-            ..self
-        }
+    pub(super) fn value(mut self, value: impl fmt::Display) -> Self {
+        self.0.value = Some(value.to_string());
+        self
     }
 
     /// What is to be said about the value: "which ...".
-    pub(super) fn note(self, note: impl Into<String>) -> Self {
-        Problem {
-            note: note.into(),
-            ..self
-        }
+    pub(super) fn note(mut self, note: impl Into<String>) -> Self {
+        self.0.note = note.into();
+        self
     }
 
     /// Another setting, whose line ends the note.
-    pub(super) fn related(self, path: impl Into<String>) -> Self {
-        Problem {
-            related: Some(path.into()),
-            ..self
-        }
+    pub(super) fn related(mut self, path: impl Into<String>) -> Self {
+        self.0.related = Some(path.into());
+        self
     }
 
-    pub(super) fn expected(self, expected: impl Into<String>) -> Self {
-        Problem {
-            expected: expected.into(),
-            ..self
-        }
+    pub(super) fn expected(mut self, expected: impl Into<String>) -> Self {
+        self.0.expected = expected.into();
+        self
     }
 
-    pub(super) fn help(self, help: impl Into<String>) -> Self {
-        Problem {
-            help: help.into(),
-            ..self
-        }
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.0.help = help.into();
+        self
     }
 
     /// The error for a configuration made in code.
     pub(super) fn in_code(self, cluster: &str) -> ConfigError {
-        let mut parts: Vec<String> = self.value.into_iter().collect();
-        parts.extend(Some(self.note).filter(|note| !note.is_empty()));
+        let problem = *self.0;
+        let mut parts: Vec<String> = problem.value.into_iter().collect();
+        parts.extend(Some(problem.note).filter(|note| !note.is_empty()));
         let read = if parts.is_empty() {
             String::new()
         } else {
@@ -207,12 +194,12 @@ impl Problem {
         ConfigError {
             report: Box::new(Report {
                 place: cluster.to_owned(),
-                setting: self.path,
-                what: self.what,
+                setting: problem.path,
+                what: problem.what,
                 read,
                 excerpt: None,
-                expected: self.expected,
-                help: self.help,
+                expected: problem.expected,
+                help: problem.help,
             }),
             source: None,
         }
@@ -232,7 +219,7 @@ pub(super) struct Source<'a> {
 const HIDDEN_BYTES_MIN: usize = 4;
 
 /// Longest line shown; of a longer one, the part around the mark.
-const SHOWN_CHARS_MAX: usize = 120;
+pub(super) const SHOWN_CHARS_MAX: usize = 120;
 
 impl<'a> Source<'a> {
     pub(super) fn new(text: &'a str, origin: &Path) -> Source<'a> {
@@ -259,10 +246,11 @@ impl<'a> Source<'a> {
     }
 
     pub(super) fn error(&self, problem: Problem) -> ConfigError {
+        let problem = *problem.0;
         let at = problem
             .at
             .clone()
-            .unwrap_or_else(|| self.span_of(&problem.path));
+            .unwrap_or_else(|| self.whole_header(self.span_of(&problem.path)));
         let (excerpt, token) = self.excerpt(at);
         let mut parts: Vec<String> = Some(token)
             .filter(|token| !token.is_empty())
@@ -321,6 +309,22 @@ impl<'a> Source<'a> {
             .iter()
             .filter(|byte| **byte == b'\n')
             .count()
+    }
+
+    /// A table is known by a part of its key; what is shown of it is `[servers.a]`.
+    fn whole_header(&self, at: Range<usize>) -> Range<usize> {
+        let (Some(before), Some(after)) = (self.text.get(..at.start), self.text.get(at.end..))
+        else {
+            return at;
+        };
+        let line = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line_end = after
+            .find('\n')
+            .map_or(self.text.len(), |newline| at.end + newline);
+        match self.text[at.end..line_end].find(']') {
+            Some(close) if before[line..].trim_start().starts_with('[') => line..at.end + close + 1,
+            _ => at,
+        }
     }
 
     /// The line around a span, and the span's text, both without passwords.
@@ -390,277 +394,4 @@ impl<'a> Source<'a> {
             Some(key_before(line, equals))
         })
     }
-}
-
-/// At most `max` characters of a text.
-fn clip(text: &str, max: usize) -> String {
-    if text.chars().count() <= max {
-        return text.to_owned();
-    }
-    let mut short: String = text.chars().take(max - 3).collect();
-    short.push_str("...");
-    short
-}
-
-/// A line that may be printed.
-struct Masked {
-    text: String,
-    /// Ranges of the original line that are replaced by [`MASK`], ascending.
-    cuts: Vec<Range<usize>>,
-    /// Where the original ends for us: its comment starts here.
-    end: usize,
-}
-
-const MASK: &str = "***";
-
-impl Masked {
-    /// `context` is the key of an earlier line that this one may continue.
-    fn new(line: &str, context: Option<&str>) -> Masked {
-        let marks = Marks::new(line);
-        // A comment may say anything: "old password: ...".
-        let end = line[..marks.comment.unwrap_or(line.len())].trim_end().len();
-        let mut cuts = secret_values(&line[..end], &marks, context);
-        cuts.extend(secret_urls(&line[..end], &marks));
-        cuts.sort_by_key(|cut| (cut.start, std::cmp::Reverse(cut.end)));
-        let mut disjoint: Vec<Range<usize>> = Vec::new();
-        for cut in cuts.into_iter().filter(|cut| !cut.is_empty()) {
-            match disjoint.last_mut() {
-                Some(last) if cut.start <= last.end => last.end = last.end.max(cut.end),
-                _ => disjoint.push(cut),
-            }
-        }
-        let mut text = String::new();
-        let mut copied = 0;
-        for cut in &disjoint {
-            text.push_str(&line[copied..cut.start]);
-            text.push_str(MASK);
-            copied = cut.end;
-        }
-        text.push_str(&line[copied.min(end)..end]);
-        Masked {
-            text,
-            cuts: disjoint,
-            end,
-        }
-    }
-
-    /// Where an offset of the original line is now. Inside of what is hidden: before the mask, or after it.
-    fn position(&self, offset: usize, after: bool) -> usize {
-        let offset = offset.min(self.end);
-        let mut removed = 0;
-        let mut added = 0;
-        for cut in &self.cuts {
-            if offset <= cut.start {
-                break;
-            }
-            if offset < cut.end {
-                return cut.start - removed + added + if after { MASK.len() } else { 0 };
-            }
-            removed += cut.len();
-            added += MASK.len();
-        }
-        offset - removed + added
-    }
-}
-
-/// What a line consists of, as far as hiding needs to know. Works on broken lines too.
-struct Marks {
-    /// Contents of strings; an unclosed one goes to the end of the line.
-    strings: Vec<Range<usize>>,
-    /// `=` outside of strings.
-    equals: Vec<usize>,
-    comment: Option<usize>,
-}
-
-impl Marks {
-    fn new(line: &str) -> Marks {
-        let mut marks = Marks {
-            strings: Vec::new(),
-            equals: Vec::new(),
-            comment: None,
-        };
-        let mut open: Option<(char, usize)> = None;
-        let mut chars = line.char_indices();
-        while let Some((at, c)) = chars.next() {
-            match (open, c) {
-                (Some(('"', _)), '\\') => drop(chars.next()),
-                (Some((quote, start)), c) if c == quote => {
-                    marks.strings.push(start..at);
-                    open = None;
-                }
-                (Some(_), _) => {}
-                (None, '"' | '\'') => open = Some((c, at + 1)),
-                (None, '=') => marks.equals.push(at),
-                (None, '#') => {
-                    marks.comment = Some(at);
-                    break;
-                }
-                (None, _) => {}
-            }
-        }
-        if let Some((_, start)) = open {
-            marks.strings.push(start..line.len());
-        }
-        marks
-    }
-}
-
-fn is_key_char(c: char) -> bool {
-    c.is_alphanumeric() || c == '_' || c == '-'
-}
-
-/// The last part of the key that ends before `equals`.
-fn key_before(line: &str, equals: usize) -> &str {
-    let left = line[..equals].trim_end().trim_end_matches(['"', '\'']);
-    let start = left.rfind(|c| !is_key_char(c)).map_or(0, |at| {
-        at + left[at..].chars().next().map_or(1, char::len_utf8)
-    });
-    &left[start..]
-}
-
-/// Only values of settings that we know are shown: a misspelt `passwrod` is as secret as a `password`.
-fn may_show(key: &str) -> bool {
-    use super::file::closest_setting;
-    closest_setting(key).is_some_and(|setting| setting != "password")
-}
-
-fn secret_values(line: &str, marks: &Marks, context: Option<&str>) -> Vec<Range<usize>> {
-    let trimmed = line.trim_start();
-    let indent = line.len() - trimmed.len();
-    if marks.equals.is_empty() {
-        if trimmed.starts_with('[') {
-            return Vec::new();
-        }
-        let word_end = trimmed.find(|c| !is_key_char(c)).unwrap_or(trimmed.len());
-        let word = &trimmed[..word_end];
-        let continues = matches!(
-            trimmed.chars().next(),
-            Some('"' | '\'' | ',' | ']' | '}' | '0'..='9')
-        );
-        if (continues && context.is_some_and(may_show)) || (!word.is_empty() && may_show(word)) {
-            return Vec::new();
-        }
-        if closest_is_password(word) {
-            return vec![indent + word_end..line.len()];
-        }
-        return vec![indent..line.len()];
-    }
-    let mut cuts = Vec::new();
-    for &equals in &marks.equals {
-        if may_show(key_before(line, equals)) {
-            continue;
-        }
-        let value = &line[equals + 1..];
-        let start = equals + 1 + (value.len() - value.trim_start().len());
-        cuts.push(start..end_of_value(line, start, marks));
-    }
-    cuts
-}
-
-fn closest_is_password(word: &str) -> bool {
-    super::file::closest_setting(word) == Some("password")
-}
-
-/// The end of a well-formed string that starts here, else of the line.
-fn end_of_value(line: &str, start: usize, marks: &Marks) -> usize {
-    let Some(string) = marks
-        .strings
-        .iter()
-        .find(|string| string.start == start + 1)
-    else {
-        return line.len();
-    };
-    let after = (string.end + 1).min(line.len());
-    match line[after..].trim_start().chars().next() {
-        None | Some(',' | '}') => after,
-        Some(_) => line.len(),
-    }
-}
-
-fn secret_urls(line: &str, marks: &Marks) -> Vec<Range<usize>> {
-    let mut cuts = Vec::new();
-    for string in &marks.strings {
-        let string = string.start.min(line.len())..string.end.min(line.len());
-        cuts.extend(shift(secret_in_url(&line[string.clone()]), string.start));
-    }
-    // Outside of strings: somebody forgot the quotes, so that nothing tells where the value ends.
-    if let Some(equals) = marks.equals.first()
-        && marks.strings.is_empty()
-    {
-        cuts.extend(shift(secret_in_url(&line[equals + 1..]), equals + 1));
-    }
-    cuts
-}
-
-fn shift(cuts: Vec<Range<usize>>, by: usize) -> impl Iterator<Item = Range<usize>> {
-    cuts.into_iter()
-        .map(move |cut| cut.start + by..cut.end + by)
-}
-
-/// A URL, right or wrong, without its password.
-pub(super) fn mask_url(url: &str) -> String {
-    let mut masked = url.to_owned();
-    for cut in secret_in_url(url).into_iter().rev() {
-        masked.replace_range(cut, MASK);
-    }
-    clip(&masked, SHOWN_CHARS_MAX)
-}
-
-/// What must be hidden of a text that may be a URL: disjoint, ascending. Hides too much rather than too little, for the URLs that
-/// come here are wrong ones.
-fn secret_in_url(text: &str) -> Vec<Range<usize>> {
-    let Some(scheme_end) = text.find("://").map(|at| at + 3) else {
-        let last_at = text.rfind('@');
-        // "redis:secret", "redis:/:secret@host"; but "10.0.0.1:6379" and "a${B}" may be seen.
-        let suspicious = text.split_once(':').is_some_and(|(before, after)| {
-            matches!(before, "redis" | "rediss" | "unix" | "redis+unix")
-                || (!before.is_empty() && !before.contains(' ') && after.starts_with('/'))
-        });
-        return match last_at {
-            Some(at) => vec![0..at],
-            None if suspicious => vec![0..text.len()],
-            None => Vec::new(),
-        };
-    };
-    let mut cuts = Vec::new();
-    let mut rest = scheme_end;
-    if let Some(at) = text[scheme_end..].rfind('@').map(|at| scheme_end + at) {
-        let start = text[scheme_end..at]
-            .find(':')
-            .map_or(scheme_end, |colon| scheme_end + colon + 1);
-        cuts.push(start..at);
-        rest = at + 1;
-    } else {
-        let host_end = text[rest..]
-            .find(']')
-            .map_or(rest, |bracket| rest + bracket + 1);
-        let authority_end = text[host_end..]
-            .find(['/', '?', '#'])
-            .map_or(text.len(), |end| host_end + end);
-        if let Some(colon) = text[host_end..authority_end]
-            .find(':')
-            .map(|colon| host_end + colon)
-        {
-            let port = &text[colon + 1..authority_end];
-            if colon == scheme_end
-                || !(port.bytes().all(|byte| byte.is_ascii_digit()) || port.starts_with("${"))
-            {
-                // The `@` was forgotten, so this is a password.
-                return vec![colon + 1..text.len()];
-            }
-        }
-    }
-    if let Some(query) = text[rest..].find('?').map(|at| rest + at + 1) {
-        let mut start = query;
-        for pair in text[query..].split('&') {
-            if let Some((name, value)) = pair.split_once('=')
-                && name != "db"
-            {
-                cuts.push(start + name.len() + 1..start + name.len() + 1 + value.len());
-            }
-            start += pair.len() + 1;
-        }
-    }
-    cuts.retain(|cut| !cut.is_empty());
-    cuts
 }
