@@ -17,8 +17,6 @@ mod scatter;
 pub mod stats;
 pub mod topology;
 
-pub use config::Config;
-pub use error::{Error, ErrorKind};
 /// What the fuzz targets reach. Not part of the API.
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -12,7 +12,7 @@ mod stream;
 #[cfg(feature = "tls")]
 mod tls;
 
-pub(crate) use admission::{Admission, FENCE_KEY, Purpose, info_field};
+pub(crate) use admission::{Admission, Purpose};
 pub(crate) use cause::Cause;
 pub(crate) use dial::{DialError, Manner};
 pub(crate) use driver::Patience;
