@@ -1883,5 +1883,12 @@ proptest::proptest! {
 #[cfg(not(feature = "tls"))]
 #[test]
 fn tls_is_refused_where_it_is_not_built_in() {
-    assert_snapshot!(refused(&with_url("rediss://10.0.0.1")), @"");
+    assert_snapshot!(refused(&with_url("rediss://10.0.0.1")), @r#"
+    conf/cluster.toml:8:7: TLS is not built into this program
+      |
+    8 | url = "rediss://10.0.0.1"
+      |       ^^^^^^^^^^^^^^^^^^^ read: "rediss://10.0.0.1"
+      = expected: redis://, since keyway was built without its feature tls
+      = help: build with the feature tls
+    "#);
 }
