@@ -52,8 +52,17 @@ pub(crate) struct Writer<'a, S> {
 impl<S> Control<S> {
     pub(crate) fn new(config: Arc<Config>, servers: Box<[Arc<S>]>) -> Control<S> {
         let topology = config.topology().clone();
-        let first = Current { generation: 1, config, topology, servers };
-        Control { current: ArcSwap::from_pointee(first), writer: Mutex::new(()), changed: watch::Sender::new(1) }
+        let first = Current {
+            generation: 1,
+            config,
+            topology,
+            servers,
+        };
+        Control {
+            current: ArcSwap::from_pointee(first),
+            writer: Mutex::new(()),
+            changed: watch::Sender::new(1),
+        }
     }
 
     /// Borrowed for the length of a routing decision.
@@ -72,7 +81,10 @@ impl<S> Control<S> {
     }
 
     pub(crate) async fn writer(&self) -> Writer<'_, S> {
-        Writer { control: self, _turn: self.writer.lock().await }
+        Writer {
+            control: self,
+            _turn: self.writer.lock().await,
+        }
     }
 }
 
@@ -86,7 +98,12 @@ impl<S> Writer<'_, S> {
     ) -> (Arc<Current<S>>, Arc<Current<S>>) {
         let old = self.control.current.load_full();
         let topology = config.topology().clone();
-        let new = Arc::new(Current { generation: old.generation + 1, config, topology, servers });
+        let new = Arc::new(Current {
+            generation: old.generation + 1,
+            config,
+            topology,
+            servers,
+        });
         self.control.current.store(new.clone());
         self.control.changed.send_replace(new.generation);
         (old, new)

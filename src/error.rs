@@ -131,9 +131,11 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self.0.kind {
             ErrorKind::NotSent | ErrorKind::ServerDown => true,
-            ErrorKind::Server => {
-                self.0.server_error.as_ref().is_some_and(|error| matches!(error.code(), "LOADING" | "MASTERDOWN"))
-            }
+            ErrorKind::Server => self
+                .0
+                .server_error
+                .as_ref()
+                .is_some_and(|error| matches!(error.code(), "LOADING" | "MASTERDOWN")),
             _ => false,
         }
     }
@@ -208,7 +210,10 @@ impl Error {
 
 /// Known kinds of server errors can only be made by parsing one.
 fn cross_slot(message: &str) -> Option<Value> {
-    let line: String = message.chars().map(|c| if c == '\r' || c == '\n' { ' ' } else { c }).collect();
+    let line: String = message
+        .chars()
+        .map(|c| if c == '\r' || c == '\n' { ' ' } else { c })
+        .collect();
     redis::parse_redis_value(format!("-CROSSSLOT {line}\r\n").as_bytes()).ok()
 }
 
@@ -229,8 +234,14 @@ impl fmt::Display for Error {
         }
         match report.kind {
             ErrorKind::NotSent => write!(f, "not executed: {}", report.message),
-            ErrorKind::Unknown => write!(f, "outcome unknown, it may have been executed: {}", report.message),
-            ErrorKind::ServerDown => write!(f, "not executed, the server is down: {}", report.message),
+            ErrorKind::Unknown => write!(
+                f,
+                "outcome unknown, it may have been executed: {}",
+                report.message
+            ),
+            ErrorKind::ServerDown => {
+                write!(f, "not executed, the server is down: {}", report.message)
+            }
             _ => f.write_str(&report.message),
         }
     }

@@ -28,8 +28,8 @@ pub mod fuzzing {
 }
 
 pub use cluster::{
-    Batch, BatchReply, Cluster, Dedicated, Health, Location, Message, PubSub, PubSubEvent, Reloaded, Replies, Routed, ServerHealth,
-    ServerReply, Servers,
+    Batch, BatchReply, Cluster, Dedicated, Health, Location, Message, PubSub, PubSubEvent,
+    Reloaded, Replies, Routed, ServerHealth, ServerReply, Servers,
 };
 pub use config::Config;
 pub use error::{Error, ErrorKind, Partial};

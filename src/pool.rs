@@ -2,7 +2,8 @@
 
 use crate::config::{self, Config, Limits, Pool as PoolSettings, Protocol, Retry, Tcp, Timeouts};
 use crate::connection::{
-    Admission, Bounds, Cause, Delivery, DialError, Dialler, DiallerParts, Link, Manner, Patience, Purpose, Stream,
+    Admission, Bounds, Cause, Delivery, DialError, Dialler, DiallerParts, Link, Manner, Patience,
+    Purpose, Stream,
 };
 use crate::placement::NodeId;
 use crate::resp::{Decoder, DecoderLimits};
@@ -78,11 +79,21 @@ type FirstDials = Vec<oneshot::Receiver<Result<(), DialError>>>;
 
 impl Server {
     /// Starts dialling the shared connections on `runtime`.
-    fn start(settings: Settings, admission: Arc<Admission>, generation: u64, epoch: u64, runtime: &Handle) -> (Server, FirstDials) {
+    fn start(
+        settings: Settings,
+        admission: Arc<Admission>,
+        generation: u64,
+        epoch: u64,
+        runtime: &Handle,
+    ) -> (Server, FirstDials) {
         let stats = Arc::new(ServerStats::new(
             settings.server.name.clone(),
             crate::command::CommandId::COUNT as u16,
-            |command| crate::command::CommandId(command).row().map_or("unknown", |row| row.name),
+            |command| {
+                crate::command::CommandId(command)
+                    .row()
+                    .map_or("unknown", |row| row.name)
+            },
         ));
         let dialler = Arc::new(Dialler::new(DiallerParts {
             name: settings.server.name.clone(),
@@ -92,7 +103,10 @@ impl Server {
                 tcp: settings.tcp.clone(),
                 decoder: settings.decoder_limits(),
             },
-            patience: Patience { dead: settings.timeouts.dead, idle_ping: settings.timeouts.idle_ping },
+            patience: Patience {
+                dead: settings.timeouts.dead,
+                idle_ping: settings.timeouts.idle_ping,
+            },
             bounds: Bounds {
                 commands_max: settings.limits.in_flight_max,
                 bytes_max: settings.limits.request_bytes_max,
@@ -102,8 +116,9 @@ impl Server {
             stats,
             epoch,
         }));
-        let (shared, first): (Vec<_>, Vec<_>) =
-            (0..settings.pool.connections).map(|_| Link::shared(dialler.clone(), generation, runtime)).unzip();
+        let (shared, first): (Vec<_>, Vec<_>) = (0..settings.pool.connections)
+            .map(|_| Link::shared(dialler.clone(), generation, runtime))
+            .unzip();
         let server = Server {
             leases: Arc::new(Semaphore::new(usize::from(settings.pool.dedicated_max))),
             budget: Budget::new(settings.retry.budget_percent),
@@ -171,14 +186,23 @@ impl Server {
     ///
     /// # Errors
     /// The cause; nothing was sent.
-    pub(crate) async fn lease(self: &Arc<Self>, node: Option<NodeId>, deadline: Instant) -> Result<Lease, Cause> {
-        let permit = match tokio::time::timeout_at(deadline.into(), self.leases.clone().acquire_owned()).await {
-            Err(_) => return Err(Cause::NoRoom),
-            Ok(Err(_)) => return Err(Cause::Closed),
-            Ok(Ok(permit)) => permit,
-        };
+    pub(crate) async fn lease(
+        self: &Arc<Self>,
+        node: Option<NodeId>,
+        deadline: Instant,
+    ) -> Result<Lease, Cause> {
+        let permit =
+            match tokio::time::timeout_at(deadline.into(), self.leases.clone().acquire_owned())
+                .await
+            {
+                Err(_) => return Err(Cause::NoRoom),
+                Ok(Err(_)) => return Err(Cause::Closed),
+                Ok(Ok(permit)) => permit,
+            };
         loop {
-            let Some(link) = self.idle.lock().pop() else { break };
+            let Some(link) = self.idle.lock().pop() else {
+                break;
+            };
             if link.outbox().is_up() {
                 return Ok(self.lend(link, node, permit));
             }
@@ -189,7 +213,9 @@ impl Server {
         let generation = self.generation.load(Ordering::SeqCst);
         // Dialled on the owner's runtime: a caller that gives up must not tear a half-made connection out of another runtime.
         let (dialler, runtime) = (self.dialler.clone(), self.runtime.clone());
-        let dial = self.runtime.spawn(async move { Link::leased(dialler, generation, &runtime).await });
+        let dial = self
+            .runtime
+            .spawn(async move { Link::leased(dialler, generation, &runtime).await });
         match tokio::time::timeout_at(deadline.into(), dial).await {
             Err(_) => Err(Cause::Deadline),
             Ok(Err(_)) => Err(Cause::RuntimeGone),
@@ -205,29 +231,56 @@ impl Server {
         }
     }
 
-    fn lend(self: &Arc<Self>, link: Arc<Link>, node: Option<NodeId>, permit: OwnedSemaphorePermit) -> Lease {
+    fn lend(
+        self: &Arc<Self>,
+        link: Arc<Link>,
+        node: Option<NodeId>,
+        permit: OwnedSemaphorePermit,
+    ) -> Lease {
         let mut leased = self.leased.lock();
         leased.retain(|(link, _)| link.strong_count() > 0);
         leased.push((Arc::downgrade(&link), node));
         drop(leased);
-        Lease { link, server: self.clone(), clean: false, _permit: permit }
+        Lease {
+            link,
+            server: self.clone(),
+            clean: false,
+            _permit: permit,
+        }
     }
 
     /// A connection for pub/sub: its stream is the caller's.
     pub(crate) async fn dial_pubsub(&self) -> Result<(Stream, Decoder), DialError> {
-        self.dialler.dial(Purpose::PubSub).await.map(|(stream, decoder, _)| (stream, decoder))
+        self.dialler
+            .dial(Purpose::PubSub)
+            .await
+            .map(|(stream, decoder, _)| (stream, decoder))
     }
 
     /// Tells every connection of the new generation. `moved` are the nodes that left this server.
-    fn advance(self: &Arc<Self>, generation: u64, epoch: u64, moved: &[NodeId], deadline: Instant) -> Vec<Barrier> {
+    fn advance(
+        self: &Arc<Self>,
+        generation: u64,
+        epoch: u64,
+        moved: &[NodeId],
+        deadline: Instant,
+    ) -> Vec<Barrier> {
         let preamble = self.dialler.set_epoch(epoch);
         self.generation.store(generation, Ordering::SeqCst);
         let mut barriers = Vec::new();
         let mut tell = |link: &Arc<Link>, leased_from: Option<Arc<Server>>| {
             let heard = link.outbox().advance(generation, &preamble, deadline);
-            barriers.push(Barrier { link: link.clone(), heard, leased_from });
+            barriers.push(Barrier {
+                link: link.clone(),
+                heard,
+                leased_from,
+            });
         };
-        for link in self.shared.iter().chain(self.bulk.get().into_iter().flat_map(|links| links.iter())) {
+        for link in self
+            .shared
+            .iter()
+            .chain(self.bulk.get().into_iter().flat_map(|links| links.iter()))
+        {
             tell(link, None);
         }
         for link in self.idle.lock().iter() {
@@ -246,7 +299,11 @@ impl Server {
     /// Ends a blocking command of a leased connection with an error, so that nothing it might have taken is lost: a closed connection
     /// could lose an element that the server was just handing over.
     fn unblock(&self, link: &Link) {
-        let packed = redis::cmd("CLIENT").arg("UNBLOCK").arg(link.connection_id()).arg("ERROR").get_packed_command();
+        let packed = redis::cmd("CLIENT")
+            .arg("UNBLOCK")
+            .arg(link.connection_id())
+            .arg("ERROR")
+            .get_packed_command();
         self.shared[0].outbox().tell(&packed);
     }
 
@@ -281,9 +338,19 @@ impl Server {
 
     fn all(&self) -> Vec<Arc<Link>> {
         let mut links: Vec<Arc<Link>> = self.shared.to_vec();
-        links.extend(self.bulk.get().into_iter().flat_map(|links| links.iter().cloned()));
+        links.extend(
+            self.bulk
+                .get()
+                .into_iter()
+                .flat_map(|links| links.iter().cloned()),
+        );
         links.extend(self.idle.lock().iter().cloned());
-        links.extend(self.leased.lock().iter().filter_map(|(link, _)| link.upgrade()));
+        links.extend(
+            self.leased
+                .lock()
+                .iter()
+                .filter_map(|(link, _)| link.upgrade()),
+        );
         links
     }
 }
@@ -335,8 +402,15 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let outbox = self.link.outbox();
-        self.server.leased.lock().retain(|(link, _)| !std::ptr::eq(link.as_ptr(), Arc::as_ptr(&self.link)));
-        if self.clean && outbox.is_up() && outbox.in_flight() == 0 && !self.server.leases.is_closed() {
+        self.server
+            .leased
+            .lock()
+            .retain(|(link, _)| !std::ptr::eq(link.as_ptr(), Arc::as_ptr(&self.link)));
+        if self.clean
+            && outbox.is_up()
+            && outbox.in_flight() == 0
+            && !self.server.leases.is_closed()
+        {
             let mut idle = self.server.idle.lock();
             if idle.len() < usize::from(self.server.settings.pool.dedicated_idle_max) {
                 idle.push(self.link.clone());
@@ -360,19 +434,27 @@ const BUDGET_MAX: i64 = 100 * 100;
 
 impl Budget {
     fn new(percent: u32) -> Budget {
-        Budget { tokens: AtomicI64::new(if percent == 0 { 0 } else { BUDGET_MAX }), percent: i64::from(percent) }
+        Budget {
+            tokens: AtomicI64::new(if percent == 0 { 0 } else { BUDGET_MAX }),
+            percent: i64::from(percent),
+        }
     }
 
     /// `calls` were made.
     pub(crate) fn earn(&self, calls: usize) {
         if self.tokens.load(Ordering::Relaxed) < BUDGET_MAX {
-            self.tokens.fetch_add(self.percent.saturating_mul(calls as i64), Ordering::Relaxed);
+            self.tokens
+                .fetch_add(self.percent.saturating_mul(calls as i64), Ordering::Relaxed);
         }
     }
 
     /// Takes one retry, if there is one.
     pub(crate) fn spend(&self) -> bool {
-        self.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tokens| (tokens >= 100).then(|| tokens - 100)).is_ok()
+        self.tokens
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tokens| {
+                (tokens >= 100).then(|| tokens - 100)
+            })
+            .is_ok()
     }
 }
 
@@ -396,7 +478,8 @@ pub(crate) async fn connect(
             continue;
         }
         let epoch = config.topology().epoch().0;
-        let (started, first) = Server::start(settings, admission.clone(), generation, epoch, runtime);
+        let (started, first) =
+            Server::start(settings, admission.clone(), generation, epoch, runtime);
         dials.extend(first.into_iter().map(|dial| (server.name.clone(), dial)));
         servers.push(Arc::new(started));
     }
@@ -409,7 +492,13 @@ pub(crate) async fn connect(
             Ok(Err(_)) => {}
             Err(_) => {
                 let message = "the runtime was shut down".to_owned();
-                return Err((name, DialError { is_configuration: false, message }));
+                return Err((
+                    name,
+                    DialError {
+                        is_configuration: false,
+                        message,
+                    },
+                ));
             }
         }
     }
@@ -428,12 +517,22 @@ pub(crate) async fn advance(
     for (server, moved) in &servers {
         barriers.extend(server.advance(generation, epoch, moved, deadline));
     }
-    for Barrier { link, mut heard, leased_from } in barriers {
+    for Barrier {
+        link,
+        mut heard,
+        leased_from,
+    } in barriers
+    {
         let reached = match leased_from {
-            None => tokio::time::timeout_at(deadline.into(), &mut heard).await.is_ok(),
+            None => tokio::time::timeout_at(deadline.into(), &mut heard)
+                .await
+                .is_ok(),
             Some(server) => loop {
                 server.unblock(&link);
-                if tokio::time::timeout(UNBLOCK_EVERY, &mut heard).await.is_ok() {
+                if tokio::time::timeout(UNBLOCK_EVERY, &mut heard)
+                    .await
+                    .is_ok()
+                {
                     break true;
                 }
                 if Instant::now() >= deadline {
@@ -442,7 +541,9 @@ pub(crate) async fn advance(
             },
         };
         if !reached {
-            link.outbox().cut(Cause::Dropped("it did not finish its old commands before the deadline of the reload"));
+            link.outbox().cut(Cause::Dropped(
+                "it did not finish its old commands before the deadline of the reload",
+            ));
             // The cut is carried out by the driver; the barrier's waiter fails with all the others.
             let _ = heard.await;
         }

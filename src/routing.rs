@@ -85,8 +85,12 @@ pub(crate) fn arguments(cmd: &Cmd) -> Vec<&[u8]> {
 /// The short way for most calls: the row and the key of a command with one key that needs nothing but to be sent.
 pub(crate) fn simple(cmd: &Cmd) -> Option<(&'static Row, &[u8])> {
     let mut args = cmd.args_iter();
-    let Some(Arg::Simple(name)) = args.next() else { return None };
-    let Some(command::Found::Row(row)) = command::lookup(name) else { return None };
+    let Some(Arg::Simple(name)) = args.next() else {
+        return None;
+    };
+    let Some(command::Found::Row(row)) = command::lookup(name) else {
+        return None;
+    };
     if !row.single_key() || row.blocking != command::Blocking::Never {
         return None;
     }
@@ -99,11 +103,19 @@ pub(crate) fn simple(cmd: &Cmd) -> Option<(&'static Row, &[u8])> {
 /// Looks the command up. Unknown ones are an error unless the caller says where they go.
 pub(crate) fn identify(args: &[&[u8]], scope: Scope) -> Result<Known, Error> {
     match command::row_of(args) {
-        Ok(row) => Ok(Known { row: Some(row), is_read: row.is_read(args) }),
-        Err(_) if scope != Scope::Cluster => Ok(Known { row: None, is_read: false }),
+        Ok(row) => Ok(Known {
+            row: Some(row),
+            is_read: row.is_read(args),
+        }),
+        Err(_) if scope != Scope::Cluster => Ok(Known {
+            row: None,
+            is_read: false,
+        }),
         Err(unknown) => Err(Error::new(
             ErrorKind::UnknownCommand,
-            format!("{unknown}. To send it all the same, say where: cluster.for_key(key), on_node(node) or on_server(name)"),
+            format!(
+                "{unknown}. To send it all the same, say where: cluster.for_key(key), on_node(node) or on_server(name)"
+            ),
         )),
     }
 }
@@ -124,7 +136,11 @@ pub(crate) fn route(
     };
     let refuse = |why: &str| Error::new(ErrorKind::Refused, why).of_command(row.name);
     let remedy = || {
-        let text = if row.remedy.is_empty() { "it cannot be sent this way" } else { row.remedy };
+        let text = if row.remedy.is_empty() {
+            "it cannot be sent this way"
+        } else {
+            row.remedy
+        };
         refuse(text)
     };
     match row.rule {
@@ -139,7 +155,11 @@ pub(crate) fn route(
             };
         }
         Rule::OnServer | Rule::PerServer => {
-            return if scope == Scope::Server { Ok(Route::Named) } else { Err(remedy()) };
+            return if scope == Scope::Server {
+                Ok(Route::Named)
+            } else {
+                Err(remedy())
+            };
         }
         Rule::Everywhere(_) | Rule::Scan if scope == Scope::Server => return Ok(Route::Named),
         Rule::Everywhere(merge) => {
@@ -147,14 +167,18 @@ pub(crate) fn route(
                 Scope::Cluster => Ok(Route::Everywhere(merge)),
                 // PING, say: on one connection it means that one.
                 Scope::Dedicated(node) => Ok(Route::Node(node)),
-                _ => Err(refuse("it goes to every server; call it on the cluster, or on one server by on_server(name)")),
+                _ => Err(refuse(
+                    "it goes to every server; call it on the cluster, or on one server by on_server(name)",
+                )),
             };
         }
         Rule::Scan => {
             return if scope == Scope::Cluster {
                 Ok(Route::Scan)
             } else {
-                Err(refuse("it goes over every server; call it on the cluster, or on one server by on_server(name)"))
+                Err(refuse(
+                    "it goes over every server; call it on the cluster, or on one server by on_server(name)",
+                ))
             };
         }
         Rule::Keyed | Rule::Split(_) | Rule::Gather(_) | Rule::Channel | Rule::Script => {}
@@ -180,8 +204,12 @@ pub(crate) fn route(
             Scope::Cluster => Route::Node(placement.node(channel)),
         });
     }
-    let keys = row.key_positions(args).map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()).of_command(row.name))?;
-    let blocks = row.blocks(args).map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()).of_command(row.name))?;
+    let keys = row
+        .key_positions(args)
+        .map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()).of_command(row.name))?;
+    let blocks = row
+        .blocks(args)
+        .map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()).of_command(row.name))?;
     for at in keys {
         check_reserved(args[at], row)?;
     }
@@ -210,27 +238,60 @@ pub(crate) fn route(
         });
     }
     match (row.rule, target, multi_key) {
-        (Rule::Split(split), None, MultiKey::Split) => {
-            Ok(Route::Split(split, keys.iter().map(|at| Part { node: placement.node(args[at]), at }).collect()))
-        }
+        (Rule::Split(split), None, MultiKey::Split) => Ok(Route::Split(
+            split,
+            keys.iter()
+                .map(|at| Part {
+                    node: placement.node(args[at]),
+                    at,
+                })
+                .collect(),
+        )),
         (Rule::Gather(gather), None, MultiKey::Split) => Ok(Route::Gather(gather, keys)),
-        (Rule::Split(_) | Rule::Gather(_), None, _) => {
-            Err(cross_node(placement, args, keys, row, "and multi_key = \"refuse\" forbids to split it"))
-        }
-        (_, Some(node), _) => {
-            Err(cross_node(placement, args, keys, row, &format!("but the call was bound to node {node}")))
-        }
-        _ => Err(cross_node(placement, args, keys, row, "and it is only possible on one")),
+        (Rule::Split(_) | Rule::Gather(_), None, _) => Err(cross_node(
+            placement,
+            args,
+            keys,
+            row,
+            "and multi_key = \"refuse\" forbids to split it",
+        )),
+        (_, Some(node), _) => Err(cross_node(
+            placement,
+            args,
+            keys,
+            row,
+            &format!("but the call was bound to node {node}"),
+        )),
+        _ => Err(cross_node(
+            placement,
+            args,
+            keys,
+            row,
+            "and it is only possible on one",
+        )),
     }
 }
 
 /// Keys of a command that must belong to `node`, and must not be ours.
-fn check_keys(placement: &Placement, args: &[&[u8]], row: &'static Row, node: Option<NodeId>) -> Result<(), Error> {
-    let keys = row.key_positions(args).map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()).of_command(row.name))?;
+fn check_keys(
+    placement: &Placement,
+    args: &[&[u8]],
+    row: &'static Row,
+    node: Option<NodeId>,
+) -> Result<(), Error> {
+    let keys = row
+        .key_positions(args)
+        .map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()).of_command(row.name))?;
     for at in keys {
         check_reserved(args[at], row)?;
         if node.is_some_and(|node| placement.node(args[at]) != node) {
-            return Err(cross_node(placement, args, keys, row, "but the connection belongs to one node"));
+            return Err(cross_node(
+                placement,
+                args,
+                keys,
+                row,
+                "but the connection belongs to one node",
+            ));
         }
     }
     Ok(())
@@ -241,19 +302,33 @@ fn check_reserved(key: &[u8], row: &'static Row) -> Result<(), Error> {
         let key = key.escape_ascii();
         return Err(Error::new(
             ErrorKind::Refused,
-            format!("the key \"{key}\" begins with \"keyway:\", which is reserved; choose another name"),
+            format!(
+                "the key \"{key}\" begins with \"keyway:\", which is reserved; choose another name"
+            ),
         )
         .of_command(row.name));
     }
     Ok(())
 }
 
-fn cross_node(placement: &Placement, args: &[&[u8]], keys: KeyPositions, row: &'static Row, why: &str) -> Error {
+fn cross_node(
+    placement: &Placement,
+    args: &[&[u8]],
+    keys: KeyPositions,
+    row: &'static Row,
+    why: &str,
+) -> Error {
     const SHOWN: usize = 4;
     let mut list: Vec<String> = keys
         .iter()
         .take(SHOWN)
-        .map(|at| format!("\"{}\" on node {}", shorten(args[at]), placement.node(args[at])))
+        .map(|at| {
+            format!(
+                "\"{}\" on node {}",
+                shorten(args[at]),
+                placement.node(args[at])
+            )
+        })
         .collect();
     if keys.len() > SHOWN {
         list.push(format!("{} more", keys.len() - SHOWN));
@@ -323,7 +398,10 @@ pub(crate) fn with_block_timeout(cmd: &Cmd, left: std::time::Duration) -> Option
         command::Blocking::SecondsLast => (args.len() - 1, format!("{:.3}", left.as_secs_f64())),
         command::Blocking::SecondsAt(at) => (usize::from(at), format!("{:.3}", left.as_secs_f64())),
         command::Blocking::MillisAfter(option) => {
-            let at = args.iter().position(|arg| arg.eq_ignore_ascii_case(option.as_bytes()))? + 1;
+            let at = args
+                .iter()
+                .position(|arg| arg.eq_ignore_ascii_case(option.as_bytes()))?
+                + 1;
             (at, left.as_millis().max(1).to_string())
         }
     };

@@ -5,7 +5,9 @@
 
 use crate::command::{BlocksFor, Merge, Row, Split};
 use crate::config::Mode;
-use crate::connection::{Broken, Cause, Delivery, Item, Items, Outbox, Parcel, Refusal, Script, backoff};
+use crate::connection::{
+    Broken, Cause, Delivery, Item, Items, Outbox, Parcel, Refusal, Script, backoff,
+};
 use crate::control::{Control, Current};
 use crate::error::{Error, ErrorKind, Partial};
 use crate::placement::NodeId;
@@ -63,7 +65,11 @@ pub(crate) enum Body<'a> {
     Node(NodeId),
     /// To the server that the batch is for.
     Server(&'a str),
-    Split { split: Split, args: Vec<&'a [u8]>, parts: Vec<Part> },
+    Split {
+        split: Split,
+        args: Vec<&'a [u8]>,
+        parts: Vec<Part>,
+    },
     Everywhere(Merge),
     /// Refused before anything is sent.
     Refused(Error),
@@ -98,7 +104,10 @@ pub(crate) struct Scatter {
 
 impl Scatter {
     pub(crate) fn new(control: Control<Server>) -> Scatter {
-        Scatter { control, holds: tokio::sync::Semaphore::new(HOLD_MAX) }
+        Scatter {
+            control,
+            holds: tokio::sync::Semaphore::new(HOLD_MAX),
+        }
     }
 
     pub(crate) fn control(&self) -> &Control<Server> {
@@ -116,7 +125,12 @@ impl Scatter {
             match self.judge(call, outcome, server.as_ref(), &mut failures) {
                 Verdict::Done(result) => {
                     let Err(error) = result else { return result };
-                    return self.or_miss(call.cmd, call.known, server.as_ref(), Self::name(call, error, server.as_ref()));
+                    return self.or_miss(
+                        call.cmd,
+                        call.known,
+                        server.as_ref(),
+                        Self::name(call, error, server.as_ref()),
+                    );
                 }
                 Verdict::Again(wait) => {
                     if let Some(server) = &server {
@@ -152,7 +166,9 @@ impl Scatter {
         if current.config.mode() != Mode::Cache || !is_absence(error.kind(), known.is_read) {
             return Err(error);
         }
-        let (Some(row), Some(server)) = (known.row, server) else { return Err(error) };
+        let (Some(row), Some(server)) = (known.row, server) else {
+            return Err(error);
+        };
         let args = routing::arguments(cmd);
         let resp3 = current.config.protocol() == crate::config::Protocol::Resp3;
         match row.miss_reply(&args, resp3) {
@@ -172,7 +188,10 @@ impl Scatter {
     async fn attempt(&self, call: &Call<'_>) -> (Outcome, Option<Arc<Server>>) {
         let scripts = call.script.as_slice();
         let parcel = Parcel {
-            items: Items::One(Item { cmd: call.cmd, command: call.known.id() }),
+            items: Items::One(Item {
+                cmd: call.cmd,
+                command: call.known.id(),
+            }),
             scripts,
             started: call.manner.started,
             deadline: call.manner.deadline,
@@ -189,23 +208,34 @@ impl Scatter {
                 }
                 Err(Aim::Refused(cause)) => return (Outcome::NotSent(cause), None),
             };
-            let outbox = server.link(call.manner.lane, call.target.lane_node()).outbox();
+            let outbox = server
+                .link(call.manner.lane, call.target.lane_node())
+                .outbox();
             let pushed = outbox.push(current.generation, &parcel);
-            let outbox = if pushed.is_err() { Some(outbox.clone()) } else { None };
+            let outbox = if pushed.is_err() {
+                Some(outbox.clone())
+            } else {
+                None
+            };
             (pushed, server, outbox, current.generation)
         };
         server.budget().earn(1);
         let ticket = match (pushed, outbox) {
             (Ok(ticket), _) => ticket,
             (Err(Refusal::Stale), _) | (Err(_), None) => return (Outcome::Stale, None),
-            (Err(_), Some(outbox)) => match self.push_patiently(&server, &outbox, generation, &parcel).await {
+            (Err(_), Some(outbox)) => match self
+                .push_patiently(&server, &outbox, generation, &parcel)
+                .await
+            {
                 Ok(ticket) => ticket,
                 Err(outcome) => return (outcome, Some(server)),
             },
         };
         let outcome = match ticket.await {
             Delivery::Reply(value) => Outcome::Reply(value),
-            Delivery::Replies(mut values) => values.pop().map_or(Outcome::Unknown(Cause::ClosedByServer), Outcome::Reply),
+            Delivery::Replies(mut values) => values
+                .pop()
+                .map_or(Outcome::Unknown(Cause::ClosedByServer), Outcome::Reply),
             Delivery::Broken(broken) if broken.written == 0 => Outcome::NotSent(broken.cause),
             Delivery::Broken(broken) => Outcome::Unknown(broken.cause),
         };
@@ -213,7 +243,12 @@ impl Scatter {
     }
 
     /// The server of a target, if the node's state lets the command through.
-    fn aim<'c>(&self, current: &'c Current<Server>, target: Target<'_>, is_read: bool) -> Result<&'c Arc<Server>, Aim> {
+    fn aim<'c>(
+        &self,
+        current: &'c Current<Server>,
+        target: Target<'_>,
+        is_read: bool,
+    ) -> Result<&'c Arc<Server>, Aim> {
         match target {
             Target::Node(node) => match routing::gate(&current.topology, node, is_read) {
                 Gate::Send => Ok(current.server_of(node)),
@@ -223,14 +258,18 @@ impl Scatter {
             },
             Target::Server(name) => match current.topology.server_by_name(name) {
                 Some(id) => Ok(current.server(id)),
-                None => Err(Aim::Refused(Cause::Refused(format!("the topology has no server {name:?} any more").into()))),
+                None => Err(Aim::Refused(Cause::Refused(
+                    format!("the topology has no server {name:?} any more").into(),
+                ))),
             },
         }
     }
 
     /// Waits for the next topology; nothing was sent.
     async fn hold(&self, generation: u64, deadline: Instant) -> Outcome {
-        let Ok(_permit) = self.holds.try_acquire() else { return Outcome::NotSent(Cause::NoRoom) };
+        let Ok(_permit) = self.holds.try_acquire() else {
+            return Outcome::NotSent(Cause::NoRoom);
+        };
         let mut changed = self.control.watch();
         let newer = changed.wait_for(|newest| *newest > generation);
         match tokio::time::timeout_at(deadline.into(), newer).await {
@@ -263,12 +302,18 @@ impl Scatter {
                     {
                         return Err(Outcome::NotSent(cause));
                     }
-                    patience.max(Instant::now() + Duration::from_millis(1)).min(parcel.deadline)
+                    patience
+                        .max(Instant::now() + Duration::from_millis(1))
+                        .min(parcel.deadline)
                 }
                 Err(Refusal::Closed(cause)) => {
                     // A server that a reload has dropped: the newer topology knows better.
                     let newer = self.control.load().generation > generation;
-                    return Err(if newer { Outcome::Stale } else { Outcome::NotSent(cause) });
+                    return Err(if newer {
+                        Outcome::Stale
+                    } else {
+                        Outcome::NotSent(cause)
+                    });
                 }
             };
             if Instant::now() >= parcel.deadline {
@@ -307,7 +352,10 @@ impl Scatter {
                     && let Some(server) = server
                 {
                     // Somebody flushed the server's scripts behind our back.
-                    server.link(call.manner.lane, call.target.lane_node()).outbox().forget_script(&script.sha);
+                    server
+                        .link(call.manner.lane, call.target.lane_node())
+                        .outbox()
+                        .forget_script(&script.sha);
                     if let Some(verdict) = again(failures, Duration::ZERO) {
                         return verdict;
                     }
@@ -316,7 +364,10 @@ impl Scatter {
                     if let Some(server) = server {
                         if error.code() == "READONLY" {
                             let why = Cause::Dropped("the server has become read-only");
-                            server.link(call.manner.lane, call.target.lane_node()).outbox().renew(why, RENEW_EVERY);
+                            server
+                                .link(call.manner.lane, call.target.lane_node())
+                                .outbox()
+                                .renew(why, RENEW_EVERY);
                         }
                         let wait = backoff(&server.settings().retry, *failures + 3);
                         if let Some(verdict) = again(failures, wait) {
@@ -368,8 +419,17 @@ impl Scatter {
         };
         let is_read = items.iter().all(|(_, known)| known.is_read);
         // What decides about retries is the whole: a transaction of reads is a read.
-        let known = Known { row: crate::command::row_of(&[b"EXEC"]).ok(), is_read };
-        let call = Call { cmd: &exec, known, target, script: None, manner };
+        let known = Known {
+            row: crate::command::row_of(&[b"EXEC"]).ok(),
+            is_read,
+        };
+        let call = Call {
+            cmd: &exec,
+            known,
+            target,
+            script: None,
+            manner,
+        };
         let mut failures = 0;
         loop {
             let (outcome, server) = self.attempt_atomic(&call, &parcel, all.len()).await;
@@ -377,7 +437,9 @@ impl Scatter {
                 Outcome::Stale => {}
                 Outcome::Reply(value) => return Ok(value),
                 outcome => match self.judge(&call, outcome, server.as_ref(), &mut failures) {
-                    Verdict::Done(result) => return result.map_err(|error| Self::name(&call, error, server.as_ref())),
+                    Verdict::Done(result) => {
+                        return result.map_err(|error| Self::name(&call, error, server.as_ref()));
+                    }
                     Verdict::Again(wait) => pause(wait, manner.deadline).await,
                 },
             }
@@ -393,17 +455,29 @@ impl Scatter {
         let current = self.control.load_full();
         let server = match self.aim(&current, call.target, call.known.is_read) {
             Ok(server) => server.clone(),
-            Err(Aim::Hold) => return (self.hold(current.generation, call.manner.deadline).await, None),
+            Err(Aim::Hold) => {
+                return (
+                    self.hold(current.generation, call.manner.deadline).await,
+                    None,
+                );
+            }
             Err(Aim::Refused(cause)) => return (Outcome::NotSent(cause), None),
         };
-        let outbox = server.link(call.manner.lane, call.target.lane_node()).outbox();
-        let ticket = match self.push_patiently(&server, outbox, current.generation, parcel).await {
+        let outbox = server
+            .link(call.manner.lane, call.target.lane_node())
+            .outbox();
+        let ticket = match self
+            .push_patiently(&server, outbox, current.generation, parcel)
+            .await
+        {
             Ok(ticket) => ticket,
             Err(outcome) => return (outcome, Some(server)),
         };
         let outcome = match ticket.await {
             Delivery::Replies(replies) => transaction_reply(replies),
-            Delivery::Reply(_) => Outcome::Unknown(Cause::Protocol("one reply to a transaction".into())),
+            Delivery::Reply(_) => {
+                Outcome::Unknown(Cause::Protocol("one reply to a transaction".into()))
+            }
             // Without a whole EXEC the server forgets the rest.
             Delivery::Broken(broken) if broken.written < count => Outcome::NotSent(broken.cause),
             Delivery::Broken(broken) => Outcome::Unknown(broken.cause),
@@ -414,7 +488,11 @@ impl Scatter {
     /// Sends a command that may wait on the server, on a connection of its own. The deadline is the command's own timeout plus that of the
     /// call. When the node moves meanwhile, the server is asked to let go and the rest of the time is spent on the new one. Dropping the
     /// future closes the connection.
-    pub(crate) async fn call_blocking(&self, call: &Call<'_>, wait: BlocksFor) -> Result<Value, Error> {
+    pub(crate) async fn call_blocking(
+        &self,
+        call: &Call<'_>,
+        wait: BlocksFor,
+    ) -> Result<Value, Error> {
         let node = match call.target {
             Target::Node(node) => Some(node),
             Target::Server(_) => None,
@@ -426,32 +504,66 @@ impl Scatter {
                 Ok(server) => server.clone(),
                 Err(Aim::Hold) => match self.hold(current.generation, call.manner.deadline).await {
                     Outcome::Stale => continue,
-                    _ => return Err(Self::name(call, fail(None, call.known, false, Cause::Deadline), None)),
+                    _ => {
+                        return Err(Self::name(
+                            call,
+                            fail(None, call.known, false, Cause::Deadline),
+                            None,
+                        ));
+                    }
                 },
-                Err(Aim::Refused(cause)) => return Err(Self::name(call, fail(None, call.known, false, cause), None)),
+                Err(Aim::Refused(cause)) => {
+                    return Err(Self::name(call, fail(None, call.known, false, cause), None));
+                }
             };
-            let patience = Instant::now() + call.manner.deadline.saturating_duration_since(call.manner.started);
+            let patience = Instant::now()
+                + call
+                    .manner
+                    .deadline
+                    .saturating_duration_since(call.manner.started);
             let lease = match server.lease(node, patience).await {
                 Ok(lease) => lease,
                 Err(Cause::NodeMoved) => continue,
-                Err(cause) => match self.judge(call, Outcome::NotSent(cause), Some(&server), &mut failures) {
-                    Verdict::Again(wait) => {
-                        pause(wait, patience).await;
-                        continue;
+                Err(cause) => {
+                    match self.judge(call, Outcome::NotSent(cause), Some(&server), &mut failures) {
+                        Verdict::Again(wait) => {
+                            pause(wait, patience).await;
+                            continue;
+                        }
+                        Verdict::Done(result) => {
+                            return result.map_err(|error| Self::name(call, error, Some(&server)));
+                        }
                     }
-                    Verdict::Done(result) => return result.map_err(|error| Self::name(call, error, Some(&server))),
-                },
+                }
             };
             let shortened = match wait {
-                BlocksFor::AtMost(timeout) if failures > 0 || call.manner.started.elapsed() > Duration::from_millis(10) => {
-                    let left = timeout.saturating_sub(call.manner.started.elapsed()).max(Duration::from_millis(1));
+                BlocksFor::AtMost(timeout)
+                    if failures > 0
+                        || call.manner.started.elapsed() > Duration::from_millis(10) =>
+                {
+                    let left = timeout
+                        .saturating_sub(call.manner.started.elapsed())
+                        .max(Duration::from_millis(1));
                     routing::with_block_timeout(call.cmd, left)
                 }
                 _ => None,
             };
             let cmd = shortened.as_ref().unwrap_or(call.cmd);
-            let manner = Manner { deadline: blocking_deadline(call.manner, Some(wait)), ..call.manner };
-            let outcome = match converse_once(&lease, Items::One(Item { cmd, command: call.known.id() }), manner, true).await {
+            let manner = Manner {
+                deadline: blocking_deadline(call.manner, Some(wait)),
+                ..call.manner
+            };
+            let outcome = match converse_once(
+                &lease,
+                Items::One(Item {
+                    cmd,
+                    command: call.known.id(),
+                }),
+                manner,
+                true,
+            )
+            .await
+            {
                 Delivery::Reply(value) => Outcome::Reply(value),
                 Delivery::Replies(_) => Outcome::Unknown(Cause::ClosedByServer),
                 Delivery::Broken(broken) if broken.written == 0 => Outcome::NotSent(broken.cause),
@@ -459,14 +571,18 @@ impl Scatter {
             };
             match outcome {
                 // Let go because the node moved: nothing was taken, so it is asked again where the node is now.
-                Outcome::Reply(Value::ServerError(error)) if error.code() == "UNBLOCKED" => failures += 1,
+                Outcome::Reply(Value::ServerError(error)) if error.code() == "UNBLOCKED" => {
+                    failures += 1
+                }
                 Outcome::NotSent(Cause::NodeMoved) => {}
                 Outcome::Reply(value) => {
                     lease.return_clean();
                     return Ok(value);
                 }
                 outcome => match self.judge(call, outcome, Some(&server), &mut failures) {
-                    Verdict::Done(result) => return result.map_err(|error| Self::name(call, error, Some(&server))),
+                    Verdict::Done(result) => {
+                        return result.map_err(|error| Self::name(call, error, Some(&server)));
+                    }
                     Verdict::Again(wait) => pause(wait, manner.deadline).await,
                 },
             }
@@ -475,7 +591,11 @@ impl Scatter {
 
     /// Sends a batch and returns one result per entry, in order. Entries of one node keep their order; what failed on one server says
     /// nothing about the others. Refused entries are answered as such and the others sent: the caller decides first whether it wants that.
-    pub(crate) async fn many(&self, entries: Vec<Entry<'_>>, manner: Manner) -> Vec<Result<Value, Error>> {
+    pub(crate) async fn many(
+        &self,
+        entries: Vec<Entry<'_>>,
+        manner: Manner,
+    ) -> Vec<Result<Value, Error>> {
         let mut batch = Batch::new(entries);
         let mut failures = 0;
         while batch.has_pending() {
@@ -491,7 +611,12 @@ impl Scatter {
                     }
                 }
             }
-            let ends = join_all(groups.into_iter().map(|group| self.send_group(group, &current, &batch, manner))).await;
+            let ends = join_all(
+                groups
+                    .into_iter()
+                    .map(|group| self.send_group(group, &current, &batch, manner)),
+            )
+            .await;
             let mut wait = None;
             for end in ends {
                 wait = wait.max(batch.settle(end, &current, failures, manner));
@@ -509,17 +634,32 @@ impl Scatter {
             }
             results.push(match slot.finish(entry) {
                 Ok(value) => Ok(value),
-                Err((error, server)) => self.or_miss(entry.cmd, entry.known, server.as_ref(), error),
+                Err((error, server)) => {
+                    self.or_miss(entry.cmd, entry.known, server.as_ref(), error)
+                }
             });
         }
         results
     }
 
     /// Pushes a group's commands in pieces, then awaits them all.
-    async fn send_group(&self, group: Group, current: &Current<Server>, batch: &Batch<'_>, manner: Manner) -> GroupEnd {
-        let Group { server, outbox, shipments } = group;
+    async fn send_group(
+        &self,
+        group: Group,
+        current: &Current<Server>,
+        batch: &Batch<'_>,
+        manner: Manner,
+    ) -> GroupEnd {
+        let Group {
+            server,
+            outbox,
+            shipments,
+        } = group;
         server.budget().earn(shipments.len());
-        let cmds: Vec<Cow<'_, Cmd>> = shipments.iter().map(|shipment| batch.command(shipment)).collect();
+        let cmds: Vec<Cow<'_, Cmd>> = shipments
+            .iter()
+            .map(|shipment| batch.command(shipment))
+            .collect();
         let mut outcomes = Vec::with_capacity(shipments.len());
         let mut tickets = Vec::new();
         let mut stopped: Option<Outcome> = None;
@@ -528,14 +668,21 @@ impl Scatter {
             let items: Vec<Item<'_>> = chunk
                 .iter()
                 .zip(&shipments[first..])
-                .map(|(cmd, shipment)| Item { cmd, command: batch.entries[shipment.entry].known.id() })
+                .map(|(cmd, shipment)| Item {
+                    cmd,
+                    command: batch.entries[shipment.entry].known.id(),
+                })
                 .collect();
             let scripts: Vec<Arc<Script>> = shipments[first..first + chunk.len()]
                 .iter()
                 .filter_map(|shipment| batch.entries[shipment.entry].script.clone())
                 .collect();
             let parcel = Parcel {
-                items: if items.len() == 1 { Items::One(items[0]) } else { Items::Many(&items) },
+                items: if items.len() == 1 {
+                    Items::One(items[0])
+                } else {
+                    Items::Many(&items)
+                },
                 scripts: &scripts,
                 started: manner.started,
                 deadline: manner.deadline,
@@ -545,7 +692,10 @@ impl Scatter {
             let pushed = match outbox.push(current.generation, &parcel) {
                 Ok(ticket) => Ok(ticket),
                 Err(Refusal::Stale) => Err(Outcome::Stale),
-                Err(_) => self.push_patiently(&server, &outbox, current.generation, &parcel).await,
+                Err(_) => {
+                    self.push_patiently(&server, &outbox, current.generation, &parcel)
+                        .await
+                }
             };
             match pushed {
                 Ok(ticket) => tickets.push((ticket, chunk.len())),
@@ -558,7 +708,9 @@ impl Scatter {
         for (ticket, count) in tickets {
             match ticket.await {
                 Delivery::Reply(value) => outcomes.push(Outcome::Reply(value)),
-                Delivery::Replies(values) => outcomes.extend(values.into_iter().map(Outcome::Reply)),
+                Delivery::Replies(values) => {
+                    outcomes.extend(values.into_iter().map(Outcome::Reply))
+                }
                 Delivery::Broken(broken) => outcomes.extend(broken_outcomes(*broken, count)),
             }
         }
@@ -568,7 +720,12 @@ impl Scatter {
                 _ => Outcome::Stale,
             });
         }
-        GroupEnd { server, outbox, shipments, outcomes }
+        GroupEnd {
+            server,
+            outbox,
+            shipments,
+            outcomes,
+        }
     }
 }
 
@@ -585,18 +742,36 @@ pub(crate) fn blocking_deadline(manner: Manner, wait: Option<BlocksFor>) -> Inst
 }
 
 /// One parcel over a leased connection, once.
-async fn converse_once(lease: &Lease, items: Items<'_>, manner: Manner, blocking: bool) -> Delivery {
-    let parcel = Parcel { items, scripts: &[], started: manner.started, deadline: manner.deadline, blocking };
+async fn converse_once(
+    lease: &Lease,
+    items: Items<'_>,
+    manner: Manner,
+    blocking: bool,
+) -> Delivery {
+    let parcel = Parcel {
+        items,
+        scripts: &[],
+        started: manner.started,
+        deadline: manner.deadline,
+        blocking,
+    };
     // A lease belongs to its node, and a switch that takes the node away closes it, so no generation is asked for.
     match lease.link().outbox().push(u64::MAX, &parcel) {
         Ok(ticket) => ticket.await,
         Err(refusal) => {
             let cause = match refusal {
-                Refusal::Closed(cause) | Refusal::Disconnected { cause: Some(cause), .. } => cause,
+                Refusal::Closed(cause)
+                | Refusal::Disconnected {
+                    cause: Some(cause), ..
+                } => cause,
                 Refusal::Disconnected { .. } | Refusal::Stale => Cause::ClosedByServer,
                 Refusal::Full => Cause::NoRoom,
             };
-            Delivery::Broken(Box::new(Broken { replies: Vec::new(), written: 0, cause }))
+            Delivery::Broken(Box::new(Broken {
+                replies: Vec::new(),
+                written: 0,
+                cause,
+            }))
         }
     }
 }
@@ -608,8 +783,18 @@ pub(crate) async fn converse(
     manner: Manner,
     blocking: bool,
 ) -> Vec<Result<Value, Error>> {
-    let all: Vec<Item<'_>> = items.iter().map(|(cmd, known)| Item { cmd, command: known.id() }).collect();
-    let parcel = if all.len() == 1 { Items::One(all[0]) } else { Items::Many(&all) };
+    let all: Vec<Item<'_>> = items
+        .iter()
+        .map(|(cmd, known)| Item {
+            cmd,
+            command: known.id(),
+        })
+        .collect();
+    let parcel = if all.len() == 1 {
+        Items::One(all[0])
+    } else {
+        Items::Many(&all)
+    };
     if all.is_empty() {
         return Vec::new();
     }
@@ -624,19 +809,32 @@ pub(crate) async fn converse(
         .zip(items)
         .map(|(outcome, (_, known))| match outcome {
             Outcome::Reply(value) => Ok(value),
-            Outcome::NotSent(cause) => Err(fail(Some(server), *known, false, cause).at_server(server.name())),
-            Outcome::Unknown(cause) => Err(fail(Some(server), *known, true, cause).at_server(server.name())),
-            Outcome::Stale => Err(fail(Some(server), *known, false, Cause::NodeMoved).at_server(server.name())),
+            Outcome::NotSent(cause) => {
+                Err(fail(Some(server), *known, false, cause).at_server(server.name()))
+            }
+            Outcome::Unknown(cause) => {
+                Err(fail(Some(server), *known, true, cause).at_server(server.name()))
+            }
+            Outcome::Stale => {
+                Err(fail(Some(server), *known, false, Cause::NodeMoved).at_server(server.name()))
+            }
         })
         .collect()
 }
 
 /// MULTI, the commands and EXEC over a leased connection. EXEC's reply, an error reply of it as a value.
-pub(crate) async fn converse_atomic(lease: &Lease, items: &[(&Cmd, Known)], manner: Manner) -> Result<Value, Error> {
+pub(crate) async fn converse_atomic(
+    lease: &Lease,
+    items: &[(&Cmd, Known)],
+    manner: Manner,
+) -> Result<Value, Error> {
     let (multi, exec) = (redis::cmd("MULTI"), redis::cmd("EXEC"));
     let all = transaction(&multi, items, &exec);
     let server = lease.server();
-    let known = Known { row: crate::command::row_of(&[b"EXEC"]).ok(), is_read: false };
+    let known = Known {
+        row: crate::command::row_of(&[b"EXEC"]).ok(),
+        is_read: false,
+    };
     let (cause, may_have_run) = match converse_once(lease, Items::Many(&all), manner, false).await {
         Delivery::Replies(replies) => match transaction_reply(replies) {
             Outcome::Reply(value) => return Ok(value),
@@ -650,15 +848,26 @@ pub(crate) async fn converse_atomic(lease: &Lease, items: &[(&Cmd, Known)], mann
             (broken.cause, may_have_run)
         }
     };
-    Err(fail(Some(server), known, may_have_run, cause).at_server(server.name()).of_command("EXEC"))
+    Err(fail(Some(server), known, may_have_run, cause)
+        .at_server(server.name())
+        .of_command("EXEC"))
 }
 
 fn transaction<'a>(multi: &'a Cmd, items: &[(&'a Cmd, Known)], exec: &'a Cmd) -> Vec<Item<'a>> {
     let id_of = |name: &[u8]| crate::command::row_of(&[name]).map_or(0, |row| row.id.0);
     let mut all = Vec::with_capacity(items.len() + 2);
-    all.push(Item { cmd: multi, command: id_of(b"MULTI") });
-    all.extend(items.iter().map(|(cmd, known)| Item { cmd, command: known.id() }));
-    all.push(Item { cmd: exec, command: id_of(b"EXEC") });
+    all.push(Item {
+        cmd: multi,
+        command: id_of(b"MULTI"),
+    });
+    all.extend(items.iter().map(|(cmd, known)| Item {
+        cmd,
+        command: known.id(),
+    }));
+    all.push(Item {
+        cmd: exec,
+        command: id_of(b"EXEC"),
+    });
     all
 }
 
@@ -691,13 +900,18 @@ fn not_executed(error: &ServerError) -> bool {
 
 /// Errors that mean the server was not there: what cache mode takes for a miss.
 fn is_absence(kind: ErrorKind, is_read: bool) -> bool {
-    matches!(kind, ErrorKind::ServerDown | ErrorKind::NotSent) || (kind == ErrorKind::Unknown && is_read)
+    matches!(kind, ErrorKind::ServerDown | ErrorKind::NotSent)
+        || (kind == ErrorKind::Unknown && is_read)
 }
 
 /// May the next attempt do better within the same call?
 fn is_transient(cause: &Cause) -> bool {
     match cause {
-        Cause::Io(_) | Cause::ClosedByServer | Cause::Silent(_) | Cause::Protocol(_) | Cause::Dropped(_) => true,
+        Cause::Io(_)
+        | Cause::ClosedByServer
+        | Cause::Silent(_)
+        | Cause::Protocol(_)
+        | Cause::Dropped(_) => true,
         Cause::Deadline
         | Cause::NoRoom
         | Cause::Down(_)
@@ -709,7 +923,12 @@ fn is_transient(cause: &Cause) -> bool {
 }
 
 /// The final error of a call without a reply, counted.
-pub(crate) fn fail(server: Option<&Arc<Server>>, known: Known, may_have_run: bool, cause: Cause) -> Error {
+pub(crate) fn fail(
+    server: Option<&Arc<Server>>,
+    known: Known,
+    may_have_run: bool,
+    cause: Cause,
+) -> Error {
     let (kind, failure) = match (&cause, may_have_run) {
         (Cause::Deadline, true) => (ErrorKind::Unknown, Failure::Timeout),
         (_, true) => (ErrorKind::Unknown, Failure::Unknown),
@@ -724,7 +943,11 @@ pub(crate) fn fail(server: Option<&Arc<Server>>, known: Known, may_have_run: boo
         server.stats().failure(known.id(), failure);
     }
     let error = Error::new(kind, cause.to_string());
-    if matches!(cause, Cause::Deadline) { error.by_timeout() } else { error }
+    if matches!(cause, Cause::Deadline) {
+        error.by_timeout()
+    } else {
+        error
+    }
 }
 
 /// EXEC's reply out of all replies of a transaction.
@@ -733,7 +956,8 @@ fn transaction_reply(mut replies: Vec<Value>) -> Outcome {
     if let Some(Value::ServerError(multi)) = replies.first() {
         // Then the commands were executed one by one, which is not what was asked for.
         return Outcome::Unknown(Cause::Protocol(
-            format!("MULTI was refused ({multi}), so the commands did not run as one transaction").into(),
+            format!("MULTI was refused ({multi}), so the commands did not run as one transaction")
+                .into(),
         ));
     }
     match exec {
@@ -744,7 +968,9 @@ fn transaction_reply(mut replies: Vec<Value>) -> Outcome {
             });
             match why {
                 // Nothing of it ran, so it may be tried again.
-                Some(why) if not_executed(&why) => Outcome::NotSent(Cause::Dropped("the server could not execute just now")),
+                Some(why) if not_executed(&why) => {
+                    Outcome::NotSent(Cause::Dropped("the server could not execute just now"))
+                }
                 Some(why) => Outcome::Reply(Value::ServerError(exec_abort(&error, &why))),
                 None => Outcome::Reply(Value::ServerError(error)),
             }
@@ -757,7 +983,11 @@ fn transaction_reply(mut replies: Vec<Value>) -> Outcome {
 /// EXECABORT that also says which command was refused, and why.
 fn exec_abort(abort: &ServerError, why: &ServerError) -> ServerError {
     let details = abort.details().unwrap_or_default();
-    let line: String = format!("-EXECABORT {details} ({} {})\r\n", why.code(), why.details().unwrap_or_default());
+    let line: String = format!(
+        "-EXECABORT {details} ({} {})\r\n",
+        why.code(),
+        why.details().unwrap_or_default()
+    );
     match redis::parse_redis_value(line.as_bytes()) {
         Ok(Value::ServerError(error)) => error,
         _ => abort.clone(),
@@ -766,10 +996,18 @@ fn exec_abort(abort: &ServerError, why: &ServerError) -> ServerError {
 
 /// What a broken parcel means for each of its commands.
 fn broken_outcomes(broken: Broken, count: usize) -> impl Iterator<Item = Outcome> {
-    let Broken { replies, written, cause } = broken;
+    let Broken {
+        replies,
+        written,
+        cause,
+    } = broken;
     let answered = replies.len();
     let rest = (answered..count).map(move |at| {
-        if at < written { Outcome::Unknown(cause.clone()) } else { Outcome::NotSent(cause.clone()) }
+        if at < written {
+            Outcome::Unknown(cause.clone())
+        } else {
+            Outcome::NotSent(cause.clone())
+        }
     });
     replies.into_iter().map(Outcome::Reply).chain(rest)
 }
@@ -787,9 +1025,16 @@ enum Slot {
     Pending,
     Done(Result<Value, (Error, Option<Arc<Server>>)>),
     /// Per part of a split entry: the value (MGET) or that it was done.
-    Split { parts: Vec<PartState>, sum: i64, error: Option<(Error, Option<Arc<Server>>)> },
+    Split {
+        parts: Vec<PartState>,
+        sum: i64,
+        error: Option<(Error, Option<Arc<Server>>)>,
+    },
     /// Per server name.
-    Everywhere { generation: u64, replies: BTreeMap<Arc<str>, Result<Value, Error>> },
+    Everywhere {
+        generation: u64,
+        replies: BTreeMap<Arc<str>, Result<Value, Error>>,
+    },
 }
 
 enum PartState {
@@ -830,10 +1075,15 @@ impl<'a> Batch<'a> {
             .iter()
             .map(|entry| match &entry.body {
                 Body::Node(_) | Body::Server(_) => Slot::Pending,
-                Body::Split { parts, .. } => {
-                    Slot::Split { parts: parts.iter().map(|_| PartState::Pending).collect(), sum: 0, error: None }
-                }
-                Body::Everywhere(_) => Slot::Everywhere { generation: 0, replies: BTreeMap::new() },
+                Body::Split { parts, .. } => Slot::Split {
+                    parts: parts.iter().map(|_| PartState::Pending).collect(),
+                    sum: 0,
+                    error: None,
+                },
+                Body::Everywhere(_) => Slot::Everywhere {
+                    generation: 0,
+                    replies: BTreeMap::new(),
+                },
                 Body::Refused(error) => Slot::Done(Err((error.clone(), None))),
             })
             .collect();
@@ -844,7 +1094,9 @@ impl<'a> Batch<'a> {
         self.slots.iter().any(|slot| match slot {
             Slot::Pending => true,
             Slot::Done(_) => false,
-            Slot::Split { parts, .. } => parts.iter().any(|part| matches!(part, PartState::Pending)),
+            Slot::Split { parts, .. } => {
+                parts.iter().any(|part| matches!(part, PartState::Pending))
+            }
             Slot::Everywhere { generation, .. } => *generation != u64::MAX,
         })
     }
@@ -878,25 +1130,57 @@ impl<'a> Batch<'a> {
             let entry = &self.entries[at];
             let is_read = entry.known.is_read;
             match (&entry.body, &mut self.slots[at]) {
-                (Body::Node(node), slot @ Slot::Pending) => match routing::gate(&current.topology, *node, is_read) {
-                    Gate::Send => {
-                        let server = current.topology.server_of(*node).index();
-                        ship(server, *node, Shipment { entry: at, parts: Vec::new(), nodes: vec![*node] });
+                (Body::Node(node), slot @ Slot::Pending) => {
+                    match routing::gate(&current.topology, *node, is_read) {
+                        Gate::Send => {
+                            let server = current.topology.server_of(*node).index();
+                            ship(
+                                server,
+                                *node,
+                                Shipment {
+                                    entry: at,
+                                    parts: Vec::new(),
+                                    nodes: vec![*node],
+                                },
+                            );
+                        }
+                        Gate::Hold | Gate::Import => *held = true,
+                        Gate::Refuse(why) => {
+                            let error = Error::new(ErrorKind::Refused, why)
+                                .of_command(entry.known.name())
+                                .at_node(*node);
+                            *slot = Slot::Done(Err((error, None)));
+                        }
                     }
-                    Gate::Hold | Gate::Import => *held = true,
-                    Gate::Refuse(why) => {
-                        let error = Error::new(ErrorKind::Refused, why).of_command(entry.known.name()).at_node(*node);
-                        *slot = Slot::Done(Err((error, None)));
+                }
+                (Body::Server(name), slot @ Slot::Pending) => {
+                    match current.topology.server_by_name(name) {
+                        Some(id) => ship(
+                            id.index(),
+                            NodeId(0),
+                            Shipment {
+                                entry: at,
+                                parts: Vec::new(),
+                                nodes: vec![NodeId(0)],
+                            },
+                        ),
+                        None => {
+                            let why = format!("the topology has no server {name:?} any more");
+                            *slot = Slot::Done(Err((
+                                Error::new(ErrorKind::Refused, why).of_command(entry.known.name()),
+                                None,
+                            )));
+                        }
                     }
-                },
-                (Body::Server(name), slot @ Slot::Pending) => match current.topology.server_by_name(name) {
-                    Some(id) => ship(id.index(), NodeId(0), Shipment { entry: at, parts: Vec::new(), nodes: vec![NodeId(0)] }),
-                    None => {
-                        let why = format!("the topology has no server {name:?} any more");
-                        *slot = Slot::Done(Err((Error::new(ErrorKind::Refused, why).of_command(entry.known.name()), None)));
-                    }
-                },
-                (Body::Split { parts, .. }, Slot::Split { parts: states, error, .. }) => {
+                }
+                (
+                    Body::Split { parts, .. },
+                    Slot::Split {
+                        parts: states,
+                        error,
+                        ..
+                    },
+                ) => {
                     for (i, part) in parts.iter().enumerate() {
                         if !matches!(states[i], PartState::Pending) {
                             continue;
@@ -904,18 +1188,34 @@ impl<'a> Batch<'a> {
                         match routing::gate(&current.topology, part.node, is_read) {
                             Gate::Send => {
                                 let server = current.topology.server_of(part.node).index();
-                                ship(server, part.node, Shipment { entry: at, parts: vec![i], nodes: vec![part.node] });
+                                ship(
+                                    server,
+                                    part.node,
+                                    Shipment {
+                                        entry: at,
+                                        parts: vec![i],
+                                        nodes: vec![part.node],
+                                    },
+                                );
                             }
                             Gate::Hold | Gate::Import => *held = true,
                             Gate::Refuse(why) => {
                                 states[i] = PartState::Failed;
-                                let refused = Error::new(ErrorKind::Refused, why).of_command(entry.known.name()).at_node(part.node);
+                                let refused = Error::new(ErrorKind::Refused, why)
+                                    .of_command(entry.known.name())
+                                    .at_node(part.node);
                                 error.get_or_insert((refused, None));
                             }
                         }
                     }
                 }
-                (Body::Everywhere(_), Slot::Everywhere { generation, replies }) if *generation != u64::MAX => {
+                (
+                    Body::Everywhere(_),
+                    Slot::Everywhere {
+                        generation,
+                        replies,
+                    },
+                ) if *generation != u64::MAX => {
                     // A merged read over two topologies would count a moved node twice or not at all.
                     if is_read && *generation != current.generation {
                         replies.clear();
@@ -925,7 +1225,15 @@ impl<'a> Batch<'a> {
                     for (server, target) in current.servers.iter().enumerate() {
                         if !replies.contains_key(target.name()) {
                             complete = false;
-                            ship(server, NodeId(0), Shipment { entry: at, parts: Vec::new(), nodes: Vec::new() });
+                            ship(
+                                server,
+                                NodeId(0),
+                                Shipment {
+                                    entry: at,
+                                    parts: Vec::new(),
+                                    nodes: Vec::new(),
+                                },
+                            );
                         }
                     }
                     if complete {
@@ -941,16 +1249,29 @@ impl<'a> Batch<'a> {
     fn command(&self, shipment: &Shipment) -> Cow<'_, Cmd> {
         let entry = &self.entries[shipment.entry];
         match &entry.body {
-            Body::Split { split, args, parts } => {
-                Cow::Owned(routing::sub_command(args, *split, shipment.parts.iter().map(|part| parts[*part].at)))
-            }
+            Body::Split { split, args, parts } => Cow::Owned(routing::sub_command(
+                args,
+                *split,
+                shipment.parts.iter().map(|part| parts[*part].at),
+            )),
             _ => Cow::Borrowed(entry.cmd),
         }
     }
 
     /// Takes a group's outcomes in. `Some(wait)` when something of it is to be sent again after that wait.
-    fn settle(&mut self, end: GroupEnd, current: &Current<Server>, failures: u32, manner: Manner) -> Option<Duration> {
-        let GroupEnd { server, outbox, shipments, mut outcomes } = end;
+    fn settle(
+        &mut self,
+        end: GroupEnd,
+        current: &Current<Server>,
+        failures: u32,
+        manner: Manner,
+    ) -> Option<Duration> {
+        let GroupEnd {
+            server,
+            outbox,
+            shipments,
+            mut outcomes,
+        } = end;
         let retry = &server.settings().retry;
         let mut wait = Duration::ZERO;
         // LOADING and the like mean "not executed", but sending such a command again must not overtake a later one of its node.
@@ -964,18 +1285,28 @@ impl<'a> Batch<'a> {
                         && let Some(script) = &entry.script
                     {
                         outbox.forget_script(&script.sha);
-                        if !shipment.nodes.iter().any(|node| executed_later.contains(node)) {
-                            *outcome = Outcome::NotSent(Cause::Dropped("the server has lost the script"));
+                        if !shipment
+                            .nodes
+                            .iter()
+                            .any(|node| executed_later.contains(node))
+                        {
+                            *outcome =
+                                Outcome::NotSent(Cause::Dropped("the server has lost the script"));
                             continue;
                         }
                     } else if not_executed(error)
                         && !entry.known.runs_scripts()
                         && failures + 1 < retry.attempts_max
-                        && !shipment.nodes.iter().any(|node| executed_later.contains(node))
+                        && !shipment
+                            .nodes
+                            .iter()
+                            .any(|node| executed_later.contains(node))
                     {
                         renew |= error.code() == "READONLY";
                         wait = wait.max(backoff(retry, failures + 3));
-                        *outcome = Outcome::NotSent(Cause::Dropped("the server could not execute just now"));
+                        *outcome = Outcome::NotSent(Cause::Dropped(
+                            "the server could not execute just now",
+                        ));
                         continue;
                     }
                 }
@@ -983,7 +1314,10 @@ impl<'a> Batch<'a> {
             }
         }
         if renew {
-            outbox.renew(Cause::Dropped("the server has become read-only"), RENEW_EVERY);
+            outbox.renew(
+                Cause::Dropped("the server has become read-only"),
+                RENEW_EVERY,
+            );
         }
         let lost = |outcome: &Outcome| match outcome {
             Outcome::NotSent(cause) | Outcome::Unknown(cause) => Some(cause.clone()),
@@ -1003,7 +1337,9 @@ impl<'a> Batch<'a> {
                 let fails = match outcome {
                     Outcome::Reply(_) => false,
                     Outcome::Stale => shipment.nodes.iter().any(|node| bad.contains(node)),
-                    Outcome::NotSent(_) => !may_retry || shipment.nodes.iter().any(|node| bad.contains(node)),
+                    Outcome::NotSent(_) => {
+                        !may_retry || shipment.nodes.iter().any(|node| bad.contains(node))
+                    }
                     Outcome::Unknown(_) => {
                         !may_retry
                             || !self.entries[shipment.entry].known.is_read
@@ -1026,8 +1362,13 @@ impl<'a> Batch<'a> {
             let final_outcome = match outcome {
                 Outcome::Reply(value) => Ok(value),
                 Outcome::Stale if !tied => continue,
-                Outcome::Stale => Err(Error::new(ErrorKind::NotSent, "an earlier command of its node failed")),
-                Outcome::NotSent(_) | Outcome::Unknown(_) if may_retry && !tied && (!shipment.nodes.is_empty() || known.is_read) => {
+                Outcome::Stale => Err(Error::new(
+                    ErrorKind::NotSent,
+                    "an earlier command of its node failed",
+                )),
+                Outcome::NotSent(_) | Outcome::Unknown(_)
+                    if may_retry && !tied && (!shipment.nodes.is_empty() || known.is_read) =>
+                {
                     server.stats().retried(known.id());
                     again = true;
                     continue;
@@ -1051,7 +1392,12 @@ impl<'a> Batch<'a> {
         again.then_some(wait)
     }
 
-    fn has_unanswered_write(&self, shipments: &[Shipment], outcomes: &[Outcome], nodes: &[NodeId]) -> bool {
+    fn has_unanswered_write(
+        &self,
+        shipments: &[Shipment],
+        outcomes: &[Outcome],
+        nodes: &[NodeId],
+    ) -> bool {
         shipments.iter().zip(outcomes).any(|(shipment, outcome)| {
             !matches!(outcome, Outcome::Reply(_))
                 && !self.entries[shipment.entry].known.is_read
@@ -1068,30 +1414,48 @@ impl<'a> Batch<'a> {
     ) {
         let entry = &self.entries[shipment.entry];
         match (&mut self.slots[shipment.entry], &entry.body) {
-            (slot @ Slot::Pending, _) => *slot = Slot::Done(outcome.map_err(|error| (error, Some(server.clone())))),
+            (slot @ Slot::Pending, _) => {
+                *slot = Slot::Done(outcome.map_err(|error| (error, Some(server.clone()))))
+            }
             (Slot::Split { parts, sum, error }, Body::Split { split, .. }) => {
                 let outcome = outcome.and_then(|value| match value {
-                    Value::ServerError(error) => Err(Error::from_server(error).of_command(entry.known.name()).at_server(server.name())),
+                    Value::ServerError(error) => Err(Error::from_server(error)
+                        .of_command(entry.known.name())
+                        .at_server(server.name())),
                     value => Ok(value),
                 });
                 match (outcome, split) {
-                    (Ok(Value::Array(values)), Split::Mget) if values.len() == shipment.parts.len() => {
+                    (Ok(Value::Array(values)), Split::Mget)
+                        if values.len() == shipment.parts.len() =>
+                    {
                         for (part, value) in shipment.parts.iter().zip(values) {
                             parts[*part] = PartState::Done(value);
                         }
                     }
                     (Ok(Value::Int(n)), Split::Sum) => {
                         *sum += n;
-                        shipment.parts.iter().for_each(|part| parts[*part] = PartState::Done(Value::Nil));
+                        shipment
+                            .parts
+                            .iter()
+                            .for_each(|part| parts[*part] = PartState::Done(Value::Nil));
                     }
                     (Ok(_), Split::Mset) => {
-                        shipment.parts.iter().for_each(|part| parts[*part] = PartState::Done(Value::Nil));
+                        shipment
+                            .parts
+                            .iter()
+                            .for_each(|part| parts[*part] = PartState::Done(Value::Nil));
                     }
                     (Ok(_), _) => {
-                        shipment.parts.iter().for_each(|part| parts[*part] = PartState::Unknown);
-                        let odd = Error::new(ErrorKind::UnexpectedReply, "the reply has another shape than the command's")
-                            .of_command(entry.known.name())
-                            .at_server(server.name());
+                        shipment
+                            .parts
+                            .iter()
+                            .for_each(|part| parts[*part] = PartState::Unknown);
+                        let odd = Error::new(
+                            ErrorKind::UnexpectedReply,
+                            "the reply has another shape than the command's",
+                        )
+                        .of_command(entry.known.name())
+                        .at_server(server.name());
                         error.get_or_insert((odd, Some(server.clone())));
                     }
                     (Err(failed), _) => {
@@ -1106,13 +1470,25 @@ impl<'a> Batch<'a> {
                     }
                 }
             }
-            (Slot::Everywhere { replies, generation }, _) => {
+            (
+                Slot::Everywhere {
+                    replies,
+                    generation,
+                },
+                _,
+            ) => {
                 let outcome = match (outcome, entry.known.name()) {
-                    (Ok(Value::Array(keys)), "KEYS") => Ok(Value::Array(own_keys(keys, server, current))),
+                    (Ok(Value::Array(keys)), "KEYS") => {
+                        Ok(Value::Array(own_keys(keys, server, current)))
+                    }
                     (outcome, _) => outcome,
                 };
                 replies.insert(server.name().clone(), outcome);
-                if current.servers.iter().all(|server| replies.contains_key(server.name())) {
+                if current
+                    .servers
+                    .iter()
+                    .all(|server| replies.contains_key(server.name()))
+                {
                     *generation = u64::MAX;
                 }
             }
@@ -1124,14 +1500,22 @@ impl<'a> Batch<'a> {
         for (entry, slot) in self.entries.iter().zip(&mut self.slots) {
             match slot {
                 Slot::Pending => {
-                    let error = fail(None, entry.known, false, cause.clone()).of_command(entry.known.name());
+                    let error = fail(None, entry.known, false, cause.clone())
+                        .of_command(entry.known.name());
                     *slot = Slot::Done(Err((error, None)));
                 }
                 Slot::Split { parts, error, .. } => {
-                    for part in parts.iter_mut().filter(|part| matches!(part, PartState::Pending)) {
+                    for part in parts
+                        .iter_mut()
+                        .filter(|part| matches!(part, PartState::Pending))
+                    {
                         *part = PartState::Failed;
                         error.get_or_insert_with(|| {
-                            (fail(None, entry.known, false, cause.clone()).of_command(entry.known.name()), None)
+                            (
+                                fail(None, entry.known, false, cause.clone())
+                                    .of_command(entry.known.name()),
+                                None,
+                            )
                         });
                     }
                 }
@@ -1145,15 +1529,28 @@ impl<'a> Batch<'a> {
 impl Slot {
     /// In cache mode the keys of a server that is down are misses, and a plain MSET to it is dropped; both are counted.
     fn forgive(&mut self, entry: &Entry<'_>) {
-        let (Slot::Split { parts, error, .. }, Some(row)) = (self, entry.known.row) else { return };
-        if row.miss == crate::command::Miss::None || parts.iter().any(|part| matches!(part, PartState::Failed | PartState::Unknown)) {
+        let (Slot::Split { parts, error, .. }, Some(row)) = (self, entry.known.row) else {
+            return;
+        };
+        if row.miss == crate::command::Miss::None
+            || parts
+                .iter()
+                .any(|part| matches!(part, PartState::Failed | PartState::Unknown))
+        {
             return;
         }
-        let Some((_, server)) = error.take() else { return };
-        for part in parts.iter_mut().filter(|part| matches!(part, PartState::Absent)) {
+        let Some((_, server)) = error.take() else {
+            return;
+        };
+        for part in parts
+            .iter_mut()
+            .filter(|part| matches!(part, PartState::Absent))
+        {
             *part = PartState::Done(Value::Nil);
             match &server {
-                Some(server) if row.miss == crate::command::Miss::DroppedWrite => server.stats().cache_write_dropped(row.id.0),
+                Some(server) if row.miss == crate::command::Miss::DroppedWrite => {
+                    server.stats().cache_write_dropped(row.id.0)
+                }
                 Some(server) => server.stats().cache_miss_answered(row.id.0),
                 None => {}
             }
@@ -1164,7 +1561,14 @@ impl Slot {
     fn finish(self, entry: &Entry<'_>) -> Result<Value, (Error, Option<Arc<Server>>)> {
         match (self, &entry.body) {
             (Slot::Done(result), _) => result,
-            (Slot::Split { parts, sum, error }, Body::Split { split, args, parts: places }) => match error {
+            (
+                Slot::Split { parts, sum, error },
+                Body::Split {
+                    split,
+                    args,
+                    parts: places,
+                },
+            ) => match error {
                 None => Ok(match split {
                     Split::Mget => Value::Array(
                         parts
@@ -1186,10 +1590,14 @@ impl Slot {
                         match state {
                             PartState::Done(_) => partial.done.push(key),
                             PartState::Unknown => partial.unknown.push(key),
-                            PartState::Absent | PartState::Failed | PartState::Pending => partial.failed.push(key),
+                            PartState::Absent | PartState::Failed | PartState::Pending => {
+                                partial.failed.push(key)
+                            }
                         }
                     }
-                    if partial.done.is_empty() && (partial.unknown.is_empty() || partial.failed.is_empty()) {
+                    if partial.done.is_empty()
+                        && (partial.unknown.is_empty() || partial.failed.is_empty())
+                    {
                         return Err((first.with_partial(partial), server));
                     }
                     let message = format!(
@@ -1199,24 +1607,35 @@ impl Slot {
                         partial.failed.len(),
                         partial.unknown.len()
                     );
-                    let error = Error::new(ErrorKind::Partial, message).of_command(entry.known.name()).with_partial(partial);
+                    let error = Error::new(ErrorKind::Partial, message)
+                        .of_command(entry.known.name())
+                        .with_partial(partial);
                     Err((error, server))
                 }
             },
             (Slot::Everywhere { replies, .. }, Body::Everywhere(merge)) => {
                 merge_replies(*merge, replies, entry.known.row).map_err(|error| (error, None))
             }
-            _ => Err((Error::new(ErrorKind::NotSent, "the batch ended before this command").of_command(entry.known.name()), None)),
+            _ => Err((
+                Error::new(ErrorKind::NotSent, "the batch ended before this command")
+                    .of_command(entry.known.name()),
+                None,
+            )),
         }
     }
 }
 
 /// The keys that a server holds by right: left out are those of nodes that live elsewhere now, and our own.
-pub(crate) fn own_keys(keys: Vec<Value>, server: &Arc<Server>, current: &Current<Server>) -> Vec<Value> {
+pub(crate) fn own_keys(
+    keys: Vec<Value>,
+    server: &Arc<Server>,
+    current: &Current<Server>,
+) -> Vec<Value> {
     keys.into_iter()
         .filter(|key| match key {
             Value::BulkString(key) => {
-                !key.starts_with(routing::RESERVED_PREFIX) && Arc::ptr_eq(current.server_of(current.node(key)), server)
+                !key.starts_with(routing::RESERVED_PREFIX)
+                    && Arc::ptr_eq(current.server_of(current.node(key)), server)
             }
             _ => true,
         })
@@ -1236,7 +1655,9 @@ fn merge_replies(
     let (mut partial, mut first_error) = (Partial::default(), None);
     for (server, reply) in replies {
         let reply = reply.and_then(|value| match value {
-            Value::ServerError(error) => Err(Error::from_server(error).of_command(name).at_server(&server)),
+            Value::ServerError(error) => Err(Error::from_server(error)
+                .of_command(name)
+                .at_server(&server)),
             value => Ok(value),
         });
         match reply {
@@ -1245,7 +1666,11 @@ fn merge_replies(
                 values.push(value);
             }
             Err(error) => {
-                let list = if error.kind() == ErrorKind::Unknown { &mut partial.unknown } else { &mut partial.failed };
+                let list = if error.kind() == ErrorKind::Unknown {
+                    &mut partial.unknown
+                } else {
+                    &mut partial.failed
+                };
                 list.push(server.as_bytes().to_vec());
                 if !(loads_script && error.kind() != ErrorKind::Server) {
                     first_error.get_or_insert(error);
@@ -1262,14 +1687,24 @@ fn merge_replies(
             partial.done.len(),
             partial.done.len() + partial.failed.len() + partial.unknown.len()
         );
-        return Err(Error::new(ErrorKind::Partial, message).of_command(name).with_partial(partial));
+        return Err(Error::new(ErrorKind::Partial, message)
+            .of_command(name)
+            .with_partial(partial));
     }
-    let odd = || Error::new(ErrorKind::UnexpectedReply, "a server's reply has another shape than the command's").of_command(name);
+    let odd = || {
+        Error::new(
+            ErrorKind::UnexpectedReply,
+            "a server's reply has another shape than the command's",
+        )
+        .of_command(name)
+    };
     match merge {
         Merge::Sum => {
             let mut sum = 0i64;
             for value in values {
-                let Value::Int(n) = value else { return Err(odd()) };
+                let Value::Int(n) = value else {
+                    return Err(odd());
+                };
                 sum += n;
             }
             Ok(Value::Int(sum))
@@ -1292,19 +1727,33 @@ fn merge_replies(
             }
             Ok(Value::Array(all))
         }
-        Merge::AllOk => values.into_iter().next().ok_or_else(|| Error::new(ErrorKind::ServerDown, "no server answered").of_command(name)),
+        Merge::AllOk => values.into_iter().next().ok_or_else(|| {
+            Error::new(ErrorKind::ServerDown, "no server answered").of_command(name)
+        }),
         Merge::AndBits => {
             let mut bits: Option<Vec<i64>> = None;
             for value in values {
-                let Value::Array(items) = value else { return Err(odd()) };
-                let row: Vec<i64> = items.iter().map(|item| i64::from(matches!(item, Value::Int(1)))).collect();
+                let Value::Array(items) = value else {
+                    return Err(odd());
+                };
+                let row: Vec<i64> = items
+                    .iter()
+                    .map(|item| i64::from(matches!(item, Value::Int(1))))
+                    .collect();
                 bits = Some(match bits {
                     None => row,
-                    Some(so_far) if so_far.len() == row.len() => so_far.iter().zip(row).map(|(a, b)| a & b).collect(),
+                    Some(so_far) if so_far.len() == row.len() => {
+                        so_far.iter().zip(row).map(|(a, b)| a & b).collect()
+                    }
                     Some(_) => return Err(odd()),
                 });
             }
-            Ok(Value::Array(bits.unwrap_or_default().into_iter().map(Value::Int).collect()))
+            Ok(Value::Array(
+                bits.unwrap_or_default()
+                    .into_iter()
+                    .map(Value::Int)
+                    .collect(),
+            ))
         }
     }
 }

@@ -57,13 +57,21 @@ macro_rules! commands {
 
 impl Batch {
     pub(super) fn new(cluster: Cluster) -> Batch {
-        Batch { cluster, cmds: Vec::new(), id: fastrand::u64(..) }
+        Batch {
+            cluster,
+            cmds: Vec::new(),
+            id: fastrand::u64(..),
+        }
     }
 
     /// Any command. `redis::Cmd::zadd(..)` and its kin make them; so does `redis::cmd(name)`.
     pub fn add<T: FromRedisValue>(&mut self, cmd: Cmd) -> BatchReply<T> {
         self.cmds.push(cmd);
-        BatchReply { at: self.cmds.len() - 1, batch: self.id, reply: PhantomData }
+        BatchReply {
+            at: self.cmds.len() - 1,
+            batch: self.id,
+            reply: PhantomData,
+        }
     }
 
     commands! {
@@ -110,7 +118,11 @@ impl Batch {
     }
 
     /// INCRBY key amount, as redis-rs calls it.
-    pub fn incr<T: FromRedisValue>(&mut self, key: impl ToRedisArgs, amount: impl ToRedisArgs) -> BatchReply<T> {
+    pub fn incr<T: FromRedisValue>(
+        &mut self,
+        key: impl ToRedisArgs,
+        amount: impl ToRedisArgs,
+    ) -> BatchReply<T> {
         self.incrby(key, amount)
     }
 
@@ -128,9 +140,16 @@ impl Batch {
     /// written is executed.
     pub async fn send(self) -> Replies {
         let manner = self.cluster.manner();
-        let entries = self.cmds.iter().map(|cmd| self.cluster.entry(cmd, Scope::Cluster, None)).collect();
+        let entries = self
+            .cmds
+            .iter()
+            .map(|cmd| self.cluster.entry(cmd, Scope::Cluster, None))
+            .collect();
         let results = self.cluster.scatter().many(entries, manner).await;
-        Replies { results: results.into_iter().map(Some).collect(), batch: self.id }
+        Replies {
+            results: results.into_iter().map(Some).collect(),
+            batch: self.id,
+        }
     }
 }
 
@@ -142,7 +161,10 @@ impl Replies {
     /// batch.
     pub fn take<T: FromRedisValue>(&mut self, place: BatchReply<T>) -> Result<T, Error> {
         if place.batch != self.batch {
-            return Err(Error::new(ErrorKind::Invalid, "the place belongs to another batch"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "the place belongs to another batch",
+            ));
         }
         match self.results.get_mut(place.at).and_then(Option::take) {
             Some(result) => result.and_then(parse),
@@ -152,11 +174,14 @@ impl Replies {
 
     /// The first failure among those not taken yet, error replies of servers included.
     pub fn first_error(&self) -> Option<Error> {
-        self.results.iter().flatten().find_map(|result| match result {
-            Err(error) => Some(error.clone()),
-            Ok(Value::ServerError(error)) => Some(Error::from_server(error.clone())),
-            Ok(_) => None,
-        })
+        self.results
+            .iter()
+            .flatten()
+            .find_map(|result| match result {
+                Err(error) => Some(error.clone()),
+                Ok(Value::ServerError(error)) => Some(Error::from_server(error.clone())),
+                Ok(_) => None,
+            })
     }
 
     /// All results not taken yet, in order.

@@ -43,12 +43,27 @@ impl Dedicated {
     pub(super) async fn open(cluster: Cluster, node: NodeId) -> Result<Dedicated, Error> {
         let manner = cluster.manner();
         let server = cluster.current().server_of(node).clone();
-        let lease = server.lease(Some(node), manner.deadline).await.map_err(|cause| {
-            let known = Known { row: None, is_read: false };
-            scatter::fail(Some(&server), known, false, cause).at_node(node).at_server(server.name())
-        })?;
+        let lease = server
+            .lease(Some(node), manner.deadline)
+            .await
+            .map_err(|cause| {
+                let known = Known {
+                    row: None,
+                    is_read: false,
+                };
+                scatter::fail(Some(&server), known, false, cause)
+                    .at_node(node)
+                    .at_server(server.name())
+            })?;
         let conversation = Mutex::default();
-        Ok(Dedicated { shared: Arc::new(Shared { cluster, node, lease: Some(lease), conversation }) })
+        Ok(Dedicated {
+            shared: Arc::new(Shared {
+                cluster,
+                node,
+                lease: Some(lease),
+                conversation,
+            }),
+        })
     }
 
     /// The node it belongs to.
@@ -69,8 +84,17 @@ impl Dedicated {
         let (known, wait) = self.admit(&args)?;
         let manner = self.shared.cluster.manner();
         let deadline = scatter::blocking_deadline(manner, wait);
-        let outcomes = self.converse(&[(cmd, known)], Manner { deadline, ..manner }, wait.is_some()).await?;
-        let reply = outcomes.into_iter().next().unwrap_or_else(|| Err(Error::new(ErrorKind::NotSent, "nothing was sent")));
+        let outcomes = self
+            .converse(
+                &[(cmd, known)],
+                Manner { deadline, ..manner },
+                wait.is_some(),
+            )
+            .await?;
+        let reply = outcomes
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Err(Error::new(ErrorKind::NotSent, "nothing was sent")));
         if let Ok(value) = &reply {
             self.observe(known, value);
         }
@@ -82,7 +106,8 @@ impl Dedicated {
         for cmd in pipeline.cmd_iter() {
             let (known, wait) = self.admit(&routing::arguments(cmd))?;
             if wait.is_some() && !pipeline.is_transaction() {
-                let why = "it may block, and would hold up every command behind it; call it by itself";
+                let why =
+                    "it may block, and would hold up every command behind it; call it by itself";
                 return Err(Error::new(ErrorKind::Refused, why).of_command(known.name()));
             }
             items.push((cmd, known));
@@ -95,27 +120,40 @@ impl Dedicated {
                     self.observe(item.1, value);
                 }
             }
-            return Ok(results.into_iter().map(|result| result.unwrap_or_else(Error::into_value)).collect());
+            return Ok(results
+                .into_iter()
+                .map(|result| result.unwrap_or_else(Error::into_value))
+                .collect());
         }
         if items.is_empty() {
             return Ok(vec![Value::Array(Vec::new())]);
         }
         let guard = Outstanding::new(&self.shared);
         let exec = scatter::converse_atomic(self.lease()?, &items, manner).await;
-        if exec.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unknown) {
-            return Err(exec.err().unwrap_or_else(|| Error::new(ErrorKind::Unknown, "no reply")));
+        if exec
+            .as_ref()
+            .is_err_and(|error| error.kind() == ErrorKind::Unknown)
+        {
+            return Err(exec
+                .err()
+                .unwrap_or_else(|| Error::new(ErrorKind::Unknown, "no reply")));
         }
         guard.answered();
         // EXEC ends the transaction and the watch, whatever it says.
         *self.shared.conversation.lock() = Conversation::default();
         match exec? {
-            Value::ServerError(error) => Err(Error::from_server(error).of_command("EXEC").at_node(self.shared.node)),
+            Value::ServerError(error) => Err(Error::from_server(error)
+                .of_command("EXEC")
+                .at_node(self.shared.node)),
             value => Ok(vec![value]),
         }
     }
 
     fn lease(&self) -> Result<&Lease, Error> {
-        self.shared.lease.as_ref().ok_or_else(|| Error::new(ErrorKind::Closed, "the connection was given back"))
+        self.shared
+            .lease
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::Closed, "the connection was given back"))
     }
 
     /// What is known of a command that may go over this connection, and how long it may block.
@@ -127,7 +165,13 @@ impl Dedicated {
         let scope = Scope::Dedicated(self.shared.node);
         let known = routing::identify(args, scope)?;
         let current = self.shared.cluster.current();
-        match routing::route(current.config.placement(), args, known, scope, current.config.multi_key())? {
+        match routing::route(
+            current.config.placement(),
+            args,
+            known,
+            scope,
+            current.config.multi_key(),
+        )? {
             Route::Node(_) => {}
             _ => {
                 let why = "it goes to several servers; call it on the cluster";
@@ -138,17 +182,28 @@ impl Dedicated {
         Ok((known, wait))
     }
 
-    async fn converse(&self, items: &[(&Cmd, Known)], manner: Manner, blocking: bool) -> Result<Vec<Result<Value, Error>>, Error> {
+    async fn converse(
+        &self,
+        items: &[(&Cmd, Known)],
+        manner: Manner,
+        blocking: bool,
+    ) -> Result<Vec<Result<Value, Error>>, Error> {
         let guard = Outstanding::new(&self.shared);
         let results = scatter::converse(self.lease()?, items, manner, blocking).await;
-        let unanswered = results.iter().any(|result| result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unknown));
+        let unanswered = results.iter().any(|result| {
+            result
+                .as_ref()
+                .is_err_and(|error| error.kind() == ErrorKind::Unknown)
+        });
         if !unanswered {
             guard.answered();
         }
         Ok(results
             .into_iter()
             .zip(items)
-            .map(|(result, (_, known))| result.map_err(|error| error.of_command(known.name()).at_node(self.shared.node)))
+            .map(|(result, (_, known))| {
+                result.map_err(|error| error.of_command(known.name()).at_node(self.shared.node))
+            })
             .collect())
     }
 
@@ -161,7 +216,12 @@ impl Dedicated {
             "UNWATCH" => conversation.watching = false,
             "MULTI" if !failed => conversation.in_multi = true,
             // Also with an error: both end the transaction.
-            "EXEC" | "DISCARD" => *conversation = Conversation { is_broken: conversation.is_broken, ..Conversation::default() },
+            "EXEC" | "DISCARD" => {
+                *conversation = Conversation {
+                    is_broken: conversation.is_broken,
+                    ..Conversation::default()
+                }
+            }
             _ => {}
         }
     }
@@ -187,7 +247,10 @@ struct Outstanding<'a> {
 
 impl<'a> Outstanding<'a> {
     fn new(shared: &'a Shared) -> Self {
-        Outstanding { shared, answered: false }
+        Outstanding {
+            shared,
+            answered: false,
+        }
     }
 
     fn answered(mut self) {
@@ -208,11 +271,25 @@ impl ConnectionLike for Dedicated {
         Box::pin(async move { self.execute(cmd).await.map_err(Into::into) })
     }
 
-    fn req_packed_commands<'a>(&'a mut self, pipeline: &'a Pipeline, offset: usize, count: usize) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(async move { Ok(window(self.execute_pipeline(pipeline).await?, pipeline, offset, count)) })
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            Ok(window(
+                self.execute_pipeline(pipeline).await?,
+                pipeline,
+                offset,
+                count,
+            ))
+        })
     }
 
     fn get_db(&self) -> i64 {
-        self.shared.lease.as_ref().map_or(0, |lease| i64::from(lease.server().settings().server.endpoint.database))
+        self.shared.lease.as_ref().map_or(0, |lease| {
+            i64::from(lease.server().settings().server.endpoint.database)
+        })
     }
 }

@@ -40,7 +40,9 @@ impl Health {
                     nodes: current.topology.nodes_of(id).count(),
                     is_up: server.is_up(),
                     down_for: outage.as_ref().map(|(since, _)| since.elapsed()),
-                    cause: outage.and_then(|(_, cause)| cause).map(|cause| cause.to_string()),
+                    cause: outage
+                        .and_then(|(_, cause)| cause)
+                        .map(|cause| cause.to_string()),
                 }
             })
             .collect();
@@ -49,6 +51,8 @@ impl Health {
 
     /// Whether every server that owns a node is connected.
     pub fn is_ready(&self) -> bool {
-        self.servers.iter().all(|server| server.is_up || server.nodes == 0)
+        self.servers
+            .iter()
+            .all(|server| server.is_up || server.nodes == 0)
     }
 }

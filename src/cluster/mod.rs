@@ -128,10 +128,21 @@ impl Cluster {
     pub async fn connect_config(config: Config) -> Result<Cluster, Error> {
         let runtime = Handle::current();
         let admission = Arc::new(Admission::new(config.name(), config.protocol()));
-        let servers = pool::connect(&config, &[], &admission, 1, &runtime).await.map_err(|(name, error)| cannot_connect(&name, &error))?;
+        let servers = pool::connect(&config, &[], &admission, 1, &runtime)
+            .await
+            .map_err(|(name, error)| cannot_connect(&name, &error))?;
         let scatter = Scatter::new(Control::new(Arc::new(config), servers));
-        let core = Core { scatter, admission, scripts: ScriptBook::new(), runtime };
-        Ok(Cluster { core: Arc::new(core), lane: Lane::Shared, timeout: None })
+        let core = Core {
+            scatter,
+            admission,
+            scripts: ScriptBook::new(),
+            runtime,
+        };
+        Ok(Cluster {
+            core: Arc::new(core),
+            lane: Lane::Shared,
+            timeout: None,
+        })
     }
 
     /// The configuration in use.
@@ -142,12 +153,18 @@ impl Cluster {
     /// The same cluster over its second lane of connections, for values of some hundred kilobytes and more: small commands on the first
     /// lane do not wait behind them. Order between the lanes is not kept. Connects when first used.
     pub fn bulk(&self) -> Cluster {
-        Cluster { lane: Lane::Bulk, ..self.clone() }
+        Cluster {
+            lane: Lane::Bulk,
+            ..self.clone()
+        }
     }
 
     /// The same cluster with another deadline for every call, in place of `timeouts.response`. Blocking commands add it to their own.
     pub fn with_timeout(&self, timeout: Duration) -> Cluster {
-        Cluster { timeout: Some(timeout), ..self.clone() }
+        Cluster {
+            timeout: Some(timeout),
+            ..self.clone()
+        }
     }
 
     /// Commands for the node of `key`: scripts that declare no key, commands that the table does not know. Declared keys must be on it.
@@ -163,7 +180,10 @@ impl Cluster {
     pub fn on_node(&self, node: NodeId) -> Result<Routed, Error> {
         let nodes = self.current().topology.node_count();
         if node.index() >= nodes {
-            return Err(Error::new(ErrorKind::Invalid, format!("there is no node {node}: the placement has {nodes}, from 0")));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("there is no node {node}: the placement has {nodes}, from 0"),
+            ));
         }
         Ok(Routed::to_node(self.clone(), node))
     }
@@ -175,10 +195,23 @@ impl Cluster {
     pub fn on_server(&self, name: &str) -> Result<Routed, Error> {
         let current = self.current();
         match current.topology.server_by_name(name) {
-            Some(id) => Ok(Routed::to_server(self.clone(), current.server(id).name().clone())),
+            Some(id) => Ok(Routed::to_server(
+                self.clone(),
+                current.server(id).name().clone(),
+            )),
             None => {
-                let names: Vec<&str> = current.servers.iter().map(|server| &**server.name()).collect();
-                Err(Error::new(ErrorKind::Invalid, format!("there is no server {name:?}; there are {}", names.join(", "))))
+                let names: Vec<&str> = current
+                    .servers
+                    .iter()
+                    .map(|server| &**server.name())
+                    .collect();
+                Err(Error::new(
+                    ErrorKind::Invalid,
+                    format!(
+                        "there is no server {name:?}; there are {}",
+                        names.join(", ")
+                    ),
+                ))
             }
         }
     }
@@ -232,7 +265,14 @@ impl Cluster {
 
     /// Counters and latencies of every server since it was first connected.
     pub fn stats(&self) -> StatsSnapshot {
-        StatsSnapshot { servers: self.current().servers.iter().map(|server| server.stats().snapshot()).collect() }
+        StatsSnapshot {
+            servers: self
+                .current()
+                .servers
+                .iter()
+                .map(|server| server.stats().snapshot())
+                .collect(),
+        }
     }
 
     /// Sends one command and returns its reply; an error reply of the server is an `Err`. What `redis::cmd(..).query_async(..)` does, with
@@ -255,8 +295,16 @@ impl Cluster {
     pub async fn reload(&self, config: Config) -> Result<Reloaded, Error> {
         let core = self.core.clone();
         // On the owner's runtime, so that a caller who gives up does not leave the switch half done.
-        let task = self.core.runtime.spawn(async move { core.reload(config).await });
-        task.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the runtime that owns the connections is gone")))
+        let task = self
+            .core
+            .runtime
+            .spawn(async move { core.reload(config).await });
+        task.await.unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Closed,
+                "the runtime that owns the connections is gone",
+            ))
+        })
     }
 
     /// Ends all connections: new calls are refused, those under way are answered, for at most `timeouts.close`; what is outstanding then
@@ -270,14 +318,18 @@ impl Cluster {
         for server in &current.servers {
             server.drain();
         }
-        let all_ended = futures::future::join_all(current.servers.iter().map(|server| server.ended()));
+        let all_ended =
+            futures::future::join_all(current.servers.iter().map(|server| server.ended()));
         if tokio::time::timeout(patience, all_ended).await.is_ok() {
             return Ok(());
         }
         for server in &current.servers {
             server.cut();
         }
-        Err(Error::new(ErrorKind::Unknown, format!("commands were still unanswered after {patience:?}, and were cut off")))
+        Err(Error::new(
+            ErrorKind::Unknown,
+            format!("commands were still unanswered after {patience:?}, and were cut off"),
+        ))
     }
 
     pub(crate) fn current(&self) -> Arc<Current<Server>> {
@@ -294,24 +346,54 @@ impl Cluster {
 
     fn node_of(&self, key: impl ToRedisArgs) -> NodeId {
         let args = key.to_redis_args();
-        self.core.scatter.control().load().node(args.first().map_or(&[][..], Vec::as_slice))
+        self.core
+            .scatter
+            .control()
+            .load()
+            .node(args.first().map_or(&[][..], Vec::as_slice))
     }
 
     pub(crate) fn manner(&self) -> Manner {
         let started = Instant::now();
-        let timeout = self.timeout.unwrap_or_else(|| self.core.scatter.control().load().config.timeouts().response);
-        Manner { lane: self.lane, started, deadline: started + timeout }
+        let timeout = self.timeout.unwrap_or_else(|| {
+            self.core
+                .scatter
+                .control()
+                .load()
+                .config
+                .timeouts()
+                .response
+        });
+        Manner {
+            lane: self.lane,
+            started,
+            deadline: started + timeout,
+        }
     }
 
     /// Sends one command where it belongs. Error replies come as values.
-    pub(crate) async fn execute(&self, cmd: &Cmd, scope: Scope, server: Option<&str>) -> Result<Value, Error> {
+    pub(crate) async fn execute(
+        &self,
+        cmd: &Cmd,
+        scope: Scope,
+        server: Option<&str>,
+    ) -> Result<Value, Error> {
         // Most calls: one key, nothing special.
         if scope == Scope::Cluster
             && let Some((row, key)) = routing::simple(cmd)
         {
             let node = self.core.scatter.control().load().node(key);
-            let known = Known { row: Some(row), is_read: row.access == crate::command::Access::Read };
-            let call = Call { cmd, known, target: Target::Node(node), script: None, manner: self.manner() };
+            let known = Known {
+                row: Some(row),
+                is_read: row.access == crate::command::Access::Read,
+            };
+            let call = Call {
+                cmd,
+                known,
+                target: Target::Node(node),
+                script: None,
+                manner: self.manner(),
+            };
             return self.core.scatter.call(&call).await;
         }
         let args = routing::arguments(cmd);
@@ -319,21 +401,58 @@ impl Cluster {
         let manner = self.manner();
         let route = {
             let current = self.core.scatter.control().load();
-            routing::route(current.config.placement(), &args, known, scope, current.config.multi_key())?
+            routing::route(
+                current.config.placement(),
+                &args,
+                known,
+                scope,
+                current.config.multi_key(),
+            )?
         };
         let scatter = &self.core.scatter;
         let script = self.script_of(known, &args);
         match route {
-            Route::Node(node) => scatter.call(&Call { cmd, known, target: Target::Node(node), script, manner }).await,
+            Route::Node(node) => {
+                scatter
+                    .call(&Call {
+                        cmd,
+                        known,
+                        target: Target::Node(node),
+                        script,
+                        manner,
+                    })
+                    .await
+            }
             Route::Blocking(node, wait) => {
-                scatter.call_blocking(&Call { cmd, known, target: Target::Node(node), script, manner }, wait).await
+                scatter
+                    .call_blocking(
+                        &Call {
+                            cmd,
+                            known,
+                            target: Target::Node(node),
+                            script,
+                            manner,
+                        },
+                        wait,
+                    )
+                    .await
             }
             Route::Named => {
                 let Some(name) = server else {
-                    return Err(Error::new(ErrorKind::Refused, "say where it goes: cluster.on_server(name)").of_command(known.name()));
+                    return Err(Error::new(
+                        ErrorKind::Refused,
+                        "say where it goes: cluster.on_server(name)",
+                    )
+                    .of_command(known.name()));
                 };
                 self.check_at_home(&args, known, name)?;
-                let call = Call { cmd, known, target: Target::Server(name), script, manner };
+                let call = Call {
+                    cmd,
+                    known,
+                    target: Target::Server(name),
+                    script,
+                    manner,
+                };
                 match known.row.map(|row| row.blocks(&args)) {
                     Some(Ok(Some(wait))) => scatter.call_blocking(&call, wait).await,
                     _ => scatter.call(&call).await,
@@ -341,15 +460,32 @@ impl Cluster {
             }
             Route::Split(split, parts) => {
                 let body = Body::Split { split, args, parts };
-                one(scatter.many(vec![Entry { cmd, known, body, script: None }], manner).await)
+                one(scatter
+                    .many(
+                        vec![Entry {
+                            cmd,
+                            known,
+                            body,
+                            script: None,
+                        }],
+                        manner,
+                    )
+                    .await)
             }
             Route::Everywhere(merge) => {
-                let entry = Entry { cmd, known, body: Body::Everywhere(merge), script: None };
+                let entry = Entry {
+                    cmd,
+                    known,
+                    body: Body::Everywhere(merge),
+                    script: None,
+                };
                 let reply = one(scatter.many(vec![entry], manner).await)?;
                 self.remember_scripts(known, &args, &reply);
                 Ok(reply)
             }
-            Route::Gather(gather, keys) => gather::algebra(scatter, gather, &args, keys, manner).await,
+            Route::Gather(gather, keys) => {
+                gather::algebra(scatter, gather, &args, keys, manner).await
+            }
             Route::Scan => gather::scan(scatter, cmd, &args, manner).await,
         }
     }
@@ -364,7 +500,9 @@ impl Cluster {
         let cmds: Vec<&Cmd> = pipeline.cmd_iter().collect();
         let manner = self.manner();
         if pipeline.is_transaction() {
-            return Ok(vec![self.execute_atomic(&cmds, scope, server, manner).await?]);
+            return Ok(vec![
+                self.execute_atomic(&cmds, scope, server, manner).await?,
+            ]);
         }
         let mut entries = Vec::with_capacity(cmds.len());
         for cmd in cmds {
@@ -375,7 +513,10 @@ impl Cluster {
             entries.push(entry);
         }
         let results = self.core.scatter.many(entries, manner).await;
-        Ok(results.into_iter().map(|result| result.unwrap_or_else(Error::into_value)).collect())
+        Ok(results
+            .into_iter()
+            .map(|result| result.unwrap_or_else(Error::into_value))
+            .collect())
     }
 
     async fn execute_atomic(
@@ -393,7 +534,13 @@ impl Cluster {
             let known = routing::identify(&args, scope)?;
             let route = {
                 let current = self.core.scatter.control().load();
-                routing::route(current.config.placement(), &args, known, scope, crate::config::MultiKey::Refuse)?
+                routing::route(
+                    current.config.placement(),
+                    &args,
+                    known,
+                    scope,
+                    crate::config::MultiKey::Refuse,
+                )?
             };
             match route {
                 // Inside a transaction a blocking command does not block.
@@ -425,35 +572,68 @@ impl Cluster {
             // An empty transaction needs no server to say that it did nothing.
             (None, None) => return Ok(Value::Array(Vec::new())),
         };
-        match self.core.scatter.atomic(&items, &scripts, target, manner).await? {
+        match self
+            .core
+            .scatter
+            .atomic(&items, &scripts, target, manner)
+            .await?
+        {
             Value::ServerError(error) => Err(Error::from_server(error).of_command("EXEC")),
             value => Ok(value),
         }
     }
 
     /// One command as part of a batch.
-    pub(crate) fn entry<'a>(&self, cmd: &'a Cmd, scope: Scope, server: Option<&'a str>) -> Entry<'a> {
+    pub(crate) fn entry<'a>(
+        &self,
+        cmd: &'a Cmd,
+        scope: Scope,
+        server: Option<&'a str>,
+    ) -> Entry<'a> {
         if scope == Scope::Cluster
             && let Some((row, key)) = routing::simple(cmd)
         {
             let node = self.core.scatter.control().load().node(key);
-            let known = Known { row: Some(row), is_read: row.access == crate::command::Access::Read };
-            return Entry { cmd, known, body: Body::Node(node), script: None };
+            let known = Known {
+                row: Some(row),
+                is_read: row.access == crate::command::Access::Read,
+            };
+            return Entry {
+                cmd,
+                known,
+                body: Body::Node(node),
+                script: None,
+            };
         }
         let args = routing::arguments(cmd);
         let known = match routing::identify(&args, scope) {
             Ok(known) => known,
             Err(error) => {
-                let known = Known { row: None, is_read: false };
-                return Entry { cmd, known, body: Body::Refused(error), script: None };
+                let known = Known {
+                    row: None,
+                    is_read: false,
+                };
+                return Entry {
+                    cmd,
+                    known,
+                    body: Body::Refused(error),
+                    script: None,
+                };
             }
         };
         let route = {
             let current = self.core.scatter.control().load();
-            routing::route(current.config.placement(), &args, known, scope, current.config.multi_key())
+            routing::route(
+                current.config.placement(),
+                &args,
+                known,
+                scope,
+                current.config.multi_key(),
+            )
         };
         let script = self.script_of(known, &args);
-        let refuse = |why: &str| Body::Refused(Error::new(ErrorKind::Refused, why).of_command(known.name()));
+        let refuse =
+            |why: &str| Body::Refused(Error::new(ErrorKind::Refused, why).of_command(known.name()));
         let body = match route {
             Err(error) => Body::Refused(error),
             Ok(Route::Node(node)) => Body::Node(node),
@@ -462,15 +642,25 @@ impl Cluster {
                 refuse("scripts are loaded and flushed by a call of their own, not in a pipeline")
             }
             Ok(Route::Everywhere(merge)) => Body::Everywhere(merge),
-            Ok(Route::Blocking(..)) => refuse("it may block, and would hold up every command behind it; call it by itself"),
+            Ok(Route::Blocking(..)) => {
+                refuse("it may block, and would hold up every command behind it; call it by itself")
+            }
             Ok(Route::Gather(..)) => refuse(
                 "its keys are on several nodes, which takes several round trips; call it by itself, not in a pipeline",
             ),
-            Ok(Route::Scan) => refuse("a scan over the cluster is a sequence of calls; call it by itself, not in a pipeline"),
+            Ok(Route::Scan) => refuse(
+                "a scan over the cluster is a sequence of calls; call it by itself, not in a pipeline",
+            ),
             Ok(Route::Named) => match server {
                 None => refuse("say where it goes: cluster.on_server(name)"),
-                Some(_) if known.row.is_some_and(|row| matches!(row.blocks(&args), Ok(Some(_)))) => {
-                    refuse("it may block, and would hold up every command behind it; call it by itself")
+                Some(_)
+                    if known
+                        .row
+                        .is_some_and(|row| matches!(row.blocks(&args), Ok(Some(_)))) =>
+                {
+                    refuse(
+                        "it may block, and would hold up every command behind it; call it by itself",
+                    )
                 }
                 Some(name) => match self.check_at_home(&args, known, name) {
                     Ok(()) => Body::Server(name),
@@ -478,18 +668,28 @@ impl Cluster {
                 },
             },
         };
-        Entry { cmd, known, body, script }
+        Entry {
+            cmd,
+            known,
+            body,
+            script,
+        }
     }
 
     /// A write that names its server must not go to the wrong one: there it would be found by nobody.
     fn check_at_home(&self, args: &[&[u8]], known: Known, name: &str) -> Result<(), Error> {
         let Some(row) = known.row else { return Ok(()) };
-        let routed_by_key = matches!(row.rule, Rule::Keyed | Rule::Split(_) | Rule::Gather(_) | Rule::Script);
+        let routed_by_key = matches!(
+            row.rule,
+            Rule::Keyed | Rule::Split(_) | Rule::Gather(_) | Rule::Script
+        );
         if known.is_read || !routed_by_key {
             return Ok(());
         }
         let current = self.core.scatter.control().load();
-        let keys = row.key_positions(args).map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()).of_command(row.name))?;
+        let keys = row.key_positions(args).map_err(|error| {
+            Error::new(ErrorKind::Invalid, error.to_string()).of_command(row.name)
+        })?;
         for at in keys {
             let node = current.node(args[at]);
             let home = current.server_of(node);
@@ -515,7 +715,9 @@ impl Cluster {
     fn remember_scripts(&self, known: Known, args: &[&[u8]], reply: &Value) {
         match (known.name(), args, reply) {
             ("SCRIPT LOAD", [_, _, body, ..], Value::BulkString(_) | Value::SimpleString(_)) => {
-                self.core.scripts.learn(body, self.config().limits().scripts_max);
+                self.core
+                    .scripts
+                    .learn(body, self.config().limits().scripts_max);
             }
             ("SCRIPT FLUSH", _, Value::Okay) => {
                 self.core.scripts.forget_all();
@@ -534,29 +736,65 @@ impl Core {
         let writer = control.writer().await;
         let old = control.load_full();
         check_reload(&old.config, &config)?;
-        let servers = pool::connect(&config, &old.servers, &self.admission, old.generation + 1, &self.runtime)
-            .await
-            .map_err(|(name, error)| cannot_connect(&name, &error))?;
+        let servers = pool::connect(
+            &config,
+            &old.servers,
+            &self.admission,
+            old.generation + 1,
+            &self.runtime,
+        )
+        .await
+        .map_err(|(name, error)| cannot_connect(&name, &error))?;
         let patience = config.timeouts().dead;
         let (old, new) = writer.switch(Arc::new(config), servers);
-        let mut tell: Vec<(Arc<Server>, Vec<NodeId>)> = new.servers.iter().map(|server| (server.clone(), Vec::new())).collect();
+        let mut tell: Vec<(Arc<Server>, Vec<NodeId>)> = new
+            .servers
+            .iter()
+            .map(|server| (server.clone(), Vec::new()))
+            .collect();
         for (id, server) in old.topology.servers().zip(&old.servers) {
             // A node has moved when another connection serves it, even if the server only changed its settings.
-            let moved = old.topology.nodes_of(id).filter(|node| !Arc::ptr_eq(new.server_of(*node), server)).collect();
-            match tell.iter_mut().find(|(known, _)| Arc::ptr_eq(known, server)) {
+            let moved = old
+                .topology
+                .nodes_of(id)
+                .filter(|node| !Arc::ptr_eq(new.server_of(*node), server))
+                .collect();
+            match tell
+                .iter_mut()
+                .find(|(known, _)| Arc::ptr_eq(known, server))
+            {
                 Some((_, nodes)) => *nodes = moved,
                 None => tell.push((server.clone(), moved)),
             }
         }
-        pool::advance(tell, new.generation, new.topology.epoch().0, Instant::now() + patience).await;
-        let is_kept = |list: &[Arc<Server>], server: &Arc<Server>| list.iter().any(|other| Arc::ptr_eq(other, server));
-        let mut reloaded = Reloaded { moved: old.topology.diff(&new.topology), ..Reloaded::default() };
-        for server in old.servers.iter().filter(|server| !is_kept(&new.servers, server)) {
+        pool::advance(
+            tell,
+            new.generation,
+            new.topology.epoch().0,
+            Instant::now() + patience,
+        )
+        .await;
+        let is_kept = |list: &[Arc<Server>], server: &Arc<Server>| {
+            list.iter().any(|other| Arc::ptr_eq(other, server))
+        };
+        let mut reloaded = Reloaded {
+            moved: old.topology.diff(&new.topology),
+            ..Reloaded::default()
+        };
+        for server in old
+            .servers
+            .iter()
+            .filter(|server| !is_kept(&new.servers, server))
+        {
             server.drain();
             reloaded.dropped.push(server.name().clone());
         }
-        reloaded.connected =
-            new.servers.iter().filter(|server| !is_kept(&old.servers, server)).map(|server| server.name().clone()).collect();
+        reloaded.connected = new
+            .servers
+            .iter()
+            .filter(|server| !is_kept(&old.servers, server))
+            .map(|server| server.name().clone())
+            .collect();
         tracing::info!(
             target: "keyway::control",
             generation = new.generation,
@@ -581,7 +819,11 @@ fn check_reload(old: &Config, new: &Config) -> Result<(), Error> {
         ));
     }
     if old.name() != new.name() {
-        return refuse(format!("the name differs ({:?} before, {:?} now): this is another cluster's file", old.name(), new.name()));
+        return refuse(format!(
+            "the name differs ({:?} before, {:?} now): this is another cluster's file",
+            old.name(),
+            new.name()
+        ));
     }
     if old.protocol() != new.protocol() {
         return refuse("the protocol differs: reply shapes would change under the callers; connect anew for that".to_owned());
@@ -590,12 +832,18 @@ fn check_reload(old: &Config, new: &Config) -> Result<(), Error> {
 }
 
 fn cannot_connect(name: &Arc<str>, error: &crate::connection::DialError) -> Error {
-    let kind = if error.is_configuration { ErrorKind::Configuration } else { ErrorKind::ServerDown };
+    let kind = if error.is_configuration {
+        ErrorKind::Configuration
+    } else {
+        ErrorKind::ServerDown
+    };
     Error::new(kind, error.message.clone()).at_server(name)
 }
 
 fn one(mut results: Vec<Result<Value, Error>>) -> Result<Value, Error> {
-    results.pop().unwrap_or_else(|| Err(Error::new(ErrorKind::NotSent, "nothing was sent")))
+    results
+        .pop()
+        .unwrap_or_else(|| Err(Error::new(ErrorKind::NotSent, "nothing was sent")))
 }
 
 /// A reply as the type that the caller wants; an error reply becomes an `Err`.
@@ -603,23 +851,44 @@ pub(crate) fn parse<T: FromRedisValue>(value: Value) -> Result<T, Error> {
     if let Value::ServerError(error) = value {
         return Err(Error::from_server(error));
     }
-    redis::from_redis_value(value).map_err(|error| Error::new(ErrorKind::UnexpectedReply, error.to_string()))
+    redis::from_redis_value(value)
+        .map_err(|error| Error::new(ErrorKind::UnexpectedReply, error.to_string()))
 }
 
 impl ConnectionLike for Cluster {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        let span = tracing::trace_span!(target: "keyway::call", "keyway.call", command = name_of(cmd));
-        let call = async move { self.execute(cmd, Scope::Cluster, None).await.map_err(Into::into) };
-        if span.is_disabled() { Box::pin(call) } else { Box::pin(call.instrument(span)) }
+        let span =
+            tracing::trace_span!(target: "keyway::call", "keyway.call", command = name_of(cmd));
+        let call = async move {
+            self.execute(cmd, Scope::Cluster, None)
+                .await
+                .map_err(Into::into)
+        };
+        if span.is_disabled() {
+            Box::pin(call)
+        } else {
+            Box::pin(call.instrument(span))
+        }
     }
 
-    fn req_packed_commands<'a>(&'a mut self, pipeline: &'a Pipeline, offset: usize, count: usize) -> RedisFuture<'a, Vec<Value>> {
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
         let span = tracing::trace_span!(target: "keyway::call", "keyway.pipeline", commands = pipeline.len());
         let call = async move {
-            let values = self.execute_pipeline(pipeline, Scope::Cluster, None).await?;
+            let values = self
+                .execute_pipeline(pipeline, Scope::Cluster, None)
+                .await?;
             Ok(window(values, pipeline, offset, count))
         };
-        if span.is_disabled() { Box::pin(call) } else { Box::pin(call.instrument(span)) }
+        if span.is_disabled() {
+            Box::pin(call)
+        } else {
+            Box::pin(call.instrument(span))
+        }
     }
 
     fn get_db(&self) -> i64 {
@@ -629,7 +898,12 @@ impl ConnectionLike for Cluster {
 }
 
 /// redis-rs asks for the last `count` of `offset + count` replies. For a transaction we only ever have EXEC's.
-pub(crate) fn window(values: Vec<Value>, pipeline: &Pipeline, offset: usize, count: usize) -> Vec<Value> {
+pub(crate) fn window(
+    values: Vec<Value>,
+    pipeline: &Pipeline,
+    offset: usize,
+    count: usize,
+) -> Vec<Value> {
     if pipeline.is_transaction() {
         return values;
     }

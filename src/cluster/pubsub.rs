@@ -123,9 +123,19 @@ struct Order {
 impl PubSub {
     pub(super) fn new(cluster: Cluster) -> PubSub {
         let capacity = cluster.config().limits().pubsub_buffer as usize;
-        let inbox = Inbox { state: parking_lot::Mutex::default(), arrived: Notify::new(), capacity };
+        let inbox = Inbox {
+            state: parking_lot::Mutex::default(),
+            arrived: Notify::new(),
+            capacity,
+        };
         let generation = cluster.current().generation;
-        PubSub { cluster, wanted: Wanted::default(), listeners: BTreeMap::new(), inbox: Arc::new(inbox), generation }
+        PubSub {
+            cluster,
+            wanted: Wanted::default(),
+            listeners: BTreeMap::new(),
+            inbox: Arc::new(inbox),
+            generation,
+        }
     }
 
     /// Subscribes to a channel; confirmed by the server when this returns.
@@ -195,7 +205,9 @@ impl PubSub {
 
     /// The events as a stream, which ends when nothing is subscribed.
     pub fn into_stream(self) -> impl futures::Stream<Item = PubSubEvent> {
-        futures::stream::unfold(self, |mut pubsub| async move { pubsub.next().await.ok().map(|event| (event, pubsub)) })
+        futures::stream::unfold(self, |mut pubsub| async move {
+            pubsub.next().await.ok().map(|event| (event, pubsub))
+        })
     }
 
     /// Gives every server its part of what is wanted, and waits until they have confirmed it.
@@ -203,14 +215,19 @@ impl PubSub {
         let current = self.cluster.current();
         self.generation = current.generation;
         let deadline = self.cluster.manner().deadline;
-        let mut parts: BTreeMap<Arc<str>, (Arc<Server>, Wanted)> =
-            current.servers.iter().map(|server| (server.name().clone(), (server.clone(), Wanted::default()))).collect();
+        let mut parts: BTreeMap<Arc<str>, (Arc<Server>, Wanted)> = current
+            .servers
+            .iter()
+            .map(|server| (server.name().clone(), (server.clone(), Wanted::default())))
+            .collect();
         for channel in &self.wanted.channels {
             if is_keyspace(channel) {
                 parts.values_mut().for_each(|(_, part)| {
                     part.channels.insert(channel.clone());
                 });
-            } else if let Some((_, part)) = parts.get_mut(current.server_of(current.node(channel)).name()) {
+            } else if let Some((_, part)) =
+                parts.get_mut(current.server_of(current.node(channel)).name())
+            {
                 part.channels.insert(channel.clone());
             }
         }
@@ -219,7 +236,9 @@ impl PubSub {
         }
         // Listeners of servers that are gone, or that were replaced by a reload, end.
         self.listeners.retain(|name, listener| {
-            parts.get(name).is_some_and(|(server, part)| Arc::ptr_eq(server, &listener.server) && *part != Wanted::default())
+            parts.get(name).is_some_and(|(server, part)| {
+                Arc::ptr_eq(server, &listener.server) && *part != Wanted::default()
+            })
         });
         let mut confirmations = Vec::new();
         for (name, (server, part)) in parts {
@@ -228,25 +247,53 @@ impl PubSub {
             }
             let listener = self.listeners.entry(name.clone()).or_insert_with(|| {
                 let (orders, orders_rx) = mpsc::channel(16);
-                let task = self.cluster.runtime().spawn(listen(server.clone(), orders_rx, self.inbox.clone()));
-                Listener { server, orders, task }
+                let task = self.cluster.runtime().spawn(listen(
+                    server.clone(),
+                    orders_rx,
+                    self.inbox.clone(),
+                ));
+                Listener {
+                    server,
+                    orders,
+                    task,
+                }
             });
             let (confirmed, heard) = oneshot::channel();
-            let order = Order { wanted: part, confirmed };
+            let order = Order {
+                wanted: part,
+                confirmed,
+            };
             let sent = tokio::time::timeout_at(deadline.into(), listener.orders.send(order)).await;
             if !matches!(sent, Ok(Ok(()))) {
-                return Err(Error::new(ErrorKind::NotSent, "the subscriber's connection is busy").of_command("SUBSCRIBE").at_server(&name));
+                return Err(
+                    Error::new(ErrorKind::NotSent, "the subscriber's connection is busy")
+                        .of_command("SUBSCRIBE")
+                        .at_server(&name),
+                );
             }
             confirmations.push((name, heard));
         }
         for (name, heard) in confirmations {
-            let wrong = |kind, why: String| Error::new(kind, why).of_command("SUBSCRIBE").at_server(&name);
+            let wrong = |kind, why: String| {
+                Error::new(kind, why)
+                    .of_command("SUBSCRIBE")
+                    .at_server(&name)
+            };
             match tokio::time::timeout_at(deadline.into(), heard).await {
                 Ok(Ok(Ok(()))) => {}
                 Ok(Ok(Err(why))) => return Err(wrong(ErrorKind::ServerDown, why)),
-                Ok(Err(_)) => return Err(wrong(ErrorKind::Closed, "the runtime that owns the connections is gone".to_owned())),
+                Ok(Err(_)) => {
+                    return Err(wrong(
+                        ErrorKind::Closed,
+                        "the runtime that owns the connections is gone".to_owned(),
+                    ));
+                }
                 Err(_) => {
-                    return Err(wrong(ErrorKind::NotSent, "no confirmation before the deadline; it is still being tried".to_owned()).by_timeout());
+                    return Err(wrong(
+                        ErrorKind::NotSent,
+                        "no confirmation before the deadline; it is still being tried".to_owned(),
+                    )
+                    .by_timeout());
                 }
             }
         }
@@ -293,11 +340,20 @@ async fn listen(server: Arc<Server>, mut orders: mpsc::Receiver<Order>, inbox: A
             }
         };
         failures = 0;
-        let mut session = Session { stream, decoder, server: server.clone(), have: Wanted::default(), expected: 0, waiting: std::mem::take(&mut waiting) };
+        let mut session = Session {
+            stream,
+            decoder,
+            server: server.clone(),
+            have: Wanted::default(),
+            expected: 0,
+            waiting: std::mem::take(&mut waiting),
+        };
         let resubscribed = was_connected;
         was_connected = true;
         if session.order(&wanted).await.is_ok() {
-            session.run(&mut wanted, &mut orders, &inbox, resubscribed).await;
+            session
+                .run(&mut wanted, &mut orders, &inbox, resubscribed)
+                .await;
         }
         waiting.append(&mut session.waiting);
         if orders.is_closed() {
@@ -335,10 +391,22 @@ impl Session {
             }
             cmd.write_packed_command(&mut packed);
         };
-        say("SUBSCRIBE", wanted.channels.difference(&self.have.channels).collect());
-        say("PSUBSCRIBE", wanted.patterns.difference(&self.have.patterns).collect());
-        say("UNSUBSCRIBE", self.have.channels.difference(&wanted.channels).collect());
-        say("PUNSUBSCRIBE", self.have.patterns.difference(&wanted.patterns).collect());
+        say(
+            "SUBSCRIBE",
+            wanted.channels.difference(&self.have.channels).collect(),
+        );
+        say(
+            "PSUBSCRIBE",
+            wanted.patterns.difference(&self.have.patterns).collect(),
+        );
+        say(
+            "UNSUBSCRIBE",
+            self.have.channels.difference(&wanted.channels).collect(),
+        );
+        say(
+            "PUNSUBSCRIBE",
+            self.have.patterns.difference(&wanted.patterns).collect(),
+        );
         self.expected += expected;
         self.have = wanted.clone();
         if !packed.is_empty() {
@@ -357,7 +425,13 @@ impl Session {
         }
     }
 
-    async fn run(&mut self, wanted: &mut Wanted, orders: &mut mpsc::Receiver<Order>, inbox: &Inbox, mut resubscribed: bool) {
+    async fn run(
+        &mut self,
+        wanted: &mut Wanted,
+        orders: &mut mpsc::Receiver<Order>,
+        inbox: &Inbox,
+        mut resubscribed: bool,
+    ) {
         let patience = self.server.settings().timeouts.dead;
         let idle = self.server.settings().timeouts.idle_ping;
         let mut buffer = vec![0; 16 * 1024];
@@ -439,11 +513,25 @@ impl Session {
         match kind.as_slice() {
             b"message" => {
                 let (channel, payload) = (bytes(parts.next()), bytes(parts.next()));
-                inbox.put(PubSubEvent::Message(Message { channel, pattern: None, payload, server }));
+                inbox.put(PubSubEvent::Message(Message {
+                    channel,
+                    pattern: None,
+                    payload,
+                    server,
+                }));
             }
             b"pmessage" => {
-                let (pattern, channel, payload) = (bytes(parts.next()), bytes(parts.next()), bytes(parts.next()));
-                inbox.put(PubSubEvent::Message(Message { channel, pattern: Some(pattern), payload, server }));
+                let (pattern, channel, payload) = (
+                    bytes(parts.next()),
+                    bytes(parts.next()),
+                    bytes(parts.next()),
+                );
+                inbox.put(PubSubEvent::Message(Message {
+                    channel,
+                    pattern: Some(pattern),
+                    payload,
+                    server,
+                }));
             }
             b"subscribe" | b"psubscribe" | b"unsubscribe" | b"punsubscribe" => {
                 self.expected = self.expected.saturating_sub(1);

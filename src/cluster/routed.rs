@@ -18,11 +18,19 @@ pub struct Routed {
 
 impl Routed {
     pub(super) fn to_node(cluster: Cluster, node: NodeId) -> Routed {
-        Routed { cluster, scope: Scope::Node(node), server: None }
+        Routed {
+            cluster,
+            scope: Scope::Node(node),
+            server: None,
+        }
     }
 
     pub(super) fn to_server(cluster: Cluster, name: Arc<str>) -> Routed {
-        Routed { cluster, scope: Scope::Server, server: Some(name) }
+        Routed {
+            cluster,
+            scope: Scope::Server,
+            server: Some(name),
+        }
     }
 
     /// Sends one command; an error reply of the server is an `Err`.
@@ -30,18 +38,35 @@ impl Routed {
     /// # Errors
     /// As a command on the cluster; [`CrossNode`](crate::ErrorKind::CrossNode) for a key of another node.
     pub async fn query<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, Error> {
-        parse(self.cluster.execute(cmd, self.scope, self.server.as_deref()).await?)
+        parse(
+            self.cluster
+                .execute(cmd, self.scope, self.server.as_deref())
+                .await?,
+        )
     }
 }
 
 impl ConnectionLike for Routed {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(async move { self.cluster.execute(cmd, self.scope, self.server.as_deref()).await.map_err(Into::into) })
+        Box::pin(async move {
+            self.cluster
+                .execute(cmd, self.scope, self.server.as_deref())
+                .await
+                .map_err(Into::into)
+        })
     }
 
-    fn req_packed_commands<'a>(&'a mut self, pipeline: &'a Pipeline, offset: usize, count: usize) -> RedisFuture<'a, Vec<Value>> {
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            let values = self.cluster.execute_pipeline(pipeline, self.scope, self.server.as_deref()).await?;
+            let values = self
+                .cluster
+                .execute_pipeline(pipeline, self.scope, self.server.as_deref())
+                .await?;
             Ok(window(values, pipeline, offset, count))
         })
     }
@@ -49,7 +74,12 @@ impl ConnectionLike for Routed {
     fn get_db(&self) -> i64 {
         let Some(name) = &self.server else { return 0 };
         let current = self.cluster.current();
-        let server = current.topology.server_by_name(name).map(|id| current.server(id));
-        server.map_or(0, |server| i64::from(server.settings().server.endpoint.database))
+        let server = current
+            .topology
+            .server_by_name(name)
+            .map(|id| current.server(id));
+        server.map_or(0, |server| {
+            i64::from(server.settings().server.endpoint.database)
+        })
     }
 }

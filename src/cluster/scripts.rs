@@ -19,19 +19,30 @@ struct Pages {
 
 impl ScriptBook {
     pub(super) fn new() -> ScriptBook {
-        ScriptBook { scripts: Mutex::default() }
+        ScriptBook {
+            scripts: Mutex::default(),
+        }
     }
 
     /// Keeps a body; beyond `scripts_max` the least recently used goes.
     pub(super) fn learn(&self, body: &[u8], scripts_max: u32) {
         let sha = sha1_smol::Sha1::from(body).digest().bytes();
-        let load = redis::cmd("SCRIPT").arg("LOAD").arg(body).get_packed_command();
+        let load = redis::cmd("SCRIPT")
+            .arg("LOAD")
+            .arg(body)
+            .get_packed_command();
         let mut pages = self.scripts.lock();
         pages.clock += 1;
         let clock = pages.clock;
-        pages.by_sha.insert(sha, (Arc::new(Script { sha, load }), clock));
+        pages
+            .by_sha
+            .insert(sha, (Arc::new(Script { sha, load }), clock));
         if pages.by_sha.len() > scripts_max as usize {
-            let oldest = pages.by_sha.iter().min_by_key(|(_, (_, used))| *used).map(|(sha, _)| *sha);
+            let oldest = pages
+                .by_sha
+                .iter()
+                .min_by_key(|(_, (_, used))| *used)
+                .map(|(sha, _)| *sha);
             if let Some(oldest) = oldest {
                 pages.by_sha.remove(&oldest);
             }
@@ -75,8 +86,14 @@ mod tests {
     fn a_script_is_found_by_its_sha_in_either_case() {
         let book = ScriptBook::new();
         book.learn(b"return 1", 10);
-        assert!(book.find(b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db").is_some());
-        assert!(book.find(b"E0E1F9FABFC9D4800C877A703B823AC0578FF8DB").is_some());
+        assert!(
+            book.find(b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db")
+                .is_some()
+        );
+        assert!(
+            book.find(b"E0E1F9FABFC9D4800C877A703B823AC0578FF8DB")
+                .is_some()
+        );
         assert!(book.find(b"e0e1").is_none());
         assert!(book.find(&[0xff; 40]).is_none());
     }
@@ -86,9 +103,15 @@ mod tests {
         let book = ScriptBook::new();
         book.learn(b"return 1", 2);
         book.learn(b"return 2", 2);
-        assert!(book.find(b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db").is_some());
+        assert!(
+            book.find(b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db")
+                .is_some()
+        );
         book.learn(b"return 3", 2);
-        assert!(book.find(b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db").is_some());
+        assert!(
+            book.find(b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db")
+                .is_some()
+        );
         assert_eq!(book.scripts.lock().by_sha.len(), 2);
     }
 }

@@ -28,14 +28,23 @@ impl Servers {
 
     /// Their names, sorted.
     pub fn names(&self) -> Vec<Arc<str>> {
-        self.cluster.current().servers.iter().map(|server| server.name().clone()).collect()
+        self.cluster
+            .current()
+            .servers
+            .iter()
+            .map(|server| server.name().clone())
+            .collect()
     }
 
     /// Sends the command to every server at once, one round trip, and returns one answer each, by name. One that fails says nothing about
     /// the others.
     pub async fn each<T: FromRedisValue>(&self, cmd: &Cmd) -> Vec<ServerReply<T>> {
         let ask = |server: Arc<str>| async move {
-            let reply = self.cluster.execute(cmd, Scope::Server, Some(&server)).await.and_then(parse);
+            let reply = self
+                .cluster
+                .execute(cmd, Scope::Server, Some(&server))
+                .await
+                .and_then(parse);
             ServerReply { server, reply }
         };
         join_all(self.names().into_iter().map(ask)).await

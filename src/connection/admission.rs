@@ -80,7 +80,10 @@ pub(crate) struct Credentials<'a> {
 
 impl Admission {
     pub(crate) fn new(cluster: &str, protocol: Protocol) -> Admission {
-        Admission { client: format!("{cluster}.{:016x}", fastrand::u64(..)).into(), protocol }
+        Admission {
+            client: format!("{cluster}.{:016x}", fastrand::u64(..)).into(),
+            protocol,
+        }
     }
 
     /// The name of a connection at `epoch`, and the command that gives it: the preamble of an epoch switch, too.
@@ -89,7 +92,12 @@ impl Admission {
         cmd("CLIENT").arg("SETNAME").arg(name).get_packed_command()
     }
 
-    pub(crate) fn greeting(&self, purpose: Purpose, epoch: u64, credentials: &Credentials<'_>) -> Greeting {
+    pub(crate) fn greeting(
+        &self,
+        purpose: Purpose,
+        epoch: u64,
+        credentials: &Credentials<'_>,
+    ) -> Greeting {
         let mut bytes = Vec::new();
         let mut steps = Vec::new();
         let mut say = |step, packed: Vec<u8>| {
@@ -101,7 +109,12 @@ impl Admission {
                 let username = credentials.username.unwrap_or("default");
                 say(
                     Step::Hello,
-                    cmd("HELLO").arg(3).arg("AUTH").arg(username).arg(password).get_packed_command(),
+                    cmd("HELLO")
+                        .arg(3)
+                        .arg("AUTH")
+                        .arg(username)
+                        .arg(password)
+                        .get_packed_command(),
                 );
             }
             (Protocol::Resp3, None) => say(Step::Hello, cmd("HELLO").arg(3).get_packed_command()),
@@ -115,7 +128,10 @@ impl Admission {
             (_, None) => {}
         }
         if credentials.database != 0 {
-            say(Step::Select, cmd("SELECT").arg(credentials.database).get_packed_command());
+            say(
+                Step::Select,
+                cmd("SELECT").arg(credentials.database).get_packed_command(),
+            );
         }
         say(Step::SetName, self.set_name(purpose, epoch));
         say(Step::Id, cmd("CLIENT").arg("ID").get_packed_command());
@@ -176,12 +192,16 @@ fn refuse(step: Step, error: &redis::ServerError) -> Verdict {
         // The server will take us later.
         (_, "LOADING" | "BUSY" | "MASTERDOWN") => return Verdict::Wait(text),
         (_, "ERR") if text.contains("max number of clients") => {
-            return Verdict::Wait(format!("{text}: raise maxclients, or lower pool.dedicated_max"));
+            return Verdict::Wait(format!(
+                "{text}: raise maxclients, or lower pool.dedicated_max"
+            ));
         }
         (Step::Hello | Step::Auth, _) => "check username and password of this server",
         (Step::Select, _) => "check the database number in this server's url",
         (_, "NOAUTH") => "the server wants a password: give one in the url or by password_file",
-        (_, "NOPERM") => "a keyway client needs CLIENT SETNAME, CLIENT ID, INFO, PING and GET of keyway:* besides its own commands",
+        (_, "NOPERM") => {
+            "a keyway client needs CLIENT SETNAME, CLIENT ID, INFO, PING and GET of keyway:* besides its own commands"
+        }
         _ => "the server refused the greeting",
     };
     Verdict::Refused(format!("{text} ({hint})"))
@@ -194,5 +214,6 @@ pub(crate) fn info_field<'a>(reply: &'a Value, field: &str) -> Option<&'a str> {
         Value::VerbatimString { text, .. } | Value::SimpleString(text) => text,
         _ => return None,
     };
-    text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
+    text.lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
 }

@@ -27,12 +27,18 @@ impl fmt::Display for DialError {
 impl DialError {
     /// The next try may do better.
     pub(super) fn unreachable(message: impl Into<String>) -> DialError {
-        DialError { is_configuration: false, message: message.into() }
+        DialError {
+            is_configuration: false,
+            message: message.into(),
+        }
     }
 
     /// The configuration must change first.
     pub(super) fn misconfigured(message: impl Into<String>) -> DialError {
-        DialError { is_configuration: true, message: message.into() }
+        DialError {
+            is_configuration: true,
+            message: message.into(),
+        }
     }
 }
 
@@ -57,9 +63,9 @@ pub(crate) async fn dial(
         let mut stream = open(endpoint, manner).await?;
         let password = match &endpoint.password {
             // Read anew at each dial, so that a rotated password needs no restart.
-            Some(password) => Some(
-                password.read().map_err(|error| DialError::misconfigured(format!("the password file cannot be read: {error}")))?,
-            ),
+            Some(password) => Some(password.read().map_err(|error| {
+                DialError::misconfigured(format!("the password file cannot be read: {error}"))
+            })?),
             None => None,
         };
         let greeting = admission.greeting(
@@ -72,7 +78,13 @@ pub(crate) async fn dial(
             },
         );
         let mut decoder = Decoder::new(manner.decoder);
-        let replies = greet(&mut stream, &mut decoder, &greeting.bytes, greeting.steps.len()).await?;
+        let replies = greet(
+            &mut stream,
+            &mut decoder,
+            &greeting.bytes,
+            greeting.steps.len(),
+        )
+        .await?;
         match admission.admit(&greeting, &replies) {
             Verdict::Admitted(admitted) => Ok((stream, decoder, admitted)),
             Verdict::Wait(why) => Err(DialError::unreachable(why)),
@@ -81,7 +93,10 @@ pub(crate) async fn dial(
     };
     match tokio::time::timeout(manner.connect, attempt).await {
         Ok(result) => result,
-        Err(_) => Err(DialError::unreachable(format!("no connection within {:?}", manner.connect))),
+        Err(_) => Err(DialError::unreachable(format!(
+            "no connection within {:?}",
+            manner.connect
+        ))),
     }
 }
 
@@ -89,14 +104,18 @@ async fn open(endpoint: &Endpoint, manner: &Manner) -> Result<Stream, DialError>
     match &endpoint.address {
         Address::Tcp { host, port } => {
             // Resolved at every dial: after a failover the name may lead elsewhere.
-            let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| DialError::unreachable(error.to_string()))?;
+            let stream = TcpStream::connect((host.as_str(), *port))
+                .await
+                .map_err(|error| DialError::unreachable(error.to_string()))?;
             set_options(&stream, &manner.tcp);
             match &endpoint.tls {
                 None => Ok(Stream::Tcp(stream)),
                 #[cfg(feature = "tls")]
                 Some(tls) => super::tls::connect(stream, tls, host).await,
                 #[cfg(not(feature = "tls"))]
-                Some(_) => Err(DialError::misconfigured("this build has no TLS: build keyway with the feature `tls`")),
+                Some(_) => Err(DialError::misconfigured(
+                    "this build has no TLS: build keyway with the feature `tls`",
+                )),
             }
         }
         #[cfg(unix)]
@@ -143,7 +162,9 @@ async fn greet(
         let n = match stream.read(&mut buffer).await {
             Ok(0) => break,
             Ok(n) => n,
-            Err(error) if values.is_empty() => return Err(DialError::unreachable(error.to_string())),
+            Err(error) if values.is_empty() => {
+                return Err(DialError::unreachable(error.to_string()));
+            }
             Err(_) => break,
         };
         let mut at = 0;

@@ -63,7 +63,13 @@ pub(crate) struct Driver<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// `decoder` is the handshake's, in case that the first bytes of a reply came behind it.
-    pub(crate) fn new(stream: S, outbox: Arc<Outbox>, stats: Arc<ServerStats>, decoder: Decoder, patience: Patience) -> Self {
+    pub(crate) fn new(
+        stream: S,
+        outbox: Arc<Outbox>,
+        stats: Arc<ServerStats>,
+        decoder: Decoder,
+        patience: Patience,
+    ) -> Self {
         let now = Instant::now();
         let tick_at = now + patience.idle_ping;
         Driver {
@@ -121,12 +127,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     fn take(&mut self, cx: &mut Context<'_>) -> Result<(), Cause> {
         let idle = self.in_flight.is_empty();
-        let Some(taken) = self.outbox.take(cx, &mut self.in_flight, self.spare.take())? else {
+        let Some(taken) = self
+            .outbox
+            .take(cx, &mut self.in_flight, self.spare.take())?
+        else {
             return Ok(());
         };
         if idle {
             // Asked once per idle spell: the server owes us nothing before this moment.
-            self.quiet_since = self.in_flight.front().map_or_else(Instant::now, Waiter::started).max(self.quiet_since);
+            self.quiet_since = self
+                .in_flight
+                .front()
+                .map_or_else(Instant::now, Waiter::started)
+                .max(self.quiet_since);
         }
         self.earliest = match (self.earliest, taken.earliest) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -243,7 +256,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             let progress = waiter.reply(value);
             commands += 1;
             if let Some(command) = progress.answered {
-                self.stats.reply(command, now.saturating_duration_since(started), error.as_ref());
+                self.stats.reply(
+                    command,
+                    now.saturating_duration_since(started),
+                    error.as_ref(),
+                );
             }
             if progress.complete {
                 bytes += waiter.bytes();
@@ -288,7 +305,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             }
             self.expire(now);
             self.outbox.expire(now);
-            let watched = self.in_flight.front().is_some_and(|waiter| !waiter.is_blocking());
+            let watched = self
+                .in_flight
+                .front()
+                .is_some_and(|waiter| !waiter.is_blocking());
             let quiet = now.saturating_duration_since(self.quiet_since);
             if watched && quiet >= self.patience.dead {
                 return Poll::Ready(Err(Cause::Silent(quiet)));
@@ -304,7 +324,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             return;
         }
         let mut earliest: Option<Instant> = None;
-        for waiter in self.in_flight.iter_mut().filter(|waiter| !waiter.is_tombstone()) {
+        for waiter in self
+            .in_flight
+            .iter_mut()
+            .filter(|waiter| !waiter.is_tombstone())
+        {
             if waiter.deadline() <= now {
                 waiter.fail(self.written, Cause::Deadline);
             } else {

@@ -16,7 +16,9 @@ pub(crate) use admission::{Admission, Purpose};
 pub(crate) use cause::Cause;
 pub(crate) use dial::{DialError, Manner};
 pub(crate) use driver::Patience;
-pub(crate) use outbox::{Bounds, Broken, Delivery, Item, Items, Outbox, Parcel, Refusal, Script, Ticket};
+pub(crate) use outbox::{
+    Bounds, Broken, Delivery, Item, Items, Outbox, Parcel, Refusal, Script, Ticket,
+};
 pub(crate) use stream::Stream;
 
 use crate::config::{Endpoint, Retry};
@@ -87,9 +89,19 @@ impl Dialler {
     }
 
     /// One dial, now.
-    pub(crate) async fn dial(&self, purpose: Purpose) -> Result<(Stream, Decoder, Admitted), DialError> {
+    pub(crate) async fn dial(
+        &self,
+        purpose: Purpose,
+    ) -> Result<(Stream, Decoder, Admitted), DialError> {
         let epoch = self.epoch.load(Ordering::SeqCst);
-        let result = dial::dial(&self.endpoint, &self.manner, &self.admission, purpose, epoch).await;
+        let result = dial::dial(
+            &self.endpoint,
+            &self.manner,
+            &self.admission,
+            purpose,
+            epoch,
+        )
+        .await;
         match &result {
             Ok(_) => {
                 self.stats.connected();
@@ -141,7 +153,10 @@ impl Dialler {
 
 /// A wait with full jitter whose bound doubles with each failure.
 pub(crate) fn backoff(retry: &Retry, failures: u32) -> Duration {
-    let bound = retry.backoff_min.saturating_mul(1 << failures.min(20)).min(retry.backoff_max);
+    let bound = retry
+        .backoff_min
+        .saturating_mul(1 << failures.min(20))
+        .min(retry.backoff_max);
     bound.mul_f64(fastrand::f64())
 }
 
@@ -167,7 +182,11 @@ pub(crate) struct Link {
 impl Link {
     fn new(dialler: Arc<Dialler>, generation: u64) -> Arc<Link> {
         let outbox = Arc::new(Outbox::new(generation, dialler.bounds, Instant::now()));
-        Arc::new(Link { outbox, dialler, connection_id: AtomicI64::new(0) })
+        Arc::new(Link {
+            outbox,
+            dialler,
+            connection_id: AtomicI64::new(0),
+        })
     }
 
     /// A slot that is kept connected by a task on `runtime` until its outbox is closed. The receiver hears how the first dial went.
@@ -183,7 +202,11 @@ impl Link {
     }
 
     /// A connection of one owner, dialled now; its slot closes when it dies.
-    pub(crate) async fn leased(dialler: Arc<Dialler>, generation: u64, runtime: &Handle) -> Result<Arc<Link>, DialError> {
+    pub(crate) async fn leased(
+        dialler: Arc<Dialler>,
+        generation: u64,
+        runtime: &Handle,
+    ) -> Result<Arc<Link>, DialError> {
         let link = Link::new(dialler, generation);
         let connection = link.dialler.dial(Purpose::Commands).await?;
         let driver = link.start(connection, generation);
@@ -211,21 +234,36 @@ impl Link {
         self.connection_id.load(Ordering::Relaxed)
     }
 
-    fn start(&self, (stream, decoder, admitted): (Stream, Decoder, Admitted), greeted: u64) -> Driver<Stream> {
-        self.connection_id.store(admitted.connection_id, Ordering::Relaxed);
-        let driver =
-            Driver::new(stream, self.outbox.clone(), self.dialler.stats.clone(), decoder, self.dialler.patience);
+    fn start(
+        &self,
+        (stream, decoder, admitted): (Stream, Decoder, Admitted),
+        greeted: u64,
+    ) -> Driver<Stream> {
+        self.connection_id
+            .store(admitted.connection_id, Ordering::Relaxed);
+        let driver = Driver::new(
+            stream,
+            self.outbox.clone(),
+            self.dialler.stats.clone(),
+            decoder,
+            self.dialler.patience,
+        );
         // Opened behind the driver's birth: its drop would fail whatever was pushed in between.
         self.outbox.open(greeted);
         driver
     }
 
-    async fn keep_connected(self: Arc<Self>, mut first: Option<oneshot::Sender<Result<(), DialError>>>) {
+    async fn keep_connected(
+        self: Arc<Self>,
+        mut first: Option<oneshot::Sender<Result<(), DialError>>>,
+    ) {
         // A runtime that is torn down drops this task wherever it is; callers must hear of it.
         let _gone = CloseOnDrop(&self.outbox);
         loop {
             let greeted = self.outbox.generation();
-            let Some(connection) = self.dialler.dial_until(&self.outbox, &mut first).await else { return };
+            let Some(connection) = self.dialler.dial_until(&self.outbox, &mut first).await else {
+                return;
+            };
             let cause = self.start(connection, greeted).await;
             self.dialler.stats.disconnected();
             if self.outbox.is_closed() {

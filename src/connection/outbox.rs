@@ -113,7 +113,10 @@ pub(crate) enum Refusal {
     /// No room now: wait for [`Outbox::changed`].
     Full,
     /// No connection now; since when, and why if a dial has failed since.
-    Disconnected { since: Instant, cause: Option<Cause> },
+    Disconnected {
+        since: Instant,
+        cause: Option<Cause>,
+    },
     /// There will be no connection any more.
     Closed(Cause),
 }
@@ -184,7 +187,10 @@ impl Waiter {
     pub(crate) fn reply(&mut self, value: Value) -> Progress {
         if self.skip > 0 {
             self.skip -= 1;
-            return Progress { answered: None, complete: false };
+            return Progress {
+                answered: None,
+                complete: false,
+            };
         }
         match &mut self.expect {
             Expect::One(command) => {
@@ -193,7 +199,10 @@ impl Waiter {
                     // A receiver that is gone was dropped by its caller: the reply is nobody's.
                     let _ = tx.send(Delivery::Reply(value));
                 }
-                Progress { answered: Some(command), complete: true }
+                Progress {
+                    answered: Some(command),
+                    complete: true,
+                }
             }
             Expect::Many(many) => {
                 let command = many.commands.get(many.replies.len()).copied();
@@ -205,13 +214,19 @@ impl Waiter {
                         let _ = tx.send(Delivery::Replies(replies));
                     }
                 }
-                Progress { answered: command, complete }
+                Progress {
+                    answered: command,
+                    complete,
+                }
             }
             Expect::Housekeeping => {
                 if let Some(tx) = self.tx.take() {
                     let _ = tx.send(Delivery::Reply(value));
                 }
-                Progress { answered: None, complete: true }
+                Progress {
+                    answered: None,
+                    complete: true,
+                }
             }
         }
     }
@@ -221,14 +236,22 @@ impl Waiter {
         let Some(tx) = self.tx.take() else { return };
         let start = self.end - self.bytes;
         let (replies, written) = match &mut self.expect {
-            Expect::One(_) | Expect::Housekeeping => (Vec::new(), usize::from(stream_written >= self.end)),
+            Expect::One(_) | Expect::Housekeeping => {
+                (Vec::new(), usize::from(stream_written >= self.end))
+            }
             Expect::Many(many) => {
-                let written = many.ends.partition_point(|end| start + end <= stream_written);
+                let written = many
+                    .ends
+                    .partition_point(|end| start + end <= stream_written);
                 // A tombstone still has to count the replies that come later, so those that came are cloned, not taken.
                 (many.replies.clone(), written)
             }
         };
-        let _ = tx.send(Delivery::Broken(Box::new(Broken { replies, written, cause })));
+        let _ = tx.send(Delivery::Broken(Box::new(Broken {
+            replies,
+            written,
+            cause,
+        })));
     }
 }
 
@@ -242,7 +265,10 @@ pub(crate) struct Progress {
 #[derive(Debug)]
 enum Phase {
     /// Callers wait, or are told `cause` at once when the outage lasts.
-    Disconnected { since: Instant, cause: Option<Cause> },
+    Disconnected {
+        since: Instant,
+        cause: Option<Cause>,
+    },
     Up,
     /// No new work until a new connection is there; what is queued and in flight is still answered.
     Renewing(Cause),
@@ -299,7 +325,10 @@ impl Outbox {
         Outbox {
             state: Mutex::new(State {
                 generation,
-                phase: Phase::Disconnected { since: now, cause: None },
+                phase: Phase::Disconnected {
+                    since: now,
+                    cause: None,
+                },
                 chunks: Vec::new(),
                 tail: Vec::new(),
                 waiters: VecDeque::new(),
@@ -321,11 +350,19 @@ impl Outbox {
     }
 
     /// Queues a parcel that was routed under `generation`, or says why not; then nothing of it is written.
-    pub(crate) fn push(self: &Arc<Self>, generation: u64, parcel: &Parcel<'_>) -> Result<Ticket, Refusal> {
+    pub(crate) fn push(
+        self: &Arc<Self>,
+        generation: u64,
+        parcel: &Parcel<'_>,
+    ) -> Result<Ticket, Refusal> {
         let count = parcel.items.len() as u32;
         let size = parcel.items.size_hint();
         // Big values are encoded before the lock is taken: nobody waits while they are copied.
-        let large = if size > LARGE_BYTES { Some(encode_large(&parcel.items, size)) } else { None };
+        let large = if size > LARGE_BYTES {
+            Some(encode_large(&parcel.items, size))
+        } else {
+            None
+        };
         let (tx, rx) = oneshot::channel();
 
         let mut guard = self.state.lock();
@@ -336,14 +373,25 @@ impl Outbox {
         match &state.phase {
             Phase::Up => {}
             Phase::Disconnected { since, cause } => {
-                return Err(Refusal::Disconnected { since: *since, cause: cause.clone() });
+                return Err(Refusal::Disconnected {
+                    since: *since,
+                    cause: cause.clone(),
+                });
             }
-            Phase::Renewing(_) => return Err(Refusal::Disconnected { since: Instant::now(), cause: None }),
-            Phase::Draining(cause) | Phase::Closed(cause) => return Err(Refusal::Closed(cause.clone())),
+            Phase::Renewing(_) => {
+                return Err(Refusal::Disconnected {
+                    since: Instant::now(),
+                    cause: None,
+                });
+            }
+            Phase::Draining(cause) | Phase::Closed(cause) => {
+                return Err(Refusal::Closed(cause.clone()));
+            }
         }
         // An item larger than the bound goes alone, so that it can go at all.
         if state.commands > 0
-            && (state.commands + count > self.bounds.commands_max || state.bytes + size as u64 > self.bounds.bytes_max)
+            && (state.commands + count > self.bounds.commands_max
+                || state.bytes + size as u64 > self.bounds.bytes_max)
         {
             return Err(Refusal::Full);
         }
@@ -411,12 +459,20 @@ impl Outbox {
         if let Some(driver) = driver {
             driver.wake();
         }
-        Ok(Ticket { rx, outbox: Some(self.clone()) })
+        Ok(Ticket {
+            rx,
+            outbox: Some(self.clone()),
+        })
     }
 
     /// Raises the generation and appends `preamble` (one command): from here on nothing routed under an older generation is taken. The
     /// receiver hears when everything that was taken before has been answered or failed.
-    pub(crate) fn advance(&self, generation: u64, preamble: &[u8], deadline: Instant) -> oneshot::Receiver<Delivery> {
+    pub(crate) fn advance(
+        &self,
+        generation: u64,
+        preamble: &[u8],
+        deadline: Instant,
+    ) -> oneshot::Receiver<Delivery> {
         let mut state = self.state.lock();
         state.generation = state.generation.max(generation);
         state.preamble = preamble.to_vec();
@@ -559,7 +615,10 @@ impl Outbox {
     /// Gives the connection up at once; what is in flight ends as its bytes stand.
     pub(crate) fn cut(&self, cause: Cause) {
         let mut state = self.state.lock();
-        if matches!(state.phase, Phase::Up | Phase::Renewing(_) | Phase::Draining(_)) {
+        if matches!(
+            state.phase,
+            Phase::Up | Phase::Renewing(_) | Phase::Draining(_)
+        ) {
             state.cut = Some(cause);
         }
         let driver = state.driver.take();
@@ -594,7 +653,10 @@ impl Outbox {
         }
         // Dropped callers' commands are cut out before they are written: they were never sent.
         if self.abandoned.swap(false, Ordering::Acquire) {
-            state.cut_out(|waiter| waiter.tx.as_ref().is_some_and(oneshot::Sender::is_closed), None);
+            state.cut_out(
+                |waiter| waiter.tx.as_ref().is_some_and(oneshot::Sender::is_closed),
+                None,
+            );
             if self.has_room_for_a_crowd(state) {
                 self.changed.notify_waiters();
             }
@@ -613,12 +675,20 @@ impl Outbox {
         }
         state.driver = None;
         let mut chunks = std::mem::take(&mut state.chunks);
-        let tail = std::mem::replace(&mut state.tail, spare.filter(|s| s.capacity() <= KEEP_BYTES).unwrap_or_default());
+        let tail = std::mem::replace(
+            &mut state.tail,
+            spare
+                .filter(|s| s.capacity() <= KEEP_BYTES)
+                .unwrap_or_default(),
+        );
         if !tail.is_empty() {
             chunks.push(tail);
         }
         in_flight.append(&mut state.waiters);
-        Ok(Some(Taken { chunks, earliest: state.earliest.take() }))
+        Ok(Some(Taken {
+            chunks,
+            earliest: state.earliest.take(),
+        }))
     }
 
     /// Parks the driver so that `push`, `cut` and `drain` wake it even while it has bytes to write.
@@ -676,8 +746,14 @@ impl Outbox {
             (Phase::Closed(first), _) => Phase::Closed(first.clone()),
             (Phase::Draining(first), _) => Phase::Closed(first.clone()),
             (_, true) => Phase::Closed(cause.clone()),
-            (Phase::Disconnected { since, .. }, false) => Phase::Disconnected { since: *since, cause: Some(cause.clone()) },
-            (Phase::Up | Phase::Renewing(_), false) => Phase::Disconnected { since: Instant::now(), cause: None },
+            (Phase::Disconnected { since, .. }, false) => Phase::Disconnected {
+                since: *since,
+                cause: Some(cause.clone()),
+            },
+            (Phase::Up | Phase::Renewing(_), false) => Phase::Disconnected {
+                since: Instant::now(),
+                cause: None,
+            },
         };
         let waiters = std::mem::take(&mut state.waiters);
         state.chunks.clear();
@@ -700,7 +776,12 @@ impl State {
     /// Queues a command of the connection's own. The receiver fails at once when there is no connection: then nothing was before it.
     fn say(&mut self, packed: &[u8], deadline: Instant) -> oneshot::Receiver<Delivery> {
         let (tx, rx) = oneshot::channel();
-        if !packed.is_empty() && matches!(self.phase, Phase::Up | Phase::Renewing(_) | Phase::Draining(_)) {
+        if !packed.is_empty()
+            && matches!(
+                self.phase,
+                Phase::Up | Phase::Renewing(_) | Phase::Draining(_)
+            )
+        {
             self.tail.extend_from_slice(packed);
             self.enqueue(Waiter {
                 tx: Some(tx),
@@ -721,7 +802,10 @@ impl State {
         waiter.end = self.total;
         self.commands += waiter.commands();
         self.bytes += waiter.bytes;
-        self.earliest = Some(self.earliest.map_or(waiter.deadline, |earliest| earliest.min(waiter.deadline)));
+        self.earliest = Some(
+            self.earliest
+                .map_or(waiter.deadline, |earliest| earliest.min(waiter.deadline)),
+        );
         self.waiters.push_back(waiter);
     }
 
@@ -740,7 +824,9 @@ impl State {
             let mut at = 0;
             while at < chunk.len() {
                 // A chunk is exactly its waiters' bytes, one after the other.
-                let Some(mut waiter) = waiters.next() else { break };
+                let Some(mut waiter) = waiters.next() else {
+                    break;
+                };
                 let end = at + waiter.bytes as usize;
                 // A waiter that loads a script others rely on stays: its bytes are harmless and theirs are not.
                 if waiter.skip == 0 && unwanted(&waiter) {
@@ -808,7 +894,11 @@ impl Future for Ticket {
         self.outbox = None;
         // A driver fails every waiter before it goes, so a lost sender means that its runtime was torn down half way: nothing is known.
         Poll::Ready(delivery.unwrap_or_else(|_| {
-            Delivery::Broken(Box::new(Broken { replies: Vec::new(), written: usize::MAX, cause: Cause::RuntimeGone }))
+            Delivery::Broken(Box::new(Broken {
+                replies: Vec::new(),
+                written: usize::MAX,
+                cause: Cause::RuntimeGone,
+            }))
         }))
     }
 }

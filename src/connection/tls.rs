@@ -17,9 +17,14 @@ pub(super) async fn connect(stream: TcpStream, tls: &Tls, host: &str) -> Result<
     let config = client_config(tls)?;
     let name = tls.server_name.as_deref().unwrap_or(host);
     let name = ServerName::try_from(name.to_owned()).map_err(|_| {
-        DialError::misconfigured(format!("{name:?} is no name that a certificate can have; set tls.server_name"))
+        DialError::misconfigured(format!(
+            "{name:?} is no name that a certificate can have; set tls.server_name"
+        ))
     })?;
-    match tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await {
+    match tokio_rustls::TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+    {
         Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
         Err(error) => Err(refused(&error)),
     }
@@ -27,13 +32,16 @@ pub(super) async fn connect(stream: TcpStream, tls: &Tls, host: &str) -> Result<
 
 /// A handshake that the certificates refuse will be refused again; one that the network cut may not be.
 fn refused(error: &io::Error) -> DialError {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(why)) => DialError::misconfigured(format!(
             "TLS: the server's certificate was refused: {why}; check tls.ca_file and tls.server_name"
         )),
         Some(rustls::Error::InvalidMessage(_)) => DialError::misconfigured(
-            "TLS: the server answers, but not with TLS; use redis:// for a server without it".to_owned(),
+            "TLS: the server answers, but not with TLS; use redis:// for a server without it"
+                .to_owned(),
         ),
         Some(rustls::Error::AlertReceived(alert)) => DialError::misconfigured(format!(
             "TLS: the server refused us with {alert:?}; does it ask for a client certificate (tls.client_cert_file)?"
@@ -48,7 +56,9 @@ fn client_config(tls: &Tls) -> Result<ClientConfig, DialError> {
         .with_safe_default_protocol_versions()
         .map_err(|error| DialError::misconfigured(format!("TLS: {error}")))?;
     let builder = if tls.accept_invalid_certificates {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAnything(provider)))
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AcceptAnything(provider)))
     } else {
         builder.with_root_certificates(roots(tls)?)
     };
@@ -56,9 +66,11 @@ fn client_config(tls: &Tls) -> Result<ClientConfig, DialError> {
         (Some(certificate), Some(key)) => {
             let chain = certificates(certificate)?;
             let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
-            builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| DialError::misconfigured(format!("TLS: the client certificate does not work: {error}")))
+            builder.with_client_auth_cert(chain, key).map_err(|error| {
+                DialError::misconfigured(format!(
+                    "TLS: the client certificate does not work: {error}"
+                ))
+            })
         }
         _ => Ok(builder.with_no_client_auth()),
     }
@@ -69,9 +81,9 @@ fn roots(tls: &Tls) -> Result<RootCertStore, DialError> {
     match &tls.ca_file {
         Some(path) => {
             for certificate in certificates(path)? {
-                roots
-                    .add(certificate)
-                    .map_err(|error| DialError::misconfigured(format!("TLS: {}: {error}", path.display())))?;
+                roots.add(certificate).map_err(|error| {
+                    DialError::misconfigured(format!("TLS: {}: {error}", path.display()))
+                })?;
             }
         }
         None => {
@@ -80,7 +92,9 @@ fn roots(tls: &Tls) -> Result<RootCertStore, DialError> {
         }
     }
     if roots.is_empty() {
-        return Err(DialError::misconfigured("TLS: no CA certificate found; set tls.ca_file"));
+        return Err(DialError::misconfigured(
+            "TLS: no CA certificate found; set tls.ca_file",
+        ));
     }
     Ok(roots)
 }
@@ -88,9 +102,10 @@ fn roots(tls: &Tls) -> Result<RootCertStore, DialError> {
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, DialError> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
-        Ok(chain) if chain.is_empty() => {
-            Err(DialError::misconfigured(format!("TLS: {} holds no certificate in PEM form", path.display())))
-        }
+        Ok(chain) if chain.is_empty() => Err(DialError::misconfigured(format!(
+            "TLS: {} holds no certificate in PEM form",
+            path.display()
+        ))),
         Ok(chain) => Ok(chain),
         Err(error) => Err(unreadable(path, &error)),
     }
@@ -123,7 +138,12 @@ impl ServerCertVerifier for AcceptAnything {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -132,7 +152,12 @@ impl ServerCertVerifier for AcceptAnything {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -18,11 +18,17 @@ async fn commands_of_redis_rs_work_over_two_servers() {
     assert_eq!(values, (0..200).map(Some).collect::<Vec<_>>());
     let mut sizes = Vec::new();
     for server in &fixture.servers {
-        let size: u64 = redis::cmd("DBSIZE").query_async(&mut server.connection().await).await.unwrap();
+        let size: u64 = redis::cmd("DBSIZE")
+            .query_async(&mut server.connection().await)
+            .await
+            .unwrap();
         sizes.push(size);
     }
     assert_eq!(sizes.iter().sum::<u64>(), 200);
-    assert!(sizes.iter().all(|size| *size > 50), "both servers hold keys: {sizes:?}");
+    assert!(
+        sizes.iter().all(|size| *size > 50),
+        "both servers hold keys: {sizes:?}"
+    );
     let total: u64 = redis::cmd("DBSIZE").query_async(&mut redis).await.unwrap();
     assert_eq!(total, 200);
     let deleted: u64 = redis.del(&keys[..150]).await.unwrap();
@@ -61,10 +67,21 @@ async fn a_pipeline_is_split_and_its_replies_come_in_order() {
 async fn a_transaction_runs_on_one_node_and_is_refused_over_several() {
     let fixture = TestCluster::start(2).await;
     let mut redis = fixture.connect().await;
-    let values: (i64, i64) =
-        redis::pipe().atomic().incr("{a}:x", 2).incr("{a}:y", 3).query_async(&mut redis).await.unwrap();
+    let values: (i64, i64) = redis::pipe()
+        .atomic()
+        .incr("{a}:x", 2)
+        .incr("{a}:y", 3)
+        .query_async(&mut redis)
+        .await
+        .unwrap();
     assert_eq!(values, (2, 3));
-    let refused = redis::pipe().atomic().incr("x", 1).incr("y1", 1).incr("z2", 1).query_async::<()>(&mut redis).await;
+    let refused = redis::pipe()
+        .atomic()
+        .incr("x", 1)
+        .incr("y1", 1)
+        .incr("z2", 1)
+        .query_async::<()>(&mut redis)
+        .await;
     let refused = refused.unwrap_err();
     assert_eq!(refused.code(), Some("CROSSSLOT"), "{refused}");
     let x: Option<i64> = redis.get("x").await.unwrap();
@@ -77,19 +94,38 @@ async fn scripts_work_and_survive_a_flush_behind_our_back() {
     let mut redis = fixture.connect().await;
     let script = redis::Script::new("return redis.call('INCRBY', KEYS[1], ARGV[1])");
     for i in 0..20 {
-        let value: i64 = script.key(format!("n{i}")).arg(i).invoke_async(&mut redis).await.unwrap();
+        let value: i64 = script
+            .key(format!("n{i}"))
+            .arg(i)
+            .invoke_async(&mut redis)
+            .await
+            .unwrap();
         assert_eq!(value, i);
     }
     for server in &fixture.servers {
-        let _: () = redis::cmd("SCRIPT").arg("FLUSH").query_async(&mut server.connection().await).await.unwrap();
+        let _: () = redis::cmd("SCRIPT")
+            .arg("FLUSH")
+            .query_async(&mut server.connection().await)
+            .await
+            .unwrap();
     }
     let mut pipe = redis::pipe();
-    pipe.atomic().cmd("EVALSHA").arg(script.get_hash()).arg(1).arg("{n}1").arg(5);
+    pipe.atomic()
+        .cmd("EVALSHA")
+        .arg(script.get_hash())
+        .arg(1)
+        .arg("{n}1")
+        .arg(5);
     // The connection believes that the script is loaded; the transaction cannot know better, and says so.
     let flushed = pipe.query_async::<(i64,)>(&mut redis).await;
     assert!(flushed.is_err());
     for i in 0..20 {
-        let value: i64 = script.key(format!("n{i}")).arg(1).invoke_async(&mut redis).await.unwrap();
+        let value: i64 = script
+            .key(format!("n{i}"))
+            .arg(1)
+            .invoke_async(&mut redis)
+            .await
+            .unwrap();
         assert_eq!(value, i + 1);
     }
     let (value,): (i64,) = pipe.query_async(&mut redis).await.unwrap();
@@ -110,7 +146,10 @@ async fn a_batch_gives_one_typed_result_per_command() {
     assert_eq!(replies.take(name).unwrap(), None);
     let wrong = replies.take(wrong).unwrap_err();
     assert_eq!(wrong.server_error().map(|e| e.code()), Some("WRONGTYPE"));
-    assert_eq!(replies.take(refused).unwrap_err().kind(), ErrorKind::Refused);
+    assert_eq!(
+        replies.take(refused).unwrap_err().kind(),
+        ErrorKind::Refused
+    );
 }
 
 #[tokio::test]
@@ -140,8 +179,12 @@ async fn commands_that_cannot_be_right_are_refused_before_a_byte_is_sent() {
         let error = cluster.query::<redis::Value>(&cmd).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{args}: {error}");
     }
-    let calls: HashMap<String, u64> =
-        cluster.stats().servers.iter().map(|server| (server.name.clone(), server.calls)).collect();
+    let calls: HashMap<String, u64> = cluster
+        .stats()
+        .servers
+        .iter()
+        .map(|server| (server.name.clone(), server.calls))
+        .collect();
     assert!(calls.values().all(|calls| *calls == 0), "{calls:?}");
 }
 
@@ -150,10 +193,18 @@ async fn watch_and_transactions_run_on_a_dedicated_connection() {
     let fixture = TestCluster::start(2).await;
     let cluster = fixture.connect().await;
     let dedicated = cluster.dedicated("{acc}:1").await.unwrap();
-    let total: (i64,) = redis::aio::transaction_async(dedicated, &["{acc}:1"], |mut connection, mut pipe| async move {
-        let old: Option<i64> = connection.get("{acc}:1").await?;
-        pipe.set("{acc}:1", old.unwrap_or(10) + 1).ignore().get("{acc}:1").query_async(&mut connection).await
-    })
+    let total: (i64,) = redis::aio::transaction_async(
+        dedicated,
+        &["{acc}:1"],
+        |mut connection, mut pipe| async move {
+            let old: Option<i64> = connection.get("{acc}:1").await?;
+            pipe.set("{acc}:1", old.unwrap_or(10) + 1)
+                .ignore()
+                .get("{acc}:1")
+                .query_async(&mut connection)
+                .await
+        },
+    )
     .await
     .unwrap();
     assert_eq!(total, (11,));
@@ -165,19 +216,35 @@ async fn blocking_commands_wait_on_a_connection_of_their_own() {
     let cluster = fixture.connect().await;
     let waiting = tokio::spawn({
         let mut redis = cluster.clone();
-        async move { redis.blpop::<_, Option<(String, String)>>("queue", 5.0).await.unwrap() }
+        async move {
+            redis
+                .blpop::<_, Option<(String, String)>>("queue", 5.0)
+                .await
+                .unwrap()
+        }
     });
     let mut redis = cluster.clone();
     let node = cluster.locate("queue");
     let server = &fixture.servers[node.server[1..].parse::<usize>().unwrap()];
-    crate::fixture::eventually("a client blocks", std::time::Duration::from_secs(5), async || {
-        let info: String = redis::cmd("INFO").arg("clients").query_async(&mut server.connection().await).await.unwrap();
-        info.contains("blocked_clients:1")
-    })
+    crate::fixture::eventually(
+        "a client blocks",
+        std::time::Duration::from_secs(5),
+        async || {
+            let info: String = redis::cmd("INFO")
+                .arg("clients")
+                .query_async(&mut server.connection().await)
+                .await
+                .unwrap();
+            info.contains("blocked_clients:1")
+        },
+    )
     .await;
     let _: () = redis.set("other", 1).await.unwrap();
     let _: i64 = redis.rpush("queue", "job").await.unwrap();
-    assert_eq!(waiting.await.unwrap(), Some(("queue".to_owned(), "job".to_owned())));
+    assert_eq!(
+        waiting.await.unwrap(),
+        Some(("queue".to_owned(), "job".to_owned()))
+    );
     let nothing: Option<(String, String)> = redis.blpop("queue", 0.05).await.unwrap();
     assert_eq!(nothing, None);
 }

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on fails here, with the cause"
 )]
 
+mod client;
 mod fixture;
 mod fixture_works;
 
