@@ -6,6 +6,7 @@ pub mod config;
 mod connection;
 mod control;
 mod error;
+mod gather;
 pub mod hash;
 pub mod placement;
 mod pool;
