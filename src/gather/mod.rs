@@ -14,7 +14,6 @@ use crate::config::Protocol;
 use crate::control::Current;
 use crate::error::{Error, ErrorKind};
 use crate::placement::NodeId;
-use crate::pool::Server;
 use crate::routing::{self, Gate, Known, Scope};
 use crate::scatter::{Body, Entry, Manner, Scatter};
 use redis::{Cmd, Value};
@@ -160,7 +159,7 @@ struct Group<'a> {
 
 /// Groups the keys, in the order of their first appearance: the first group has the first key. Also says whether a group holds for this
 /// topology only.
-fn group<'a>(current: &Current<Server>, keys: &[&'a [u8]], plan: Plan) -> (Vec<Group<'a>>, bool) {
+fn group<'a, S>(current: &Current<S>, keys: &[&'a [u8]], plan: Plan) -> (Vec<Group<'a>>, bool) {
     #[derive(PartialEq, Eq, Hash)]
     enum Home<'a> {
         Server(u16),
@@ -357,4 +356,106 @@ fn integer(text: &[u8]) -> Option<i64> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     let is_plain = text == b"0" || matches!(digits.first(), Some(b'1'..=b'9'));
     std::str::from_utf8(text).ok().filter(|_| is_plain)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{self, Miss, Rule};
+    use crate::config::{Address, Config, Endpoint};
+    use crate::placement::{Algorithm, Placement};
+    use crate::topology::{NodeState, Topology};
+    use std::sync::Arc;
+
+    #[test]
+    fn no_part_can_be_answered_as_a_miss() {
+        let gathered = command::all().iter().filter(|row| matches!(row.rule, Rule::Gather(_) | Rule::Scan));
+        let with_miss: Vec<&str> = gathered.filter(|row| row.miss != Miss::None).map(|row| row.name).collect();
+        assert_eq!(with_miss, [""; 0], "a dead server's part would silently be empty in cache mode");
+    }
+
+    #[test]
+    fn calls_may_be_awaited_on_any_thread() {
+        fn is_send<T: Send>(_: fn(&'static Scatter, &'static [&'static [u8]], Manner) -> T) {}
+        is_send(|scatter, args, manner| algebra(scatter, Gather::ZUnion, args, KeyPositions::default(), manner));
+    }
+
+    #[test]
+    fn integers_are_read_as_the_server_reads_them() {
+        for (text, number) in [("0", 0), ("12", 12), ("-7", -7), ("9223372036854775807", i64::MAX)] {
+            assert_eq!(integer(text.as_bytes()), Some(number));
+        }
+        for text in ["", "-", "+1", "01", "-0", " 1", "1 ", "1.0", "9223372036854775808", "\u{661}"] {
+            assert_eq!(integer(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_element_of_a_reply_counts() {
+        let (empty, one) = (bytes_held(&Value::Nil), bytes_held(&Value::BulkString(vec![0; 100])));
+        assert_eq!(one, empty + 100);
+        let list = vec![Value::BulkString(vec![0; 100]); 3];
+        assert_eq!(bytes_held(&Value::Array(list.clone())), empty + 3 * one);
+        assert_eq!(bytes_held(&Value::Set(list)), empty + 3 * one);
+    }
+
+    /// Two nodes on `a`, one on `b`; and for each node a key.
+    fn three_nodes() -> (Current<()>, [String; 3]) {
+        let placement = Placement::with_nodes(Algorithm::Modulo, 3).unwrap();
+        let key_of = |node: u16| (0..).map(|i| format!("key:{i}")).find(|key| placement.node(key.as_bytes()) == NodeId(node)).unwrap();
+        let keys = [key_of(0), key_of(1), key_of(2)];
+        let endpoint = |port| Endpoint::new(Address::Tcp { host: "127.0.0.1".into(), port });
+        let config = Config::builder("test")
+            .placement(placement)
+            .server("a", endpoint(1), [0, 2])
+            .server("b", endpoint(2), [1])
+            .build()
+            .unwrap();
+        let topology = config.topology().clone();
+        let servers = vec![Arc::new(()), Arc::new(())].into_boxed_slice();
+        (Current { generation: 1, config: Arc::new(config), topology, servers }, keys)
+    }
+
+    fn sent(current: &Current<()>, keys: &[&String], plan: Plan) -> (Vec<String>, bool) {
+        let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
+        let (groups, is_tied) = group(current, &keys, plan);
+        let show = |cmd: Cmd| routing::arguments(&cmd).iter().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect::<Vec<_>>().join(" ");
+        (groups.iter().enumerate().map(|(at, group)| show(plan.command(at, &group.keys))).collect(), is_tied)
+    }
+
+    #[test]
+    fn keys_on_one_server_travel_together_where_that_is_exact() {
+        let (current, [k0, k1, k2]) = &three_nodes();
+        let keys = [k1, k0, k2, k1];
+        assert_eq!(sent(current, &keys, Plan::Together("SINTER")), (vec![format!("SINTER {k1} {k1}"), format!("SINTER {k0} {k2}")], true));
+        assert_eq!(
+            sent(current, &keys, Plan::TogetherCounted("ZINTER")).0,
+            [format!("ZINTER 2 {k1} {k1}"), format!("ZINTER 2 {k0} {k2}")]
+        );
+        let against = Plan::FirstAgainst { first: "SDIFF", others: "SUNION" };
+        assert_eq!(sent(current, &keys, against).0, [format!("SDIFF {k1} {k1}"), format!("SUNION {k0} {k2}")]);
+        assert_eq!(
+            sent(current, &[k0, k1, k2], Plan::SortedFirstAgainst { with_scores: true }).0,
+            [format!("ZDIFF 2 {k0} {k2} WITHSCORES"), format!("ZUNION 1 {k1}")]
+        );
+    }
+
+    #[test]
+    fn keys_whose_scores_are_needed_travel_alone_and_once() {
+        let (current, [k0, k1, k2]) = &three_nodes();
+        let keys = [k2, k0, k2, k1];
+        let expected = [k2, k0, k1].map(|key| format!("ZUNION 1 {key} WITHSCORES")).to_vec();
+        assert_eq!(sent(current, &keys, Plan::EachWithScores("ZUNION")), (expected, false));
+        assert_eq!(sent(current, &[k0], Plan::EachForItsType).0, [format!("ZDIFF 2 {k0} {k0}")]);
+    }
+
+    #[test]
+    fn a_node_that_is_not_served_now_is_asked_by_itself() {
+        let (mut current, [k0, k1, k2]) = three_nodes();
+        let states = vec![NodeState::Serving, NodeState::Serving, NodeState::Frozen];
+        current.topology = Arc::new(Topology::clone(&current.topology).with_states(states).unwrap());
+        let (sent, is_tied) = sent(&current, &[&k0, &k1, &k2], Plan::Together("SUNION"));
+        assert_eq!(sent, [format!("SUNION {k0}"), format!("SUNION {k1}"), format!("SUNION {k2}")]);
+        assert!(!is_tied);
+    }
 }

@@ -142,3 +142,68 @@ fn read_cursor(text: &[u8]) -> Option<u64> {
     let cursor: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
     Some(if negative { cursor.wrapping_neg() } else { cursor })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::NodeId;
+    use crate::topology::Epoch;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_cursor_survives_packing(tag in 0u16..4096, server in 0u16..4096, inner in 0u64..1 << 40) {
+            let cursor = Cursor { tag, server, inner };
+            prop_assert_eq!(cursor.pack().map(Cursor::unpack), Some(cursor));
+        }
+
+        #[test]
+        fn every_number_is_some_cursor(number: u64) {
+            prop_assert_eq!(Cursor::unpack(number).pack(), Some(number));
+        }
+
+        #[test]
+        fn the_cursor_is_found_whatever_surrounds_it(cursor: u64, pattern in "\\PC*") {
+            let mut cmd = redis::cmd("SCAN");
+            cmd.cursor_arg(cursor).arg("MATCH").arg(&pattern);
+            prop_assert_eq!(cursor_argument(&cmd.get_packed_command()), Some(cursor.to_string().into_bytes()));
+            let mut cmd = redis::cmd("scan");
+            cmd.arg(&pattern).arg("x");
+            prop_assert_eq!(cursor_argument(&cmd.get_packed_command()), Some(pattern.into_bytes()));
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_too_large_is_not_cut_off() {
+        assert_eq!(Cursor { tag: 0, server: 0, inner: 1 << 40 }.pack(), None);
+        assert_eq!(Cursor { tag: 0, server: 4096, inner: 0 }.pack(), None);
+        assert_eq!(Cursor { tag: 4096, server: 0, inner: 0 }.pack(), None);
+    }
+
+    #[test]
+    fn a_cursor_is_read_as_the_server_reads_it() {
+        assert_eq!(read_cursor(b"0"), Some(0));
+        assert_eq!(read_cursor(b"007"), Some(7));
+        assert_eq!(read_cursor(b"+7"), Some(7));
+        assert_eq!(read_cursor(b"-1"), Some(u64::MAX));
+        assert_eq!(read_cursor(b""), Some(0));
+        assert_eq!(read_cursor(b"18446744073709551615"), Some(u64::MAX));
+        for wrong in ["18446744073709551616", "x", "1x", " 1", "1 ", "-", "+", "--1", "1.0"] {
+            assert_eq!(read_cursor(wrong.as_bytes()), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_command_without_a_cursor_has_none() {
+        assert_eq!(cursor_argument(&redis::cmd("SCAN").get_packed_command()), None);
+    }
+
+    #[test]
+    fn servers_without_a_node_are_passed_over() {
+        let servers = [("a", vec![]), ("b", vec![NodeId(0)]), ("c", vec![]), ("d", vec![NodeId(1)]), ("e", vec![])];
+        let servers = servers.map(|(name, nodes)| (name.into(), nodes)).to_vec();
+        let topology = Topology::new(Epoch(0), 2, servers).unwrap();
+        let next = |from| next_server(&topology, from).map(|server| server.0);
+        assert_eq!([next(0), next(1), next(2), next(4), next(5)], [Some(1), Some(1), Some(3), None, None]);
+    }
+}

@@ -283,3 +283,222 @@ fn print(score: f64) -> String {
         format!("{sign}{}", point(digits, exponent as usize + 1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::{btree_map, vec};
+    use proptest::num::f64::{NORMAL, SUBNORMAL};
+    use proptest::prelude::*;
+
+    fn read(gather: Gather, text: &str) -> Result<Options, Wrong> {
+        let args: Vec<&[u8]> = text.split(' ').map(str::as_bytes).collect();
+        Options::read(gather, &args, 2)
+    }
+
+    fn scored_list(members: &[(&str, f64)]) -> Scored {
+        members.iter().map(|(member, score)| (member.as_bytes().to_vec(), *score)).collect()
+    }
+
+    /// Inputs with these weights.
+    fn inputs<'a>(sets: &'a [Scored], weights: &[f64]) -> Vec<Input<'a>> {
+        sets.iter().zip(weights).map(|(members, weight)| Input { members, weight: *weight }).collect()
+    }
+
+    #[test]
+    fn scores_are_printed_as_by_c() {
+        // Made by C's printf("%.17g").
+        let table = [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (-1.0, "-1"),
+            (10.0, "10"),
+            (100.0, "100"),
+            (3.14, "3.1400000000000001"),
+            (0.1, "0.10000000000000001"),
+            (0.2, "0.20000000000000001"),
+            (1e15, "1000000000000000"),
+            (1e16, "10000000000000000"),
+            (12345678901234567.0, "12345678901234568"),
+            (1e17, "1e+17"),
+            (1e20, "1e+20"),
+            (1.5e21, "1.5e+21"),
+            (0.0001, "0.0001"),
+            (0.00001, "1.0000000000000001e-05"),
+            (0.000012345, "1.2345e-05"),
+            (123456.789, "123456.789"),
+            (1e-300, "1e-300"),
+            (5e-324, "4.9406564584124654e-324"),
+            (1.7976931348623157e308, "1.7976931348623157e+308"),
+            (9007199254740993.0, "9007199254740992"),
+            (12345678.0009765625, "12345678.000976562"),
+            (12345678.0029296875, "12345678.002929688"),
+            (99999999999999995.0, "1e+17"),
+            (-2.5e-7, "-2.4999999999999999e-07"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+        ];
+        for (score, text) in table {
+            assert_eq!(print(score), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_printed_score_reads_as_itself(score in NORMAL | SUBNORMAL) {
+            let text = print(score);
+            prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), score.to_bits(), "{}", text);
+            prop_assert_eq!(float(text.as_bytes()).map(f64::to_bits), Some(score.to_bits()), "{}", text);
+        }
+
+        #[test]
+        fn hexadecimal_weights_are_exact(mantissa in 0u64..1 << 53, power in -900i32..900) {
+            let text = format!("-0x{mantissa:x}.0P{power:+}");
+            prop_assert_eq!(float(text.as_bytes()), Some(-libm::scalbn(mantissa as f64, power)), "{}", text);
+        }
+
+        /// Integers are added without loss, so for them order cannot matter and a plain sum is the truth.
+        #[test]
+        fn the_algebra_is_that_of_weighted_maps(
+            sets in vec((btree_map("[a-f]{1,2}", -1000i32..1000, 0..20), -9i32..9), 1..5),
+        ) {
+            let scored: Vec<Scored> = sets
+                .iter()
+                .map(|(set, _)| set.iter().map(|(member, score)| (member.clone().into_bytes(), f64::from(*score))).collect())
+                .collect();
+            let weights: Vec<f64> = sets.iter().map(|(_, weight)| f64::from(*weight)).collect();
+            for aggregate in [Aggregate::Sum, Aggregate::Min, Aggregate::Max] {
+                let mut truth: Vec<(i32, &str, usize)> = Vec::new();
+                for member in sets.iter().flat_map(|(set, _)| set.keys()).collect::<std::collections::BTreeSet<_>>() {
+                    let scores: Vec<i32> = sets.iter().filter_map(|(set, weight)| Some(set.get(member)? * weight)).collect();
+                    let score = match aggregate {
+                        Aggregate::Sum => scores.iter().sum(),
+                        Aggregate::Min => *scores.iter().min().unwrap(),
+                        Aggregate::Max => *scores.iter().max().unwrap(),
+                    };
+                    truth.push((score, member, scores.len()));
+                }
+                truth.sort();
+                let in_all = |all: bool| -> Vec<(String, i32)> {
+                    let kept = truth.iter().filter(|(_, _, count)| !all || *count == sets.len());
+                    kept.map(|(score, member, _)| (member.to_string(), *score)).collect()
+                };
+                let plain = |got: Scored| -> Vec<(String, i32)> {
+                    got.into_iter().map(|(member, score)| (String::from_utf8(member).unwrap(), score as i32)).collect()
+                };
+                prop_assert_eq!(plain(union(inputs(&scored, &weights), aggregate)), in_all(false));
+                prop_assert_eq!(plain(intersection(inputs(&scored, &weights), aggregate)), in_all(true));
+            }
+            let others: Vec<Vec<Vec<u8>>> = scored[1..].iter().map(|set| set.iter().map(|(member, _)| member.clone()).collect()).collect();
+            let left = difference(scored[0].clone(), others.clone());
+            let truth: Scored = scored[0].iter().filter(|(member, _)| !others.iter().flatten().any(|other| other == member)).cloned().collect();
+            prop_assert_eq!(left, truth);
+        }
+    }
+
+    #[test]
+    fn scores_are_added_from_the_smallest_input_on() {
+        // 1e16 + 1 + 1 is 1e16, and 1 + 1 + 1e16 is not.
+        let big = scored_list(&[("m", 1e16), ("x", 0.0), ("y", 0.0)]);
+        let sets = [big, scored_list(&[("m", 1.0)]), scored_list(&[("m", 1.0), ("z", 0.0)])];
+        let of_m = |all: Scored| all.iter().find(|(member, _)| member == b"m").unwrap().1;
+        assert_eq!(of_m(union(inputs(&sets, &[1.0; 3]), Aggregate::Sum)), 10_000_000_000_000_002.0);
+        assert_eq!(of_m(intersection(inputs(&sets, &[1.0; 3]), Aggregate::Sum)), 10_000_000_000_000_002.0);
+        // Among equals the arguments' order counts.
+        let equals = [1e16, 1.0, 1.0].map(|score| scored_list(&[("m", score)]));
+        assert_eq!(of_m(union(inputs(&equals, &[1.0; 3]), Aggregate::Sum)), 1e16);
+    }
+
+    #[test]
+    fn what_is_not_a_number_counts_as_zero_where_the_server_says_so() {
+        const INF: f64 = f64::INFINITY;
+        let one = |sets: &[f64], weights: &[f64], intersect: bool, aggregate| {
+            let sets: Vec<Scored> = sets.iter().map(|score| scored_list(&[("m", *score)])).collect();
+            let inputs = inputs(&sets, weights);
+            let all = if intersect { intersection(inputs, aggregate) } else { union(inputs, aggregate) };
+            all[0].1
+        };
+        for intersect in [false, true] {
+            assert_eq!(one(&[INF, -INF], &[1.0, 1.0], intersect, Aggregate::Sum), 0.0);
+            assert_eq!(one(&[INF, 5.0], &[0.0, 1.0], intersect, Aggregate::Sum), 5.0);
+            assert_eq!(one(&[-INF, INF], &[1.0, 1.0], intersect, Aggregate::Min), -INF);
+        }
+        // ZINTER checks only the first product and the sum; ZUNION every product.
+        assert_eq!(one(&[5.0, INF], &[1.0, 0.0], false, Aggregate::Sum), 5.0);
+        assert_eq!(one(&[5.0, INF], &[1.0, 0.0], true, Aggregate::Sum), 0.0);
+        assert_eq!(one(&[5.0, INF], &[1.0, 0.0], false, Aggregate::Min), 0.0);
+        assert_eq!(one(&[5.0, INF], &[1.0, 0.0], true, Aggregate::Min), 5.0);
+    }
+
+    #[test]
+    fn options_are_read_as_the_server_reads_them() {
+        let all = read(Gather::ZUnion, "ZUNION 2 a b weights 2 -inf AGGREGATE max withscores AGGREGATE Min").unwrap();
+        let expected =
+            Options { weights: vec![2.0, f64::NEG_INFINITY], aggregate: Aggregate::Min, with_scores: true, limit: 0 };
+        assert_eq!(all, expected);
+        assert_eq!(read(Gather::ZInterCard, "ZINTERCARD 2 a b LIMIT 7").unwrap().limit, 7);
+        assert!(read(Gather::ZDiff, "ZDIFF 2 a b WITHSCORES WITHSCORES").unwrap().with_scores);
+        for (gather, text, wrong) in [
+            (Gather::ZUnion, "ZUNION +2 a b", Wrong::NotInteger),
+            (Gather::ZUnion, "ZUNION 2 a b WEIGHTS 1", Wrong::Syntax),
+            (Gather::ZUnion, "ZUNION 2 a b WEIGHTS 1 x", Wrong::WeightNotFloat),
+            (Gather::ZUnion, "ZUNION 2 a b WEIGHTS 1 nan", Wrong::WeightNotFloat),
+            (Gather::ZUnion, "ZUNION 2 a b AGGREGATE", Wrong::Syntax),
+            (Gather::ZInter, "ZINTER 2 a b AGGREGATE avg", Wrong::Syntax),
+            (Gather::ZInter, "ZINTER 2 a b LIMIT 3", Wrong::Syntax),
+            (Gather::ZDiff, "ZDIFF 2 a b WEIGHTS 1 2", Wrong::Syntax),
+            (Gather::ZDiff, "ZDIFF 2 a b AGGREGATE SUM", Wrong::Syntax),
+            (Gather::ZInterCard, "ZINTERCARD 2 a b WITHSCORES", Wrong::Syntax),
+            (Gather::ZInterCard, "ZINTERCARD 2 a b LIMIT", Wrong::Syntax),
+            (Gather::ZInterCard, "ZINTERCARD 2 a b LIMIT -1", Wrong::NegativeLimit),
+        ] {
+            assert_eq!(read(gather, text), Err(wrong), "{text}");
+        }
+    }
+
+    #[test]
+    fn weights_are_read_as_by_strtod() {
+        for (text, number) in [
+            ("1", 1.0),
+            ("+1.5", 1.5),
+            (".5", 0.5),
+            ("5.", 5.0),
+            ("-1e-3", -0.001),
+            ("Infinity", f64::INFINITY),
+            ("-inf", f64::NEG_INFINITY),
+            ("0x1.8p1", 3.0),
+            ("0X.8", 0.5),
+            ("0x20000000000001", 9_007_199_254_740_993.0),
+            ("0x1.00000000000008000000001p0", 1.0 + f64::EPSILON),
+            ("0e999", 0.0),
+            ("4.9e-324", 5e-324),
+        ] {
+            assert_eq!(float(text.as_bytes()), Some(number), "{text}");
+        }
+        for text in ["", " 1", "1 ", "x", "nan", "-nan", "1e999", "-1e999", "1e-999", "0x", "0x.", "0x1p", "0x1p9999", "--1", "+-1", "1e", ".", "1\0"] {
+            assert_eq!(float(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn replies_have_the_shape_of_their_protocol_and_read_back() {
+        let members = scored_list(&[("a", f64::NEG_INFINITY), ("b", 1.5)]);
+        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let flat = Value::Array(vec![text("a"), text("-inf"), text("b"), text("1.5")]);
+        let pairs = Value::Array(vec![
+            Value::Array(vec![text("a"), Value::Double(f64::NEG_INFINITY)]),
+            Value::Array(vec![text("b"), Value::Double(1.5)]),
+        ]);
+        assert_eq!(reply(members.clone(), true, Protocol::Resp2), flat);
+        assert_eq!(reply(members.clone(), true, Protocol::Resp3), pairs);
+        for protocol in [Protocol::Resp2, Protocol::Resp3] {
+            assert_eq!(reply(members.clone(), false, protocol), Value::Array(vec![text("a"), text("b")]));
+        }
+        assert_eq!(scored(flat), Some(members.clone()));
+        assert_eq!(scored(pairs), Some(members));
+        assert_eq!(scored(Value::Array(vec![text("a")])), None);
+        assert_eq!(scored(Value::Array(vec![text("a"), text("b")])), None);
+        assert_eq!(scored(Value::Nil), None);
+    }
+}
