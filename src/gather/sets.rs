@@ -6,7 +6,9 @@ use std::collections::HashSet;
 
 /// The members of a reply; `None` if it is not a list of strings.
 pub(super) fn members(reply: Value) -> Option<Vec<Vec<u8>>> {
-    let (Value::Array(items) | Value::Set(items)) = reply else { return None };
+    let (Value::Array(items) | Value::Set(items)) = reply else {
+        return None;
+    };
     items
         .into_iter()
         .map(|item| match item {
@@ -22,7 +24,10 @@ pub(super) fn intersection(mut sets: Vec<Vec<Vec<u8>>>) -> Vec<Vec<u8>> {
     let mut sets = sets.into_iter();
     let mut common: HashSet<Vec<u8>> = sets.next().unwrap_or_default().into_iter().collect();
     for set in sets {
-        common = set.into_iter().filter_map(|member| common.take(&member)).collect();
+        common = set
+            .into_iter()
+            .filter_map(|member| common.take(&member))
+            .collect();
     }
     common.into_iter().collect()
 }
@@ -51,7 +56,12 @@ pub(super) fn limit_of(args: &[&[u8]], keys: usize) -> Result<usize, Wrong> {
     let mut limit = 0;
     let mut options = args.iter().skip(2 + keys);
     while let Some(option) = options.next() {
-        let Some(value) = options.next().filter(|_| option.eq_ignore_ascii_case(b"LIMIT")) else { return Err(Wrong::Syntax) };
+        let Some(value) = options
+            .next()
+            .filter(|_| option.eq_ignore_ascii_case(b"LIMIT"))
+        else {
+            return Err(Wrong::Syntax);
+        };
         limit = limit_value(value)?;
     }
     Ok(limit)
@@ -59,7 +69,9 @@ pub(super) fn limit_of(args: &[&[u8]], keys: usize) -> Result<usize, Wrong> {
 
 /// The value of a LIMIT.
 pub(super) fn limit_value(text: &[u8]) -> Result<usize, Wrong> {
-    integer(text).and_then(|limit| usize::try_from(limit).ok()).ok_or(Wrong::NegativeLimit)
+    integer(text)
+        .and_then(|limit| usize::try_from(limit).ok())
+        .ok_or(Wrong::NegativeLimit)
 }
 
 #[cfg(test)]
@@ -90,8 +102,14 @@ mod tests {
     #[test]
     fn only_lists_of_strings_are_members() {
         let member = || Value::BulkString(b"m".to_vec());
-        assert_eq!(members(Value::Array(vec![member()])), Some(vec![b"m".to_vec()]));
-        assert_eq!(members(Value::Set(vec![member()])), Some(vec![b"m".to_vec()]));
+        assert_eq!(
+            members(Value::Array(vec![member()])),
+            Some(vec![b"m".to_vec()])
+        );
+        assert_eq!(
+            members(Value::Set(vec![member()])),
+            Some(vec![b"m".to_vec()])
+        );
         assert_eq!(members(Value::Array(vec![member(), Value::Nil])), None);
         assert_eq!(members(Value::Nil), None);
     }
