@@ -17,6 +17,7 @@ use crate::placement::NodeId;
 use crate::routing::{self, Gate, Known, Scope};
 use crate::scatter::{Body, Entry, Manner, Scatter};
 use redis::{Cmd, Value};
+use sets::Members;
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -237,11 +238,7 @@ enum Fetched {
 }
 
 impl Asked<'_> {
-    async fn sets(
-        &self,
-        plan: Plan,
-        combine: fn(Vec<Vec<Vec<u8>>>) -> Vec<Vec<u8>>,
-    ) -> Result<Value, Error> {
+    async fn sets(&self, plan: Plan, combine: fn(Vec<Members>) -> Members) -> Result<Value, Error> {
         let members = match self.fetch(plan).await? {
             Fetched::Replies(replies) => self.each_members(replies)?,
             Fetched::Error(error) => return Ok(error),
@@ -394,7 +391,7 @@ impl Asked<'_> {
     fn each_members(
         &self,
         replies: impl IntoIterator<Item = Value>,
-    ) -> Result<Vec<Vec<Vec<u8>>>, Error> {
+    ) -> Result<Vec<Members>, Error> {
         replies
             .into_iter()
             .map(sets::members)

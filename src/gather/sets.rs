@@ -4,8 +4,11 @@ use super::{Wrong, integer};
 use redis::Value;
 use std::collections::HashSet;
 
+/// The members of one set, in any order.
+pub(super) type Members = Vec<Vec<u8>>;
+
 /// The members of a reply; `None` if it is not a list of strings.
-pub(super) fn members(reply: Value) -> Option<Vec<Vec<u8>>> {
+pub(super) fn members(reply: Value) -> Option<Members> {
     let (Value::Array(items) | Value::Set(items)) = reply else {
         return None;
     };
@@ -19,7 +22,7 @@ pub(super) fn members(reply: Value) -> Option<Vec<Vec<u8>>> {
 }
 
 /// Members of every set. Only the smallest is hashed.
-pub(super) fn intersection(mut sets: Vec<Vec<Vec<u8>>>) -> Vec<Vec<u8>> {
+pub(super) fn intersection(mut sets: Vec<Members>) -> Members {
     sets.sort_by_key(Vec::len);
     let mut sets = sets.into_iter();
     let mut common: HashSet<Vec<u8>> = sets.next().unwrap_or_default().into_iter().collect();
@@ -33,13 +36,13 @@ pub(super) fn intersection(mut sets: Vec<Vec<Vec<u8>>>) -> Vec<Vec<u8>> {
 }
 
 /// Members of any set.
-pub(super) fn union(sets: Vec<Vec<Vec<u8>>>) -> Vec<Vec<u8>> {
+pub(super) fn union(sets: Vec<Members>) -> Members {
     let all: HashSet<Vec<u8>> = sets.into_iter().flatten().collect();
     all.into_iter().collect()
 }
 
 /// Members of the first set and of no other.
-pub(super) fn difference(sets: Vec<Vec<Vec<u8>>>) -> Vec<Vec<u8>> {
+pub(super) fn difference(sets: Vec<Members>) -> Members {
     let mut sets = sets.into_iter();
     let mut left: HashSet<Vec<u8>> = sets.next().unwrap_or_default().into_iter().collect();
     for member in sets.flatten() {
@@ -81,7 +84,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    fn sorted(mut members: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    fn sorted(mut members: Members) -> Members {
         members.sort();
         members
     }
@@ -89,8 +92,9 @@ mod tests {
     proptest! {
         #[test]
         fn the_algebra_is_that_of_sets(sets in vec(btree_set("[a-f]{0,2}".prop_map(String::into_bytes), 0..30), 1..5)) {
-            let lists = || sets.iter().map(|set| set.iter().cloned().collect()).collect::<Vec<Vec<Vec<u8>>>>();
-            let fold = |f: fn(BTreeSet<Vec<u8>>, &BTreeSet<Vec<u8>>) -> BTreeSet<Vec<u8>>| -> Vec<Vec<u8>> {
+            let lists = || sets.iter().map(|set| set.iter().cloned().collect()).collect::<Vec<Members>>();
+            type Set = BTreeSet<Vec<u8>>;
+            let fold = |f: fn(Set, &Set) -> Set| -> Members {
                 sets[1..].iter().fold(sets[0].clone(), f).into_iter().collect()
             };
             prop_assert_eq!(sorted(intersection(lists())), fold(|a, b| &a & b));
