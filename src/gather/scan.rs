@@ -1,7 +1,9 @@
 //! SCAN: one cursor over the cluster, server after server.
 
 use super::server_error;
+use crate::control::Current;
 use crate::error::{Error, ErrorKind};
+use crate::pool::Server;
 use crate::routing::{self, Scope};
 use crate::scatter::{self, Call, Manner, Scatter, Target};
 use crate::topology::{ServerId, Topology};
@@ -80,7 +82,8 @@ pub(crate) async fn scan(
         let current = scatter.control().load_full();
         let topology = &current.topology;
         let Cursor { tag, server, inner } = Cursor::unpack(cursor);
-        if cursor != 0 && tag != topology.tag() {
+        let map = map_tag(&current);
+        if cursor != 0 && tag != map {
             return stale();
         }
         let at = if cursor == 0 {
@@ -106,7 +109,7 @@ pub(crate) async fn scan(
                 manner,
             })
             .await?;
-        if scatter.control().load().topology.tag() != topology.tag() {
+        if map_tag(&scatter.control().load()) != map {
             // Keys may have left the server before it looked.
             if cursor == 0 && std::time::Instant::now() < manner.deadline {
                 continue;
@@ -134,8 +137,8 @@ pub(crate) async fn scan(
         };
         let next = match (inner, next_server(topology, at.0 + 1)) {
             (0, None) => 0,
-            (0, Some(next)) => Cursor { tag: topology.tag(), server: next.0, inner: 0 }.pack().ok_or_else(odd)?,
-            (inner, _) => Cursor { tag: topology.tag(), server: at.0, inner }.pack().ok_or_else(|| {
+            (0, Some(next)) => Cursor { tag: map, server: next.0, inner: 0 }.pack().ok_or_else(odd)?,
+            (inner, _) => Cursor { tag: map, server: at.0, inner }.pack().ok_or_else(|| {
                 let why = format!(
                     "the server's cursor {inner} needs more than the {CURSOR_BITS} bits that a cursor over the cluster has for it; scan the \
                      servers one by one with on_server(name)"
@@ -191,6 +194,18 @@ fn read_cursor(text: &[u8]) -> Option<u64> {
     } else {
         cursor
     })
+}
+
+/// 12 bits that tell this map from another: which server each node is on, and where the servers are. A server's own cursors mean
+/// nothing to another process, so a server that has got another address counts as another.
+fn map_tag(current: &Current<Server>) -> u16 {
+    let mut places = String::new();
+    for server in &current.servers {
+        let endpoint = &server.settings().server.endpoint;
+        places.push_str(&format!("{} {}\n", endpoint.address, endpoint.database));
+    }
+    let folded = crate::hash::xxh3(places.as_bytes()) & 0x0fff;
+    current.topology.tag() ^ folded as u16
 }
 
 #[cfg(test)]

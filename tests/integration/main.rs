@@ -8,5 +8,6 @@
 mod client;
 mod fixture;
 mod fixture_works;
+mod gather;
 
 mod command_table;
