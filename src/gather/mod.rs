@@ -17,6 +17,7 @@ use crate::placement::NodeId;
 use crate::routing::{self, Gate, Known, Scope};
 use crate::scatter::{Body, Entry, Manner, Scatter};
 use redis::{Cmd, Value};
+use sets::Members;
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -36,11 +37,30 @@ pub(crate) async fn algebra(
 ) -> Result<Value, Error> {
     let known = routing::identify(args, Scope::Cluster)?;
     let keys: Vec<&[u8]> = keys.iter().map(|at| args[at]).collect();
-    let asked = Asked { scatter, known, keys: &keys, manner };
+    let asked = Asked {
+        scatter,
+        known,
+        keys: &keys,
+        manner,
+    };
     match gather {
-        Gather::SInter => asked.sets(Plan::Together("SINTER"), sets::intersection).await,
+        Gather::SInter => {
+            asked
+                .sets(Plan::Together("SINTER"), sets::intersection)
+                .await
+        }
         Gather::SUnion => asked.sets(Plan::Together("SUNION"), sets::union).await,
-        Gather::SDiff => asked.sets(Plan::FirstAgainst { first: "SDIFF", others: "SUNION" }, sets::difference).await,
+        Gather::SDiff => {
+            asked
+                .sets(
+                    Plan::FirstAgainst {
+                        first: "SDIFF",
+                        others: "SUNION",
+                    },
+                    sets::difference,
+                )
+                .await
+        }
         Gather::SInterCard => match sets::limit_of(args, keys.len()) {
             Ok(limit) => asked.count(Plan::Together("SINTER"), limit).await,
             Err(wrong) => Ok(wrong.reply()),
@@ -53,7 +73,11 @@ pub(crate) async fn algebra(
                 Err(wrong) => return Ok(asked.wrong_type().await.unwrap_or_else(|| wrong.reply())),
             };
             match gather {
-                Gather::ZInterCard => asked.count(Plan::TogetherCounted("ZINTER"), options.limit).await,
+                Gather::ZInterCard => {
+                    asked
+                        .count(Plan::TogetherCounted("ZINTER"), options.limit)
+                        .await
+                }
                 Gather::ZDiff => asked.sorted_difference(&options).await,
                 _ => asked.sorted(gather, &options).await,
             }
@@ -92,7 +116,8 @@ impl Wrong {
 /// Known kinds of server errors can only be made by parsing one.
 fn server_error(line: &str) -> Value {
     // An error line always parses; were it not so, the text must not be lost.
-    redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap_or_else(|_| Value::SimpleString(line.to_owned()))
+    redis::parse_redis_value(format!("-{line}\r\n").as_bytes())
+        .unwrap_or_else(|_| Value::SimpleString(line.to_owned()))
 }
 
 /// What is sent for the keys of a command.
@@ -103,7 +128,10 @@ enum Plan {
     /// The same, with a count before the keys.
     TogetherCounted(&'static str),
     /// What is on the first key's server is subtracted there; elsewhere only what is to be subtracted is fetched.
-    FirstAgainst { first: &'static str, others: &'static str },
+    FirstAgainst {
+        first: &'static str,
+        others: &'static str,
+    },
     /// The same for sorted sets, whose scores matter for the first key only.
     SortedFirstAgainst { with_scores: bool },
     /// Every different key by itself, with scores: they must be added in the order of all cardinalities.
@@ -180,7 +208,10 @@ fn group<'a, S>(current: &Current<S>, keys: &[&'a [u8]], plan: Plan) -> (Vec<Gro
             Home::Node(node)
         };
         let at = *index.entry(home).or_insert_with(|| {
-            groups.push(Group { node, keys: Vec::new() });
+            groups.push(Group {
+                node,
+                keys: Vec::new(),
+            });
             groups.len() - 1
         });
         let group = &mut groups[at];
@@ -207,12 +238,15 @@ enum Fetched {
 }
 
 impl Asked<'_> {
-    async fn sets(&self, plan: Plan, combine: fn(Vec<Vec<Vec<u8>>>) -> Vec<Vec<u8>>) -> Result<Value, Error> {
+    async fn sets(&self, plan: Plan, combine: fn(Vec<Members>) -> Members) -> Result<Value, Error> {
         let members = match self.fetch(plan).await? {
             Fetched::Replies(replies) => self.each_members(replies)?,
             Fetched::Error(error) => return Ok(error),
         };
-        let members = combine(members).into_iter().map(Value::BulkString).collect();
+        let members = combine(members)
+            .into_iter()
+            .map(Value::BulkString)
+            .collect();
         Ok(match self.protocol() {
             Protocol::Resp2 => Value::Array(members),
             Protocol::Resp3 => Value::Set(members),
@@ -231,12 +265,20 @@ impl Asked<'_> {
     }
 
     async fn sorted(&self, gather: Gather, options: &zsets::Options) -> Result<Value, Error> {
-        let name = if gather == Gather::ZInter { "ZINTER" } else { "ZUNION" };
+        let name = if gather == Gather::ZInter {
+            "ZINTER"
+        } else {
+            "ZUNION"
+        };
         let replies = match self.fetch(Plan::EachWithScores(name)).await? {
             Fetched::Replies(replies) => replies,
             Fetched::Error(error) => return Ok(error),
         };
-        let scored = replies.into_iter().map(zsets::scored).collect::<Option<Vec<_>>>().ok_or_else(|| self.odd())?;
+        let scored = replies
+            .into_iter()
+            .map(zsets::scored)
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| self.odd())?;
         // Replies are by different key, in the order of first appearance.
         let mut index = HashMap::new();
         let inputs: Vec<zsets::Input<'_>> = self
@@ -246,7 +288,10 @@ impl Asked<'_> {
             .map(|(key, weight)| {
                 let next = index.len();
                 let at = *index.entry(*key).or_insert(next);
-                zsets::Input { members: &scored[at], weight: *weight }
+                zsets::Input {
+                    members: &scored[at],
+                    weight: *weight,
+                }
             })
             .collect();
         let combined = match gather {
@@ -257,7 +302,9 @@ impl Asked<'_> {
     }
 
     async fn sorted_difference(&self, options: &zsets::Options) -> Result<Value, Error> {
-        let plan = Plan::SortedFirstAgainst { with_scores: options.with_scores };
+        let plan = Plan::SortedFirstAgainst {
+            with_scores: options.with_scores,
+        };
         let mut replies = match self.fetch(plan).await? {
             Fetched::Replies(replies) => replies.into_iter(),
             Fetched::Error(error) => return Ok(error),
@@ -276,7 +323,9 @@ impl Asked<'_> {
     /// The server's error about the type of a key, if it has one. Other failures are left aside: the arguments are wrong anyway.
     async fn wrong_type(&self) -> Option<Value> {
         match self.fetch(Plan::EachForItsType).await {
-            Ok(Fetched::Error(Value::ServerError(error))) if error.code() == "WRONGTYPE" => Some(Value::ServerError(error)),
+            Ok(Fetched::Error(Value::ServerError(error))) if error.code() == "WRONGTYPE" => {
+                Some(Value::ServerError(error))
+            }
             _ => None,
         }
     }
@@ -286,12 +335,21 @@ impl Asked<'_> {
         loop {
             let current = self.scatter.control().load_full();
             let (groups, is_tied) = group(&current, self.keys, plan);
-            let cmds: Vec<Cmd> = groups.iter().enumerate().map(|(at, group)| plan.command(at, &group.keys)).collect();
+            let cmds: Vec<Cmd> = groups
+                .iter()
+                .enumerate()
+                .map(|(at, group)| plan.command(at, &group.keys))
+                .collect();
             // Its row has no miss value, so cache mode answers nothing in a dead server's place.
             let entries = groups
                 .iter()
                 .zip(&cmds)
-                .map(|(group, cmd)| Entry { cmd, known: self.known, body: Body::Node(group.node), script: None })
+                .map(|(group, cmd)| Entry {
+                    cmd,
+                    known: self.known,
+                    body: Body::Node(group.node),
+                    script: None,
+                })
                 .collect();
             let results = self.scatter.many(entries, self.manner).await;
             if is_tied && self.scatter.control().load().generation != current.generation {
@@ -300,7 +358,9 @@ impl Asked<'_> {
                     continue;
                 }
                 let why = "the deadline passed while the topology changed";
-                return Err(Error::new(ErrorKind::NotSent, why).of_command(self.known.name()).by_timeout());
+                return Err(Error::new(ErrorKind::NotSent, why)
+                    .of_command(self.known.name())
+                    .by_timeout());
             }
             let mut replies = Vec::with_capacity(results.len());
             let mut refused = None;
@@ -328,12 +388,23 @@ impl Asked<'_> {
         }
     }
 
-    fn each_members(&self, replies: impl IntoIterator<Item = Value>) -> Result<Vec<Vec<Vec<u8>>>, Error> {
-        replies.into_iter().map(sets::members).collect::<Option<_>>().ok_or_else(|| self.odd())
+    fn each_members(
+        &self,
+        replies: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<Members>, Error> {
+        replies
+            .into_iter()
+            .map(sets::members)
+            .collect::<Option<_>>()
+            .ok_or_else(|| self.odd())
     }
 
     fn odd(&self) -> Error {
-        Error::new(ErrorKind::UnexpectedReply, "a server's reply has another shape than the command's").of_command(self.known.name())
+        Error::new(
+            ErrorKind::UnexpectedReply,
+            "a server's reply has another shape than the command's",
+        )
+        .of_command(self.known.name())
     }
 
     fn protocol(&self) -> Protocol {
@@ -355,7 +426,11 @@ fn bytes_held(value: &Value) -> usize {
 fn integer(text: &[u8]) -> Option<i64> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     let is_plain = text == b"0" || matches!(digits.first(), Some(b'1'..=b'9'));
-    std::str::from_utf8(text).ok().filter(|_| is_plain)?.parse().ok()
+    std::str::from_utf8(text)
+        .ok()
+        .filter(|_| is_plain)?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -369,30 +444,65 @@ mod tests {
 
     #[test]
     fn no_part_can_be_answered_as_a_miss() {
-        let gathered = command::all().iter().filter(|row| matches!(row.rule, Rule::Gather(_) | Rule::Scan));
-        let with_miss: Vec<&str> = gathered.filter(|row| row.miss != Miss::None).map(|row| row.name).collect();
-        assert_eq!(with_miss, [""; 0], "a dead server's part would silently be empty in cache mode");
+        let gathered = command::all()
+            .iter()
+            .filter(|row| matches!(row.rule, Rule::Gather(_) | Rule::Scan));
+        let with_miss: Vec<&str> = gathered
+            .filter(|row| row.miss != Miss::None)
+            .map(|row| row.name)
+            .collect();
+        assert_eq!(
+            with_miss, [""; 0],
+            "a dead server's part would silently be empty in cache mode"
+        );
     }
 
     #[test]
     fn calls_may_be_awaited_on_any_thread() {
         fn is_send<T: Send>(_: fn(&'static Scatter, &'static [&'static [u8]], Manner) -> T) {}
-        is_send(|scatter, args, manner| algebra(scatter, Gather::ZUnion, args, KeyPositions::default(), manner));
+        is_send(|scatter, args, manner| {
+            algebra(
+                scatter,
+                Gather::ZUnion,
+                args,
+                KeyPositions::default(),
+                manner,
+            )
+        });
     }
 
     #[test]
     fn integers_are_read_as_the_server_reads_them() {
-        for (text, number) in [("0", 0), ("12", 12), ("-7", -7), ("9223372036854775807", i64::MAX)] {
+        for (text, number) in [
+            ("0", 0),
+            ("12", 12),
+            ("-7", -7),
+            ("9223372036854775807", i64::MAX),
+        ] {
             assert_eq!(integer(text.as_bytes()), Some(number));
         }
-        for text in ["", "-", "+1", "01", "-0", " 1", "1 ", "1.0", "9223372036854775808", "\u{661}"] {
+        for text in [
+            "",
+            "-",
+            "+1",
+            "01",
+            "-0",
+            " 1",
+            "1 ",
+            "1.0",
+            "9223372036854775808",
+            "\u{661}",
+        ] {
             assert_eq!(integer(text.as_bytes()), None, "{text:?}");
         }
     }
 
     #[test]
     fn every_element_of_a_reply_counts() {
-        let (empty, one) = (bytes_held(&Value::Nil), bytes_held(&Value::BulkString(vec![0; 100])));
+        let (empty, one) = (
+            bytes_held(&Value::Nil),
+            bytes_held(&Value::BulkString(vec![0; 100])),
+        );
         assert_eq!(one, empty + 100);
         let list = vec![Value::BulkString(vec![0; 100]); 3];
         assert_eq!(bytes_held(&Value::Array(list.clone())), empty + 3 * one);
@@ -402,9 +512,19 @@ mod tests {
     /// Two nodes on `a`, one on `b`; and for each node a key.
     fn three_nodes() -> (Current<()>, [String; 3]) {
         let placement = Placement::with_nodes(Algorithm::Modulo, 3).unwrap();
-        let key_of = |node: u16| (0..).map(|i| format!("key:{i}")).find(|key| placement.node(key.as_bytes()) == NodeId(node)).unwrap();
+        let key_of = |node: u16| {
+            (0..)
+                .map(|i| format!("key:{i}"))
+                .find(|key| placement.node(key.as_bytes()) == NodeId(node))
+                .unwrap()
+        };
         let keys = [key_of(0), key_of(1), key_of(2)];
-        let endpoint = |port| Endpoint::new(Address::Tcp { host: "127.0.0.1".into(), port });
+        let endpoint = |port| {
+            Endpoint::new(Address::Tcp {
+                host: "127.0.0.1".into(),
+                port,
+            })
+        };
         let config = Config::builder("test")
             .placement(placement)
             .server("a", endpoint(1), [0, 2])
@@ -413,30 +533,71 @@ mod tests {
             .unwrap();
         let topology = config.topology().clone();
         let servers = vec![Arc::new(()), Arc::new(())].into_boxed_slice();
-        (Current { generation: 1, config: Arc::new(config), topology, servers }, keys)
+        (
+            Current {
+                generation: 1,
+                config: Arc::new(config),
+                topology,
+                servers,
+            },
+            keys,
+        )
     }
 
     fn sent(current: &Current<()>, keys: &[&String], plan: Plan) -> (Vec<String>, bool) {
         let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
         let (groups, is_tied) = group(current, &keys, plan);
-        let show = |cmd: Cmd| routing::arguments(&cmd).iter().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect::<Vec<_>>().join(" ");
-        (groups.iter().enumerate().map(|(at, group)| show(plan.command(at, &group.keys))).collect(), is_tied)
+        let show = |cmd: Cmd| {
+            routing::arguments(&cmd)
+                .iter()
+                .map(|arg| String::from_utf8_lossy(arg).into_owned())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        (
+            groups
+                .iter()
+                .enumerate()
+                .map(|(at, group)| show(plan.command(at, &group.keys)))
+                .collect(),
+            is_tied,
+        )
     }
 
     #[test]
     fn keys_on_one_server_travel_together_where_that_is_exact() {
         let (current, [k0, k1, k2]) = &three_nodes();
         let keys = [k1, k0, k2, k1];
-        assert_eq!(sent(current, &keys, Plan::Together("SINTER")), (vec![format!("SINTER {k1} {k1}"), format!("SINTER {k0} {k2}")], true));
+        assert_eq!(
+            sent(current, &keys, Plan::Together("SINTER")),
+            (
+                vec![format!("SINTER {k1} {k1}"), format!("SINTER {k0} {k2}")],
+                true
+            )
+        );
         assert_eq!(
             sent(current, &keys, Plan::TogetherCounted("ZINTER")).0,
             [format!("ZINTER 2 {k1} {k1}"), format!("ZINTER 2 {k0} {k2}")]
         );
-        let against = Plan::FirstAgainst { first: "SDIFF", others: "SUNION" };
-        assert_eq!(sent(current, &keys, against).0, [format!("SDIFF {k1} {k1}"), format!("SUNION {k0} {k2}")]);
+        let against = Plan::FirstAgainst {
+            first: "SDIFF",
+            others: "SUNION",
+        };
         assert_eq!(
-            sent(current, &[k0, k1, k2], Plan::SortedFirstAgainst { with_scores: true }).0,
-            [format!("ZDIFF 2 {k0} {k2} WITHSCORES"), format!("ZUNION 1 {k1}")]
+            sent(current, &keys, against).0,
+            [format!("SDIFF {k1} {k1}"), format!("SUNION {k0} {k2}")]
+        );
+        assert_eq!(
+            sent(
+                current,
+                &[k0, k1, k2],
+                Plan::SortedFirstAgainst { with_scores: true }
+            )
+            .0,
+            [
+                format!("ZDIFF 2 {k0} {k2} WITHSCORES"),
+                format!("ZUNION 1 {k1}")
+            ]
         );
     }
 
@@ -444,18 +605,37 @@ mod tests {
     fn keys_whose_scores_are_needed_travel_alone_and_once() {
         let (current, [k0, k1, k2]) = &three_nodes();
         let keys = [k2, k0, k2, k1];
-        let expected = [k2, k0, k1].map(|key| format!("ZUNION 1 {key} WITHSCORES")).to_vec();
-        assert_eq!(sent(current, &keys, Plan::EachWithScores("ZUNION")), (expected, false));
-        assert_eq!(sent(current, &[k0], Plan::EachForItsType).0, [format!("ZDIFF 2 {k0} {k0}")]);
+        let expected = [k2, k0, k1]
+            .map(|key| format!("ZUNION 1 {key} WITHSCORES"))
+            .to_vec();
+        assert_eq!(
+            sent(current, &keys, Plan::EachWithScores("ZUNION")),
+            (expected, false)
+        );
+        assert_eq!(
+            sent(current, &[k0], Plan::EachForItsType).0,
+            [format!("ZDIFF 2 {k0} {k0}")]
+        );
     }
 
     #[test]
     fn a_node_that_is_not_served_now_is_asked_by_itself() {
         let (mut current, [k0, k1, k2]) = three_nodes();
         let states = vec![NodeState::Serving, NodeState::Serving, NodeState::Frozen];
-        current.topology = Arc::new(Topology::clone(&current.topology).with_states(states).unwrap());
+        current.topology = Arc::new(
+            Topology::clone(&current.topology)
+                .with_states(states)
+                .unwrap(),
+        );
         let (sent, is_tied) = sent(&current, &[&k0, &k1, &k2], Plan::Together("SUNION"));
-        assert_eq!(sent, [format!("SUNION {k0}"), format!("SUNION {k1}"), format!("SUNION {k2}")]);
+        assert_eq!(
+            sent,
+            [
+                format!("SUNION {k0}"),
+                format!("SUNION {k1}"),
+                format!("SUNION {k2}")
+            ]
+        );
         assert!(!is_tied);
     }
 }

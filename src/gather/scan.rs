@@ -21,8 +21,14 @@ struct Cursor {
 impl Cursor {
     /// `None` if a part needs more bits than it has.
     fn pack(self) -> Option<u64> {
-        let fits = self.inner >> CURSOR_BITS == 0 && self.server >> SERVER_BITS == 0 && self.tag >> SERVER_BITS == 0;
-        fits.then_some(u64::from(self.tag) << (CURSOR_BITS + SERVER_BITS) | u64::from(self.server) << CURSOR_BITS | self.inner)
+        let fits = self.inner >> CURSOR_BITS == 0
+            && self.server >> SERVER_BITS == 0
+            && self.tag >> SERVER_BITS == 0;
+        fits.then_some(
+            u64::from(self.tag) << (CURSOR_BITS + SERVER_BITS)
+                | u64::from(self.server) << CURSOR_BITS
+                | self.inner,
+        )
     }
 
     fn unpack(cursor: u64) -> Cursor {
@@ -37,7 +43,10 @@ impl Cursor {
 
 /// The first server from `from` on that has a node; the others hold nothing that is ours.
 fn next_server(topology: &Topology, from: u16) -> Option<ServerId> {
-    topology.servers().skip(from.into()).find(|server| topology.nodes_of(*server).next().is_some())
+    topology
+        .servers()
+        .skip(from.into())
+        .find(|server| topology.nodes_of(*server).next().is_some())
 }
 
 /// One step of a scan over the cluster. A step may well return no key; the scan ends when the cursor is 0.
@@ -47,12 +56,22 @@ fn next_server(topology: &Topology, from: u16) -> Option<ServerId> {
 ///
 /// # Errors
 /// `CursorStale` for a cursor from another topology; the server's error if it is down, for a scan without its keys would seem complete.
-pub(crate) async fn scan(scatter: &Scatter, cmd: &Cmd, args: &[&[u8]], manner: Manner) -> Result<Value, Error> {
+pub(crate) async fn scan(
+    scatter: &Scatter,
+    cmd: &Cmd,
+    args: &[&[u8]],
+    manner: Manner,
+) -> Result<Value, Error> {
     let known = routing::identify(args, Scope::Cluster)?;
-    let Some(cursor) = cursor_argument(&cmd.get_packed_command()).map(|text| read_cursor(&text)) else {
-        return Ok(server_error("ERR wrong number of arguments for 'scan' command"));
+    let Some(cursor) = cursor_argument(&cmd.get_packed_command()).map(|text| read_cursor(&text))
+    else {
+        return Ok(server_error(
+            "ERR wrong number of arguments for 'scan' command",
+        ));
     };
-    let Some(cursor) = cursor else { return Ok(server_error("ERR invalid cursor")) };
+    let Some(cursor) = cursor else {
+        return Ok(server_error("ERR invalid cursor"));
+    };
     let stale = || {
         let why = "its cursor is from before the topology changed, so it says nothing about where keys are now; begin the scan anew with cursor 0";
         Err(Error::new(ErrorKind::CursorStale, why).of_command(known.name()))
@@ -64,15 +83,29 @@ pub(crate) async fn scan(scatter: &Scatter, cmd: &Cmd, args: &[&[u8]], manner: M
         if cursor != 0 && tag != topology.tag() {
             return stale();
         }
-        let at = if cursor == 0 { next_server(topology, 0) } else { topology.servers().nth(server.into()) };
-        let Some(at) = at else { return Ok(server_error("ERR invalid cursor")) };
+        let at = if cursor == 0 {
+            next_server(topology, 0)
+        } else {
+            topology.servers().nth(server.into())
+        };
+        let Some(at) = at else {
+            return Ok(server_error("ERR invalid cursor"));
+        };
         let mut step = Cmd::new();
         step.arg(args[0]).arg(inner);
         for arg in args.iter().skip(2) {
             step.arg(*arg);
         }
         let target = Target::Server(topology.server_name(at));
-        let reply = scatter.call(&Call { cmd: &step, known, target, script: None, manner }).await?;
+        let reply = scatter
+            .call(&Call {
+                cmd: &step,
+                known,
+                target,
+                script: None,
+                manner,
+            })
+            .await?;
         if scatter.control().load().topology.tag() != topology.tag() {
             // Keys may have left the server before it looked.
             if cursor == 0 && std::time::Instant::now() < manner.deadline {
@@ -81,13 +114,20 @@ pub(crate) async fn scan(scatter: &Scatter, cmd: &Cmd, args: &[&[u8]], manner: M
             return stale();
         }
         let odd = || {
-            let error = Error::new(ErrorKind::UnexpectedReply, "the reply has another shape than the command's");
-            error.of_command(known.name()).at_server(topology.server_name(at))
+            let error = Error::new(
+                ErrorKind::UnexpectedReply,
+                "the reply has another shape than the command's",
+            );
+            error
+                .of_command(known.name())
+                .at_server(topology.server_name(at))
         };
         let (inner, keys) = match reply {
             Value::ServerError(error) => return Ok(Value::ServerError(error)),
             Value::Array(parts) => match <[Value; 2]>::try_from(parts) {
-                Ok([Value::BulkString(inner), Value::Array(keys)]) => (read_cursor(&inner).ok_or_else(odd)?, keys),
+                Ok([Value::BulkString(inner), Value::Array(keys)]) => {
+                    (read_cursor(&inner).ok_or_else(odd)?, keys)
+                }
                 _ => return Err(odd()),
             },
             _ => return Err(odd()),
@@ -104,7 +144,10 @@ pub(crate) async fn scan(scatter: &Scatter, cmd: &Cmd, args: &[&[u8]], manner: M
             })?,
         };
         let keys = scatter::own_keys(keys, current.server(at), &current);
-        return Ok(Value::Array(vec![Value::BulkString(next.to_string().into_bytes()), Value::Array(keys)]));
+        return Ok(Value::Array(vec![
+            Value::BulkString(next.to_string().into_bytes()),
+            Value::Array(keys),
+        ]));
     }
 }
 
@@ -122,7 +165,10 @@ fn cursor_argument(packed: &[u8]) -> Option<Vec<u8>> {
 /// The number of a line that begins with a type, and what follows it.
 fn number(encoded: &[u8]) -> Option<(usize, &[u8])> {
     let end = memchr::memchr(b'\r', encoded)?;
-    let number = std::str::from_utf8(encoded.get(1..end)?).ok()?.parse().ok()?;
+    let number = std::str::from_utf8(encoded.get(1..end)?)
+        .ok()?
+        .parse()
+        .ok()?;
     Some((number, encoded.get(end + 2..)?))
 }
 
@@ -140,7 +186,11 @@ fn read_cursor(text: &[u8]) -> Option<u64> {
         return None;
     }
     let cursor: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    Some(if negative { cursor.wrapping_neg() } else { cursor })
+    Some(if negative {
+        cursor.wrapping_neg()
+    } else {
+        cursor
+    })
 }
 
 #[cfg(test)]
@@ -175,9 +225,33 @@ mod tests {
 
     #[test]
     fn a_part_that_is_too_large_is_not_cut_off() {
-        assert_eq!(Cursor { tag: 0, server: 0, inner: 1 << 40 }.pack(), None);
-        assert_eq!(Cursor { tag: 0, server: 4096, inner: 0 }.pack(), None);
-        assert_eq!(Cursor { tag: 4096, server: 0, inner: 0 }.pack(), None);
+        assert_eq!(
+            Cursor {
+                tag: 0,
+                server: 0,
+                inner: 1 << 40
+            }
+            .pack(),
+            None
+        );
+        assert_eq!(
+            Cursor {
+                tag: 0,
+                server: 4096,
+                inner: 0
+            }
+            .pack(),
+            None
+        );
+        assert_eq!(
+            Cursor {
+                tag: 4096,
+                server: 0,
+                inner: 0
+            }
+            .pack(),
+            None
+        );
     }
 
     #[test]
@@ -188,22 +262,44 @@ mod tests {
         assert_eq!(read_cursor(b"-1"), Some(u64::MAX));
         assert_eq!(read_cursor(b""), Some(0));
         assert_eq!(read_cursor(b"18446744073709551615"), Some(u64::MAX));
-        for wrong in ["18446744073709551616", "x", "1x", " 1", "1 ", "-", "+", "--1", "1.0"] {
+        for wrong in [
+            "18446744073709551616",
+            "x",
+            "1x",
+            " 1",
+            "1 ",
+            "-",
+            "+",
+            "--1",
+            "1.0",
+        ] {
             assert_eq!(read_cursor(wrong.as_bytes()), None, "{wrong:?}");
         }
     }
 
     #[test]
     fn a_command_without_a_cursor_has_none() {
-        assert_eq!(cursor_argument(&redis::cmd("SCAN").get_packed_command()), None);
+        assert_eq!(
+            cursor_argument(&redis::cmd("SCAN").get_packed_command()),
+            None
+        );
     }
 
     #[test]
     fn servers_without_a_node_are_passed_over() {
-        let servers = [("a", vec![]), ("b", vec![NodeId(0)]), ("c", vec![]), ("d", vec![NodeId(1)]), ("e", vec![])];
+        let servers = [
+            ("a", vec![]),
+            ("b", vec![NodeId(0)]),
+            ("c", vec![]),
+            ("d", vec![NodeId(1)]),
+            ("e", vec![]),
+        ];
         let servers = servers.map(|(name, nodes)| (name.into(), nodes)).to_vec();
         let topology = Topology::new(Epoch(0), 2, servers).unwrap();
         let next = |from| next_server(&topology, from).map(|server| server.0);
-        assert_eq!([next(0), next(1), next(2), next(4), next(5)], [Some(1), Some(1), Some(3), None, None]);
+        assert_eq!(
+            [next(0), next(1), next(2), next(4), next(5)],
+            [Some(1), Some(1), Some(3), None, None]
+        );
     }
 }

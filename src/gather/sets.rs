@@ -4,9 +4,14 @@ use super::{Wrong, integer};
 use redis::Value;
 use std::collections::HashSet;
 
+/// The members of one set, in any order.
+pub(super) type Members = Vec<Vec<u8>>;
+
 /// The members of a reply; `None` if it is not a list of strings.
-pub(super) fn members(reply: Value) -> Option<Vec<Vec<u8>>> {
-    let (Value::Array(items) | Value::Set(items)) = reply else { return None };
+pub(super) fn members(reply: Value) -> Option<Members> {
+    let (Value::Array(items) | Value::Set(items)) = reply else {
+        return None;
+    };
     items
         .into_iter()
         .map(|item| match item {
@@ -17,24 +22,27 @@ pub(super) fn members(reply: Value) -> Option<Vec<Vec<u8>>> {
 }
 
 /// Members of every set. Only the smallest is hashed.
-pub(super) fn intersection(mut sets: Vec<Vec<Vec<u8>>>) -> Vec<Vec<u8>> {
+pub(super) fn intersection(mut sets: Vec<Members>) -> Members {
     sets.sort_by_key(Vec::len);
     let mut sets = sets.into_iter();
     let mut common: HashSet<Vec<u8>> = sets.next().unwrap_or_default().into_iter().collect();
     for set in sets {
-        common = set.into_iter().filter_map(|member| common.take(&member)).collect();
+        common = set
+            .into_iter()
+            .filter_map(|member| common.take(&member))
+            .collect();
     }
     common.into_iter().collect()
 }
 
 /// Members of any set.
-pub(super) fn union(sets: Vec<Vec<Vec<u8>>>) -> Vec<Vec<u8>> {
+pub(super) fn union(sets: Vec<Members>) -> Members {
     let all: HashSet<Vec<u8>> = sets.into_iter().flatten().collect();
     all.into_iter().collect()
 }
 
 /// Members of the first set and of no other.
-pub(super) fn difference(sets: Vec<Vec<Vec<u8>>>) -> Vec<Vec<u8>> {
+pub(super) fn difference(sets: Vec<Members>) -> Members {
     let mut sets = sets.into_iter();
     let mut left: HashSet<Vec<u8>> = sets.next().unwrap_or_default().into_iter().collect();
     for member in sets.flatten() {
@@ -51,7 +59,12 @@ pub(super) fn limit_of(args: &[&[u8]], keys: usize) -> Result<usize, Wrong> {
     let mut limit = 0;
     let mut options = args.iter().skip(2 + keys);
     while let Some(option) = options.next() {
-        let Some(value) = options.next().filter(|_| option.eq_ignore_ascii_case(b"LIMIT")) else { return Err(Wrong::Syntax) };
+        let Some(value) = options
+            .next()
+            .filter(|_| option.eq_ignore_ascii_case(b"LIMIT"))
+        else {
+            return Err(Wrong::Syntax);
+        };
         limit = limit_value(value)?;
     }
     Ok(limit)
@@ -59,7 +72,9 @@ pub(super) fn limit_of(args: &[&[u8]], keys: usize) -> Result<usize, Wrong> {
 
 /// The value of a LIMIT.
 pub(super) fn limit_value(text: &[u8]) -> Result<usize, Wrong> {
-    integer(text).and_then(|limit| usize::try_from(limit).ok()).ok_or(Wrong::NegativeLimit)
+    integer(text)
+        .and_then(|limit| usize::try_from(limit).ok())
+        .ok_or(Wrong::NegativeLimit)
 }
 
 #[cfg(test)]
@@ -69,7 +84,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    fn sorted(mut members: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    fn sorted(mut members: Members) -> Members {
         members.sort();
         members
     }
@@ -77,8 +92,9 @@ mod tests {
     proptest! {
         #[test]
         fn the_algebra_is_that_of_sets(sets in vec(btree_set("[a-f]{0,2}".prop_map(String::into_bytes), 0..30), 1..5)) {
-            let lists = || sets.iter().map(|set| set.iter().cloned().collect()).collect::<Vec<Vec<Vec<u8>>>>();
-            let fold = |f: fn(BTreeSet<Vec<u8>>, &BTreeSet<Vec<u8>>) -> BTreeSet<Vec<u8>>| -> Vec<Vec<u8>> {
+            let lists = || sets.iter().map(|set| set.iter().cloned().collect()).collect::<Vec<Members>>();
+            type Set = BTreeSet<Vec<u8>>;
+            let fold = |f: fn(Set, &Set) -> Set| -> Members {
                 sets[1..].iter().fold(sets[0].clone(), f).into_iter().collect()
             };
             prop_assert_eq!(sorted(intersection(lists())), fold(|a, b| &a & b));
@@ -90,8 +106,14 @@ mod tests {
     #[test]
     fn only_lists_of_strings_are_members() {
         let member = || Value::BulkString(b"m".to_vec());
-        assert_eq!(members(Value::Array(vec![member()])), Some(vec![b"m".to_vec()]));
-        assert_eq!(members(Value::Set(vec![member()])), Some(vec![b"m".to_vec()]));
+        assert_eq!(
+            members(Value::Array(vec![member()])),
+            Some(vec![b"m".to_vec()])
+        );
+        assert_eq!(
+            members(Value::Set(vec![member()])),
+            Some(vec![b"m".to_vec()])
+        );
         assert_eq!(members(Value::Array(vec![member(), Value::Nil])), None);
         assert_eq!(members(Value::Nil), None);
     }

@@ -1,7 +1,8 @@
 //! Sorted sets: ZUNION, ZINTER and ZDIFF over members and scores that several servers sent, with the arithmetic, the order and the digits
 //! of Redis 7.0 (`zunionInterDiffGenericCommand` and `addReplyDouble` there).
 
-use super::{Wrong, integer, sets};
+use super::sets::{self, Members};
+use super::{Wrong, integer};
 use crate::command::Gather;
 use crate::config::Protocol;
 use redis::Value;
@@ -50,7 +51,12 @@ impl Options {
         if args.get(1).and_then(|count| integer(count)).is_none() {
             return Err(Wrong::NotInteger);
         }
-        let mut options = Options { weights: vec![1.0; keys], aggregate: Aggregate::Sum, with_scores: false, limit: 0 };
+        let mut options = Options {
+            weights: vec![1.0; keys],
+            aggregate: Aggregate::Sum,
+            with_scores: false,
+            limit: 0,
+        };
         let weighs = matches!(gather, Gather::ZUnion | Gather::ZInter);
         let counts = gather == Gather::ZInterCard;
         let mut rest = args.get(2 + keys..).unwrap_or_default();
@@ -118,12 +124,23 @@ fn hexadecimal(text: &str) -> Option<f64> {
                 return None;
             }
             // Beyond this the digits cannot make up for it.
-            let far = if power.starts_with('-') { -1_000_000 } else { 1_000_000 };
-            (digits, power.parse::<i64>().unwrap_or(far).clamp(-1_000_000, 1_000_000))
+            let far = if power.starts_with('-') {
+                -1_000_000
+            } else {
+                1_000_000
+            };
+            (
+                digits,
+                power
+                    .parse::<i64>()
+                    .unwrap_or(far)
+                    .clamp(-1_000_000, 1_000_000),
+            )
         }
         None => (text, 0),
     };
-    let (mut mantissa, mut power, mut seen_point, mut any, mut lost) = (0u64, power, false, false, false);
+    let (mut mantissa, mut power, mut seen_point, mut any, mut lost) =
+        (0u64, power, false, false, false);
     for c in digits.chars() {
         match c.to_digit(16) {
             Some(digit) => {
@@ -141,7 +158,10 @@ fn hexadecimal(text: &str) -> Option<f64> {
         }
     }
     // What was cut off only matters for rounding, where one bit stands for all of it.
-    let size = libm::scalbn((mantissa | u64::from(lost)) as f64, power.clamp(-5_000, 5_000) as i32);
+    let size = libm::scalbn(
+        (mantissa | u64::from(lost)) as f64,
+        power.clamp(-5_000, 5_000) as i32,
+    );
     let out_of_range = size.is_infinite() || (size == 0.0 && mantissa != 0);
     (any && !out_of_range).then_some(size)
 }
@@ -151,12 +171,16 @@ pub(super) type Scored = Vec<(Vec<u8>, f64)>;
 
 /// Reads the reply of a command with WITHSCORES; `None` if it is none.
 pub(super) fn scored(reply: Value) -> Option<Scored> {
-    let Value::Array(items) = reply else { return None };
+    let Value::Array(items) = reply else {
+        return None;
+    };
     if matches!(items.first(), Some(Value::Array(_))) {
         return items
             .into_iter()
             .map(|pair| {
-                let Value::Array(pair) = pair else { return None };
+                let Value::Array(pair) = pair else {
+                    return None;
+                };
                 match <[Value; 2]>::try_from(pair).ok()? {
                     [Value::BulkString(member), score] => Some((member, score_of(score)?)),
                     _ => None,
@@ -170,7 +194,9 @@ pub(super) fn scored(reply: Value) -> Option<Scored> {
     let mut items = items.into_iter();
     let mut all = Vec::with_capacity(items.len() / 2);
     while let (Some(member), Some(score)) = (items.next(), items.next()) {
-        let Value::BulkString(member) = member else { return None };
+        let Value::BulkString(member) = member else {
+            return None;
+        };
         all.push((member, score_of(score)?));
     }
     Some(all)
@@ -199,20 +225,29 @@ fn by_cardinality(inputs: &mut [Input<'_>]) {
 /// Members of any input.
 pub(super) fn union(mut inputs: Vec<Input<'_>>, aggregate: Aggregate) -> Scored {
     by_cardinality(&mut inputs);
-    let mut all: HashMap<&[u8], f64> = HashMap::with_capacity(inputs.last().map_or(0, |input| input.members.len()));
+    let mut all: HashMap<&[u8], f64> =
+        HashMap::with_capacity(inputs.last().map_or(0, |input| input.members.len()));
     for input in &inputs {
         for (member, score) in input.members {
             let score = or_zero(input.weight * score);
-            all.entry(member).and_modify(|so_far| *so_far = aggregate.add(*so_far, score)).or_insert(score);
+            all.entry(member)
+                .and_modify(|so_far| *so_far = aggregate.add(*so_far, score))
+                .or_insert(score);
         }
     }
-    in_order(all.into_iter().map(|(member, score)| (member.to_vec(), score)).collect())
+    in_order(
+        all.into_iter()
+            .map(|(member, score)| (member.to_vec(), score))
+            .collect(),
+    )
 }
 
 /// Members of every input.
 pub(super) fn intersection(mut inputs: Vec<Input<'_>>, aggregate: Aggregate) -> Scored {
     by_cardinality(&mut inputs);
-    let Some((smallest, others)) = inputs.split_first() else { return Scored::new() };
+    let Some((smallest, others)) = inputs.split_first() else {
+        return Scored::new();
+    };
     let mut common: HashMap<&[u8], f64> = smallest
         .members
         .iter()
@@ -226,11 +261,16 @@ pub(super) fn intersection(mut inputs: Vec<Input<'_>>, aggregate: Aggregate) -> 
         };
         common = input.members.iter().filter_map(next).collect();
     }
-    in_order(common.into_iter().map(|(member, score)| (member.to_vec(), score)).collect())
+    in_order(
+        common
+            .into_iter()
+            .map(|(member, score)| (member.to_vec(), score))
+            .collect(),
+    )
 }
 
 /// What is in the first and in no other, in the first's order.
-pub(super) fn difference(mut first: Scored, others: Vec<Vec<Vec<u8>>>) -> Scored {
+pub(super) fn difference(mut first: Scored, others: Vec<Members>) -> Scored {
     let gone: HashSet<&[u8]> = others.iter().flatten().map(Vec::as_slice).collect();
     first.retain(|(member, _)| !gone.contains(member.as_slice()));
     first
@@ -238,7 +278,11 @@ pub(super) fn difference(mut first: Scored, others: Vec<Vec<Vec<u8>>>) -> Scored
 
 /// By score, then by the bytes of the member.
 fn in_order(mut members: Scored) -> Scored {
-    members.sort_unstable_by(|(a, x), (b, y)| x.partial_cmp(y).unwrap_or(Ordering::Equal).then_with(|| a.cmp(b)));
+    members.sort_unstable_by(|(a, x), (b, y)| {
+        x.partial_cmp(y)
+            .unwrap_or(Ordering::Equal)
+            .then_with(|| a.cmp(b))
+    });
     members
 }
 
@@ -246,13 +290,22 @@ fn in_order(mut members: Scored) -> Scored {
 pub(super) fn reply(members: Scored, with_scores: bool, protocol: Protocol) -> Value {
     let members = members.into_iter();
     Value::Array(match (with_scores, protocol) {
-        (false, _) => members.map(|(member, _)| Value::BulkString(member)).collect(),
-        (true, Protocol::Resp2) => {
-            members.flat_map(|(member, score)| [Value::BulkString(member), Value::BulkString(print(score).into_bytes())]).collect()
-        }
-        (true, Protocol::Resp3) => {
-            members.map(|(member, score)| Value::Array(vec![Value::BulkString(member), Value::Double(score)])).collect()
-        }
+        (false, _) => members
+            .map(|(member, _)| Value::BulkString(member))
+            .collect(),
+        (true, Protocol::Resp2) => members
+            .flat_map(|(member, score)| {
+                [
+                    Value::BulkString(member),
+                    Value::BulkString(print(score).into_bytes()),
+                ]
+            })
+            .collect(),
+        (true, Protocol::Resp3) => members
+            .map(|(member, score)| {
+                Value::Array(vec![Value::BulkString(member), Value::Double(score)])
+            })
+            .collect(),
     })
 }
 
@@ -263,22 +316,38 @@ fn print(score: f64) -> String {
         return if score > 0.0 { "inf" } else { "-inf" }.to_owned();
     }
     let scientific = format!("{score:.16e}");
-    let Some((mantissa, Ok(exponent))) = scientific.split_once('e').map(|(mantissa, power)| (mantissa, power.parse::<i32>())) else {
+    let Some((mantissa, Ok(exponent))) = scientific
+        .split_once('e')
+        .map(|(mantissa, power)| (mantissa, power.parse::<i32>()))
+    else {
         return scientific;
     };
-    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+    let (sign, mantissa) = mantissa
+        .strip_prefix('-')
+        .map_or(("", mantissa), |rest| ("-", rest));
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
     let digits = digits.trim_end_matches('0');
     let digits = if digits.is_empty() { "0" } else { digits };
     let point = |digits: &str, at: usize| {
         let (whole, fraction) = digits.split_at(at.min(digits.len()));
-        if fraction.is_empty() { format!("{whole:0<at$}") } else { format!("{whole}.{fraction}") }
+        if fraction.is_empty() {
+            format!("{whole:0<at$}")
+        } else {
+            format!("{whole}.{fraction}")
+        }
     };
     if !(-4..DIGITS).contains(&exponent) {
         let exponent_sign = if exponent < 0 { '-' } else { '+' };
-        format!("{sign}{}e{exponent_sign}{:02}", point(digits, 1), exponent.abs())
+        format!(
+            "{sign}{}e{exponent_sign}{:02}",
+            point(digits, 1),
+            exponent.abs()
+        )
     } else if exponent < 0 {
-        format!("{sign}0.{}{digits}", "0".repeat(exponent.unsigned_abs() as usize - 1))
+        format!(
+            "{sign}0.{}{digits}",
+            "0".repeat(exponent.unsigned_abs() as usize - 1)
+        )
     } else {
         format!("{sign}{}", point(digits, exponent as usize + 1))
     }
@@ -297,12 +366,21 @@ mod tests {
     }
 
     fn scored_list(members: &[(&str, f64)]) -> Scored {
-        members.iter().map(|(member, score)| (member.as_bytes().to_vec(), *score)).collect()
+        members
+            .iter()
+            .map(|(member, score)| (member.as_bytes().to_vec(), *score))
+            .collect()
     }
 
     /// Inputs with these weights.
     fn inputs<'a>(sets: &'a [Scored], weights: &[f64]) -> Vec<Input<'a>> {
-        sets.iter().zip(weights).map(|(members, weight)| Input { members, weight: *weight }).collect()
+        sets.iter()
+            .zip(weights)
+            .map(|(members, weight)| Input {
+                members,
+                weight: *weight,
+            })
+            .collect()
     }
 
     #[test]
@@ -315,7 +393,7 @@ mod tests {
             (-1.0, "-1"),
             (10.0, "10"),
             (100.0, "100"),
-            (3.14, "3.1400000000000001"),
+            (3.7, "3.7000000000000002"),
             (0.1, "0.10000000000000001"),
             (0.2, "0.20000000000000001"),
             (1e15, "1000000000000000"),
@@ -331,10 +409,10 @@ mod tests {
             (1e-300, "1e-300"),
             (5e-324, "4.9406564584124654e-324"),
             (1.7976931348623157e308, "1.7976931348623157e+308"),
-            (9007199254740993.0, "9007199254740992"),
-            (12345678.0009765625, "12345678.000976562"),
-            (12345678.0029296875, "12345678.002929688"),
-            (99999999999999995.0, "1e+17"),
+            (9007199254740992.0, "9007199254740992"),
+            (12_345_678.0 + 1.0 / 1024.0, "12345678.000976562"),
+            (12_345_678.0 + 3.0 / 1024.0, "12345678.002929688"),
+            (1e17 - 16.0, "99999999999999984"),
             (-2.5e-7, "-2.4999999999999999e-07"),
             (f64::INFINITY, "inf"),
             (f64::NEG_INFINITY, "-inf"),
@@ -390,7 +468,7 @@ mod tests {
                 prop_assert_eq!(plain(union(inputs(&scored, &weights), aggregate)), in_all(false));
                 prop_assert_eq!(plain(intersection(inputs(&scored, &weights), aggregate)), in_all(true));
             }
-            let others: Vec<Vec<Vec<u8>>> = scored[1..].iter().map(|set| set.iter().map(|(member, _)| member.clone()).collect()).collect();
+            let others: Vec<Members> = scored[1..].iter().map(|set| set.iter().map(|(member, _)| member.clone()).collect()).collect();
             let left = difference(scored[0].clone(), others.clone());
             let truth: Scored = scored[0].iter().filter(|(member, _)| !others.iter().flatten().any(|other| other == member)).cloned().collect();
             prop_assert_eq!(left, truth);
@@ -401,28 +479,57 @@ mod tests {
     fn scores_are_added_from_the_smallest_input_on() {
         // 1e16 + 1 + 1 is 1e16, and 1 + 1 + 1e16 is not.
         let big = scored_list(&[("m", 1e16), ("x", 0.0), ("y", 0.0)]);
-        let sets = [big, scored_list(&[("m", 1.0)]), scored_list(&[("m", 1.0), ("z", 0.0)])];
+        let sets = [
+            big,
+            scored_list(&[("m", 1.0)]),
+            scored_list(&[("m", 1.0), ("z", 0.0)]),
+        ];
         let of_m = |all: Scored| all.iter().find(|(member, _)| member == b"m").unwrap().1;
-        assert_eq!(of_m(union(inputs(&sets, &[1.0; 3]), Aggregate::Sum)), 10_000_000_000_000_002.0);
-        assert_eq!(of_m(intersection(inputs(&sets, &[1.0; 3]), Aggregate::Sum)), 10_000_000_000_000_002.0);
+        assert_eq!(
+            of_m(union(inputs(&sets, &[1.0; 3]), Aggregate::Sum)),
+            10_000_000_000_000_002.0
+        );
+        assert_eq!(
+            of_m(intersection(inputs(&sets, &[1.0; 3]), Aggregate::Sum)),
+            10_000_000_000_000_002.0
+        );
         // Among equals the arguments' order counts.
         let equals = [1e16, 1.0, 1.0].map(|score| scored_list(&[("m", score)]));
-        assert_eq!(of_m(union(inputs(&equals, &[1.0; 3]), Aggregate::Sum)), 1e16);
+        assert_eq!(
+            of_m(union(inputs(&equals, &[1.0; 3]), Aggregate::Sum)),
+            1e16
+        );
     }
 
     #[test]
     fn what_is_not_a_number_counts_as_zero_where_the_server_says_so() {
         const INF: f64 = f64::INFINITY;
         let one = |sets: &[f64], weights: &[f64], intersect: bool, aggregate| {
-            let sets: Vec<Scored> = sets.iter().map(|score| scored_list(&[("m", *score)])).collect();
+            let sets: Vec<Scored> = sets
+                .iter()
+                .map(|score| scored_list(&[("m", *score)]))
+                .collect();
             let inputs = inputs(&sets, weights);
-            let all = if intersect { intersection(inputs, aggregate) } else { union(inputs, aggregate) };
+            let all = if intersect {
+                intersection(inputs, aggregate)
+            } else {
+                union(inputs, aggregate)
+            };
             all[0].1
         };
         for intersect in [false, true] {
-            assert_eq!(one(&[INF, -INF], &[1.0, 1.0], intersect, Aggregate::Sum), 0.0);
-            assert_eq!(one(&[INF, 5.0], &[0.0, 1.0], intersect, Aggregate::Sum), 5.0);
-            assert_eq!(one(&[-INF, INF], &[1.0, 1.0], intersect, Aggregate::Min), -INF);
+            assert_eq!(
+                one(&[INF, -INF], &[1.0, 1.0], intersect, Aggregate::Sum),
+                0.0
+            );
+            assert_eq!(
+                one(&[INF, 5.0], &[0.0, 1.0], intersect, Aggregate::Sum),
+                5.0
+            );
+            assert_eq!(
+                one(&[-INF, INF], &[1.0, 1.0], intersect, Aggregate::Min),
+                -INF
+            );
         }
         // ZINTER checks only the first product and the sum; ZUNION every product.
         assert_eq!(one(&[5.0, INF], &[1.0, 0.0], false, Aggregate::Sum), 5.0);
@@ -433,25 +540,58 @@ mod tests {
 
     #[test]
     fn options_are_read_as_the_server_reads_them() {
-        let all = read(Gather::ZUnion, "ZUNION 2 a b weights 2 -inf AGGREGATE max withscores AGGREGATE Min").unwrap();
-        let expected =
-            Options { weights: vec![2.0, f64::NEG_INFINITY], aggregate: Aggregate::Min, with_scores: true, limit: 0 };
+        let all = read(
+            Gather::ZUnion,
+            "ZUNION 2 a b weights 2 -inf AGGREGATE max withscores AGGREGATE Min",
+        )
+        .unwrap();
+        let expected = Options {
+            weights: vec![2.0, f64::NEG_INFINITY],
+            aggregate: Aggregate::Min,
+            with_scores: true,
+            limit: 0,
+        };
         assert_eq!(all, expected);
-        assert_eq!(read(Gather::ZInterCard, "ZINTERCARD 2 a b LIMIT 7").unwrap().limit, 7);
-        assert!(read(Gather::ZDiff, "ZDIFF 2 a b WITHSCORES WITHSCORES").unwrap().with_scores);
+        assert_eq!(
+            read(Gather::ZInterCard, "ZINTERCARD 2 a b LIMIT 7")
+                .unwrap()
+                .limit,
+            7
+        );
+        assert!(
+            read(Gather::ZDiff, "ZDIFF 2 a b WITHSCORES WITHSCORES")
+                .unwrap()
+                .with_scores
+        );
         for (gather, text, wrong) in [
             (Gather::ZUnion, "ZUNION +2 a b", Wrong::NotInteger),
             (Gather::ZUnion, "ZUNION 2 a b WEIGHTS 1", Wrong::Syntax),
-            (Gather::ZUnion, "ZUNION 2 a b WEIGHTS 1 x", Wrong::WeightNotFloat),
-            (Gather::ZUnion, "ZUNION 2 a b WEIGHTS 1 nan", Wrong::WeightNotFloat),
+            (
+                Gather::ZUnion,
+                "ZUNION 2 a b WEIGHTS 1 x",
+                Wrong::WeightNotFloat,
+            ),
+            (
+                Gather::ZUnion,
+                "ZUNION 2 a b WEIGHTS 1 nan",
+                Wrong::WeightNotFloat,
+            ),
             (Gather::ZUnion, "ZUNION 2 a b AGGREGATE", Wrong::Syntax),
             (Gather::ZInter, "ZINTER 2 a b AGGREGATE avg", Wrong::Syntax),
             (Gather::ZInter, "ZINTER 2 a b LIMIT 3", Wrong::Syntax),
             (Gather::ZDiff, "ZDIFF 2 a b WEIGHTS 1 2", Wrong::Syntax),
             (Gather::ZDiff, "ZDIFF 2 a b AGGREGATE SUM", Wrong::Syntax),
-            (Gather::ZInterCard, "ZINTERCARD 2 a b WITHSCORES", Wrong::Syntax),
+            (
+                Gather::ZInterCard,
+                "ZINTERCARD 2 a b WITHSCORES",
+                Wrong::Syntax,
+            ),
             (Gather::ZInterCard, "ZINTERCARD 2 a b LIMIT", Wrong::Syntax),
-            (Gather::ZInterCard, "ZINTERCARD 2 a b LIMIT -1", Wrong::NegativeLimit),
+            (
+                Gather::ZInterCard,
+                "ZINTERCARD 2 a b LIMIT -1",
+                Wrong::NegativeLimit,
+            ),
         ] {
             assert_eq!(read(gather, text), Err(wrong), "{text}");
         }
@@ -476,7 +616,10 @@ mod tests {
         ] {
             assert_eq!(float(text.as_bytes()), Some(number), "{text}");
         }
-        for text in ["", " 1", "1 ", "x", "nan", "-nan", "1e999", "-1e999", "1e-999", "0x", "0x.", "0x1p", "0x1p9999", "--1", "+-1", "1e", ".", "1\0"] {
+        for text in [
+            "", " 1", "1 ", "x", "nan", "-nan", "1e999", "-1e999", "1e-999", "0x", "0x.", "0x1p",
+            "0x1p9999", "--1", "+-1", "1e", ".", "1\0",
+        ] {
             assert_eq!(float(text.as_bytes()), None, "{text:?}");
         }
     }
@@ -493,7 +636,10 @@ mod tests {
         assert_eq!(reply(members.clone(), true, Protocol::Resp2), flat);
         assert_eq!(reply(members.clone(), true, Protocol::Resp3), pairs);
         for protocol in [Protocol::Resp2, Protocol::Resp3] {
-            assert_eq!(reply(members.clone(), false, protocol), Value::Array(vec![text("a"), text("b")]));
+            assert_eq!(
+                reply(members.clone(), false, protocol),
+                Value::Array(vec![text("a"), text("b")])
+            );
         }
         assert_eq!(scored(flat), Some(members.clone()));
         assert_eq!(scored(pairs), Some(members));
