@@ -1,4 +1,67 @@
-//! keyway: data spread over many plain Redis servers.
+//! Data spread over many plain Redis servers, behind one handle.
+//!
+//! A [placement](placement::Placement) maps every key to one of a fixed number of **nodes** by consistent hashing; a
+//! [topology](topology::Topology) says on which **server** each node lives now. [`Cluster`] is made from a [`Config`], which is a TOML file
+//! or built in code, and is a [`redis::aio::ConnectionLike`]: `redis::AsyncCommands`, `redis::pipe()`, `redis::Script` and every crate that
+//! takes such a connection work on it.
+//!
+//! ```no_run
+//! use keyway::Cluster;
+//! use redis::AsyncCommands;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let cluster = Cluster::connect("cluster.toml").await?;
+//! let mut redis = cluster.clone();
+//! let _: () = redis.set("user:42:name", "ada").await?;
+//! let names: Vec<Option<String>> = redis.mget(&["user:42:name", "user:7:name"]).await?; // one round trip per server
+//! # Ok(()) }
+//! ```
+//!
+//! What decides where a key goes is pure, and can be asked without a server:
+//!
+//! ```
+//! use keyway::Config;
+//!
+//! let file = r#"
+//!     name = "feeds"
+//!     [placement]
+//!     algorithm = "ketama"
+//!     nodes = 64
+//!     [servers.a]
+//!     url = "redis://10.0.0.1:6379"
+//!     nodes = "0-31"
+//!     [servers.b]
+//!     url = "redis://10.0.0.2:6379"
+//!     nodes = "32-63"
+//! "#;
+//! let config = Config::parse(file, "cluster.toml".as_ref(), &|_| None)?;
+//! let node = config.placement().node(b"{user:42}:name");
+//! assert_eq!(node, config.placement().node(b"{user:42}:mail"), "one hash tag, one node");
+//! let server = config.topology().server_of(node);
+//! assert_eq!(&**config.topology().server_name(server), if node.0 < 32 { "a" } else { "b" });
+//! # Ok::<(), keyway::config::ConfigError>(())
+//! ```
+//!
+//! **Semantics depend on nodes, which are fixed, never on servers, which change.** A command whose keys are on several nodes is split (MGET,
+//! MSET, DEL, UNLINK, EXISTS, TOUCH), computed exactly from several replies (SINTER, ZUNION and their kin), or refused with
+//! [`ErrorKind::CrossNode`]; what happens to each command is in its [row](command::Row). Keys with the same hash tag, `{user:42}:a` and
+//! `{user:42}:b`, share a node.
+//!
+//! | to | use |
+//! |---|---|
+//! | send commands | `redis::AsyncCommands` on a clone, or [`Cluster::query`] for this crate's own [`Error`] |
+//! | send many at once | `redis::pipe()`, or [`Cluster::batch`] with a typed result for each |
+//! | WATCH, MULTI by hand, WAIT | [`Cluster::dedicated`] |
+//! | subscribe | [`Cluster::pubsub`] |
+//! | send scripts without keys, or unknown commands | [`Cluster::for_key`], [`Cluster::on_node`] |
+//! | administer | [`Cluster::on_server`], [`Cluster::servers`] |
+//! | know where a key lives, what is up, what was slow | [`Cluster::locate`], [`Cluster::health`], [`Cluster::stats`] |
+//! | give nodes another server | [`Cluster::reload`] |
+//!
+//! Errors are asked, not matched: [`Error::kind`] says whether the command may have been executed, [`Error::is_retryable`] whether it may be
+//! repeated without a risk. Every setting is in [`config::REFERENCE`].
+//!
+//! Features: `tls` (default) for `rediss://`, by rustls; `cli` for the command line, which a library does not need.
 #![forbid(unsafe_code)]
 
 mod cluster;
@@ -34,3 +97,8 @@ pub use cluster::{
 pub use config::Config;
 pub use error::{Error, ErrorKind, Partial};
 pub use placement::NodeId;
+
+/// The code of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

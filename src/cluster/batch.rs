@@ -136,8 +136,9 @@ impl Batch {
         self.cmds.is_empty()
     }
 
-    /// Sends it. A refused command fails by itself; the others are sent. Dropping the future cancels what is still queued; what was
-    /// written is executed.
+    /// Sends it: one round trip to all servers concerned at once; a command that goes everywhere (DBSIZE) concerns all. A refused command
+    /// fails by itself; the others are sent. Never fails as a whole: each command has its result. Dropping the future cancels what is still
+    /// queued; what was written is executed.
     pub async fn send(self) -> Replies {
         let manner = self.cluster.manner();
         let entries = self
@@ -184,7 +185,7 @@ impl Replies {
             })
     }
 
-    /// All results not taken yet, in order.
+    /// All results not taken yet, in order. An error reply of the server is `Ok(Value::ServerError(..))` here.
     pub fn into_results(self) -> impl Iterator<Item = Result<Value, Error>> {
         self.results.into_iter().flatten()
     }

@@ -71,7 +71,8 @@ impl Dedicated {
         self.shared.node
     }
 
-    /// Sends one command; an error reply of the server is an `Err`.
+    /// Sends one command, one round trip; an error reply of the server is an `Err`. Dropping the future leaves a reply outstanding: later
+    /// calls are refused with `NotSent`, and the connection is closed when the last clone is dropped.
     ///
     /// # Errors
     /// As a command on the cluster, without retries.

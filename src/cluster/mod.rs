@@ -105,7 +105,8 @@ pub struct Reloaded {
 }
 
 impl Cluster {
-    /// Reads a cluster file and connects to all its servers, in parallel.
+    /// Reads a cluster file and connects to all its servers, in parallel. Takes as long as the slowest first dial, which is at most
+    /// `timeouts.connect`. Dropping the future ends the connections that were begun.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] when the file is wrong (with line and column) or a server refuses this configuration: wrong password,
@@ -173,7 +174,7 @@ impl Cluster {
         Routed::to_node(self.clone(), node)
     }
 
-    /// Commands for one node.
+    /// Commands for one node: scripts without keys, commands that the table does not know. Declared keys must be on it. No round trip.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the placement has no such node.
@@ -188,7 +189,7 @@ impl Cluster {
         Ok(Routed::to_node(self.clone(), node))
     }
 
-    /// Commands for one server, administration included. A write to a key that lives elsewhere is refused.
+    /// Commands for one server, administration included. A write to a key that lives elsewhere is refused. No round trip.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the topology has no such server.
@@ -217,7 +218,7 @@ impl Cluster {
     }
 
     /// A connection of one's own to the server of `key`'s node: WATCH, MULTI typed by hand, WAIT, `redis::aio::transaction_async`. Waits
-    /// for a place within the deadline; costs a dial when no idle one is left.
+    /// for a place within the deadline; no round trip, but a dial when no idle connection is left.
     ///
     /// # Errors
     /// [`ErrorKind::NotSent`] when `pool.dedicated_max` are in use until the deadline, [`ErrorKind::ServerDown`].
@@ -263,7 +264,8 @@ impl Cluster {
         Health::of(&self.current())
     }
 
-    /// Counters and latencies of every server since it was first connected.
+    /// Counters and latencies of every server since it was first connected; those of servers that a reload dropped are gone. No round
+    /// trip.
     pub fn stats(&self) -> StatsSnapshot {
         StatsSnapshot {
             servers: self
@@ -276,15 +278,16 @@ impl Cluster {
     }
 
     /// Sends one command and returns its reply; an error reply of the server is an `Err`. What `redis::cmd(..).query_async(..)` does, with
-    /// this crate's own error.
+    /// this crate's own error. One round trip for a command with one key; see [`Cluster`] for the rest, the deadline and dropped futures.
     ///
     /// # Errors
-    /// Any but the configuration's.
+    /// Any but the configuration's; [`ErrorKind::UnexpectedReply`] when the reply is not a `T`, which may be after the command was executed.
     pub async fn query<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, Error> {
         parse(self.execute(cmd, Scope::Cluster, None).await?)
     }
 
-    /// Replaces the topology: nodes on other servers, servers added and dropped, changed settings. Connections whose settings are equal
+    /// Replaces the topology: nodes on other servers, servers added and dropped, changed settings. One round trip on every connection, all at
+    /// once, and the dials of new servers. Connections whose settings are equal
     /// are kept. When it returns, every command that was routed by the old topology has been answered or has failed, and none can be sent
     /// any more. Blocking commands on nodes that moved are asked again on the new server, with what is left of their timeout.
     ///
@@ -307,8 +310,8 @@ impl Cluster {
         })
     }
 
-    /// Ends all connections: new calls are refused, those under way are answered, for at most `timeouts.close`; what is outstanding then
-    /// fails. For all clones.
+    /// Ends all connections: new calls are refused, those under way are answered, for at most `timeouts.close` (default 5 s); what is
+    /// outstanding then fails. For all clones. Dropping the future leaves the connections to end by themselves, with nothing cut off.
     ///
     /// # Errors
     /// [`ErrorKind::Unknown`] when something had to be cut off.

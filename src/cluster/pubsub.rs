@@ -138,7 +138,8 @@ impl PubSub {
         }
     }
 
-    /// Subscribes to a channel; confirmed by the server when this returns.
+    /// Subscribes to a channel; confirmed by the server when this returns. One round trip, and a dial if this is the first subscription
+    /// at that server. Dropping the future does not undo the subscription.
     ///
     /// # Errors
     /// [`ErrorKind::ServerDown`] or [`ErrorKind::NotSent`] when the server did not confirm within the deadline; it is still asked when it

@@ -33,7 +33,7 @@ impl Routed {
         }
     }
 
-    /// Sends one command; an error reply of the server is an `Err`.
+    /// Sends one command, one round trip; an error reply of the server is an `Err`. Dropping the future is as for [`Cluster`].
     ///
     /// # Errors
     /// As a command on the cluster; [`CrossNode`](crate::ErrorKind::CrossNode) for a key of another node.

@@ -37,7 +37,7 @@ impl Servers {
     }
 
     /// Sends the command to every server at once, one round trip, and returns one answer each, by name. One that fails says nothing about
-    /// the others.
+    /// the others. Dropping the future is as for [`Cluster`]: what was written is executed.
     pub async fn each<T: FromRedisValue>(&self, cmd: &Cmd) -> Vec<ServerReply<T>> {
         let ask = |server: Arc<str>| async move {
             let reply = self

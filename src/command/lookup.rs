@@ -94,6 +94,14 @@ fn meaning(nearest: &Option<&'static str>, end: &str) -> String {
 }
 
 /// Finds what `name` (the first word, in any case) names. A few nanoseconds; does not allocate.
+///
+/// ```
+/// use keyway::command::{Found, Rule, lookup};
+///
+/// assert!(matches!(lookup(b"get"), Some(Found::Row(row)) if row.name == "GET" && row.rule == Rule::Keyed));
+/// assert!(matches!(lookup(b"XGROUP"), Some(Found::Container(_))));
+/// assert!(lookup(b"GTE").is_none());
+/// ```
 pub fn lookup(name: &[u8]) -> Option<Found> {
     let mut place = hash(name);
     loop {

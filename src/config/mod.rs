@@ -73,6 +73,12 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`], for a text that says something wrong.
+    ///
+    /// ```
+    /// let text = "name = \"feeds\"\n[timeouts]\nconnect = \"1 fortnight\"\n";
+    /// let error = keyway::Config::parse(text, "cluster.toml".as_ref(), &|_| None).unwrap_err();
+    /// assert_eq!((error.line(), error.setting()), (Some(3), "timeouts.connect"));
+    /// ```
     pub fn parse(
         text: &str,
         origin: &Path,
