@@ -61,6 +61,75 @@ pub enum ErrorKind {
     UnexpectedReply,
 }
 
+impl ErrorKind {
+    /// The class of an error that came through redis-rs, if it was one of ours: `redis::RedisError` keeps the class of every error of this
+    /// crate, and for [`NotSent`](ErrorKind::NotSent) and [`ServerDown`](ErrorKind::ServerDown) the whole error as its source.
+    ///
+    /// ```
+    /// # fn example(error: redis::RedisError) {
+    /// match keyway::ErrorKind::of(&error) {
+    ///     Some(keyway::ErrorKind::Unknown) => { /* it may have been executed: look before you repeat it */ }
+    ///     Some(keyway::ErrorKind::NotSent | keyway::ErrorKind::ServerDown) => { /* safe to repeat */ }
+    ///     _ => {}
+    /// }
+    /// # }
+    /// ```
+    pub fn of(error: &RedisError) -> Option<ErrorKind> {
+        if let Some(ours) = wrapped(error) {
+            return Some(ours.kind());
+        }
+        let code = error.code()?;
+        ErrorKind::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    const ALL: [ErrorKind; 14] = [
+        ErrorKind::NotSent,
+        ErrorKind::Unknown,
+        ErrorKind::ServerDown,
+        ErrorKind::CrossNode,
+        ErrorKind::Refused,
+        ErrorKind::UnknownCommand,
+        ErrorKind::Invalid,
+        ErrorKind::Server,
+        ErrorKind::Partial,
+        ErrorKind::CursorStale,
+        ErrorKind::TooLarge,
+        ErrorKind::Closed,
+        ErrorKind::Configuration,
+        ErrorKind::UnexpectedReply,
+    ];
+
+    fn code(self) -> &'static str {
+        match self {
+            ErrorKind::NotSent => "KEYWAY_NOTSENT",
+            ErrorKind::Unknown => "KEYWAY_UNKNOWN",
+            ErrorKind::ServerDown => "KEYWAY_SERVERDOWN",
+            ErrorKind::CrossNode => "CROSSSLOT",
+            ErrorKind::Refused => "KEYWAY_REFUSED",
+            ErrorKind::UnknownCommand => "KEYWAY_UNKNOWNCOMMAND",
+            ErrorKind::Invalid => "KEYWAY_INVALID",
+            ErrorKind::Server => "KEYWAY_SERVER",
+            ErrorKind::Partial => "KEYWAY_PARTIAL",
+            ErrorKind::CursorStale => "KEYWAY_CURSORSTALE",
+            ErrorKind::TooLarge => "KEYWAY_TOOLARGE",
+            ErrorKind::Closed => "KEYWAY_CLOSED",
+            ErrorKind::Configuration => "KEYWAY_CONFIGURATION",
+            ErrorKind::UnexpectedReply => "KEYWAY_UNEXPECTEDREPLY",
+        }
+    }
+}
+
+/// The error of ours that an I/O error of redis-rs wraps.
+fn wrapped(error: &RedisError) -> Option<&Error> {
+    type Shared = Arc<dyn std::error::Error + Send + Sync>;
+    let source = std::error::Error::source(error)?;
+    let io = match source.downcast_ref::<Shared>() {
+        Some(shared) => shared.downcast_ref::<io::Error>()?,
+        None => source.downcast_ref::<io::Error>()?,
+    };
+    io.get_ref()?.downcast_ref::<Error>()
+}
+
 /// How far a command over several servers came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -170,25 +239,6 @@ impl Error {
         self.0.server_error.as_ref()
     }
 
-    fn code(&self) -> &'static str {
-        match self.0.kind {
-            ErrorKind::NotSent => "KEYWAY_NOTSENT",
-            ErrorKind::Unknown => "KEYWAY_UNKNOWN",
-            ErrorKind::ServerDown => "KEYWAY_SERVERDOWN",
-            ErrorKind::CrossNode => "CROSSSLOT",
-            ErrorKind::Refused => "KEYWAY_REFUSED",
-            ErrorKind::UnknownCommand => "KEYWAY_UNKNOWNCOMMAND",
-            ErrorKind::Invalid => "KEYWAY_INVALID",
-            ErrorKind::Server => "KEYWAY_SERVER",
-            ErrorKind::Partial => "KEYWAY_PARTIAL",
-            ErrorKind::CursorStale => "KEYWAY_CURSORSTALE",
-            ErrorKind::TooLarge => "KEYWAY_TOOLARGE",
-            ErrorKind::Closed => "KEYWAY_CLOSED",
-            ErrorKind::Configuration => "KEYWAY_CONFIGURATION",
-            ErrorKind::UnexpectedReply => "KEYWAY_UNEXPECTEDREPLY",
-        }
-    }
-
     /// As a value at a position of a pipeline, where only server errors fit.
     pub(crate) fn into_value(self) -> Value {
         if let Some(error) = self.0.server_error {
@@ -199,7 +249,7 @@ impl Error {
         {
             return error;
         }
-        let code = self.code().to_owned();
+        let code = self.0.kind.code().to_owned();
         match ServerError::try_from(make_extension_error(code, Some(self.to_string()))) {
             Ok(error) => Value::ServerError(error),
             // Not reached: an extension error is a server error by its type's own definition. Nil would hide a failure, so say it.
@@ -220,17 +270,16 @@ fn cross_slot(message: &str) -> Option<Value> {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = &self.0;
-        if let Some(command) = &report.command {
-            write!(f, "{command}")?;
-            if let Some(node) = report.node {
-                write!(f, ", node {node}")?;
-            }
-            if let Some(server) = &report.server {
-                write!(f, ", server {server:?}")?;
-            }
-            f.write_str(": ")?;
-        } else if let Some(server) = &report.server {
-            write!(f, "server {server:?}: ")?;
+        let mut place: Vec<String> = report.command.iter().cloned().collect();
+        place.extend(report.node.map(|node| format!("node {node}")));
+        place.extend(
+            report
+                .server
+                .as_ref()
+                .map(|server| format!("server {server:?}")),
+        );
+        if !place.is_empty() {
+            write!(f, "{}: ", place.join(", "))?;
         }
         match report.kind {
             ErrorKind::NotSent => write!(f, "not executed: {}", report.message),
@@ -268,7 +317,7 @@ impl From<Error> for RedisError {
             }
             _ => match error.clone().into_value() {
                 Value::ServerError(server_error) => server_error.into(),
-                _ => make_extension_error(error.code().to_owned(), Some(error.to_string())),
+                _ => make_extension_error(error.0.kind.code().to_owned(), Some(error.to_string())),
             },
         }
     }
@@ -277,5 +326,41 @@ impl From<Error> for RedisError {
 impl From<crate::config::ConfigError> for Error {
     fn from(error: crate::config::ConfigError) -> Error {
         Error::new(ErrorKind::Configuration, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_class_of_an_error_survives_redis_rs() {
+        for kind in ErrorKind::ALL {
+            let error = Error::new(kind, "why").of_command("GET").at_node(NodeId(7));
+            let through: RedisError = error.into();
+            assert_eq!(ErrorKind::of(&through), Some(kind), "{through}");
+        }
+        let foreign: RedisError = io::Error::from(io::ErrorKind::TimedOut).into();
+        assert_eq!(ErrorKind::of(&foreign), None);
+        let server = redis::parse_redis_value(b"-WRONGTYPE it is a list\r\n");
+        let Ok(Value::ServerError(server)) = server else {
+            panic!("an error line parses to an error")
+        };
+        assert_eq!(ErrorKind::of(&server.into()), None);
+    }
+
+    #[test]
+    fn an_error_says_where_it_happened() {
+        let error = Error::new(ErrorKind::NotSent, "the deadline passed")
+            .at_node(NodeId(7))
+            .at_server(&"a".into());
+        assert_eq!(
+            error.to_string(),
+            "node 7, server \"a\": not executed: the deadline passed"
+        );
+        assert_eq!(
+            error.of_command("GET").to_string(),
+            "GET, node 7, server \"a\": not executed: the deadline passed"
+        );
     }
 }

@@ -1,4 +1,4 @@
-use super::{Cluster, parse};
+use super::{Cluster, name_of, parse};
 use crate::error::{Error, ErrorKind};
 use crate::routing::Scope;
 use redis::{Cmd, FromRedisValue, ToRedisArgs, Value};
@@ -39,6 +39,7 @@ pub struct BatchReply<T> {
 #[derive(Debug)]
 pub struct Replies {
     results: Vec<Option<Result<Value, Error>>>,
+    commands: Vec<String>,
     batch: u64,
 }
 
@@ -149,6 +150,11 @@ impl Batch {
         let results = self.cluster.scatter().many(entries, manner).await;
         Replies {
             results: results.into_iter().map(Some).collect(),
+            commands: self
+                .cmds
+                .iter()
+                .map(|cmd| name_of(cmd).to_owned())
+                .collect(),
             batch: self.id,
         }
     }
@@ -168,7 +174,7 @@ impl Replies {
             ));
         }
         match self.results.get_mut(place.at).and_then(Option::take) {
-            Some(result) => result.and_then(parse),
+            Some(result) => result.and_then(|value| parse(&self.commands[place.at], value)),
             None => Err(Error::new(ErrorKind::Invalid, "the reply was taken before")),
         }
     }

@@ -1,4 +1,4 @@
-use super::{Cluster, parse, window};
+use super::{Cluster, name_of, parse, window};
 use crate::command::BlocksFor;
 use crate::error::{Error, ErrorKind};
 use crate::placement::NodeId;
@@ -77,7 +77,7 @@ impl Dedicated {
     /// # Errors
     /// As a command on the cluster, without retries.
     pub async fn query<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, Error> {
-        parse(self.execute(cmd).await?)
+        parse(name_of(cmd), self.execute(cmd).await?)
     }
 
     async fn execute(&self, cmd: &Cmd) -> Result<Value, Error> {

@@ -283,7 +283,7 @@ impl Cluster {
     /// # Errors
     /// Any but the configuration's; [`ErrorKind::UnexpectedReply`] when the reply is not a `T`, which may be after the command was executed.
     pub async fn query<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, Error> {
-        parse(self.execute(cmd, Scope::Cluster, None).await?)
+        parse(name_of(cmd), self.execute(cmd, Scope::Cluster, None).await?)
     }
 
     /// Replaces the topology: nodes on other servers, servers added and dropped, changed settings. One round trip on every connection, all at
@@ -850,12 +850,35 @@ fn one(mut results: Vec<Result<Value, Error>>) -> Result<Value, Error> {
 }
 
 /// A reply as the type that the caller wants; an error reply becomes an `Err`.
-pub(crate) fn parse<T: FromRedisValue>(value: Value) -> Result<T, Error> {
+pub(crate) fn parse<T: FromRedisValue>(command: &str, value: Value) -> Result<T, Error> {
     if let Value::ServerError(error) = value {
-        return Err(Error::from_server(error));
+        return Err(Error::from_server(error).of_command(command));
     }
-    redis::from_redis_value(value)
-        .map_err(|error| Error::new(ErrorKind::UnexpectedReply, error.to_string()))
+    let shape = shape_of(&value);
+    // redis-rs's own message repeats the value, which is the user's data and may end up in a log.
+    redis::from_redis_value(value).map_err(|_| {
+        let why = format!(
+            "the reply is {shape}, which does not fit into {}",
+            std::any::type_name::<T>()
+        );
+        Error::new(ErrorKind::UnexpectedReply, why).of_command(command)
+    })
+}
+
+fn shape_of(value: &Value) -> &'static str {
+    match value {
+        Value::Nil => "nil",
+        Value::Int(_) => "an integer",
+        Value::BulkString(_) | Value::SimpleString(_) | Value::VerbatimString { .. } => "a string",
+        Value::Okay => "OK",
+        Value::Array(_) => "an array",
+        Value::Map(_) => "a map",
+        Value::Set(_) => "a set",
+        Value::Double(_) => "a double",
+        Value::Boolean(_) => "a boolean",
+        Value::BigNumber(_) => "a big number",
+        _ => "of another kind",
+    }
 }
 
 impl ConnectionLike for Cluster {
@@ -913,7 +936,7 @@ pub(crate) fn window(
     values.into_iter().skip(offset).take(count).collect()
 }
 
-fn name_of(cmd: &Cmd) -> &str {
+pub(crate) fn name_of(cmd: &Cmd) -> &str {
     match cmd.args_iter().next() {
         Some(redis::Arg::Simple(name)) => std::str::from_utf8(name).unwrap_or("?"),
         _ => "?",

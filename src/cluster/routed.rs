@@ -1,4 +1,4 @@
-use super::{Cluster, parse, window};
+use super::{Cluster, name_of, parse, window};
 use crate::error::Error;
 use crate::placement::NodeId;
 use crate::routing::Scope;
@@ -39,6 +39,7 @@ impl Routed {
     /// As a command on the cluster; [`CrossNode`](crate::ErrorKind::CrossNode) for a key of another node.
     pub async fn query<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, Error> {
         parse(
+            name_of(cmd),
             self.cluster
                 .execute(cmd, self.scope, self.server.as_deref())
                 .await?,

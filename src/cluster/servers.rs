@@ -1,4 +1,4 @@
-use super::{Cluster, parse};
+use super::{Cluster, name_of, parse};
 use crate::error::Error;
 use crate::routing::Scope;
 use futures::future::join_all;
@@ -44,7 +44,7 @@ impl Servers {
                 .cluster
                 .execute(cmd, Scope::Server, Some(&server))
                 .await
-                .and_then(parse);
+                .and_then(|value| parse(name_of(cmd), value));
             ServerReply { server, reply }
         };
         join_all(self.names().into_iter().map(ask)).await
