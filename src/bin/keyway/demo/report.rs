@@ -55,9 +55,9 @@ impl Check {
         }
     }
 
-    /// A check of nothing has not passed.
+    /// A graph of a few users may have nothing to check: `checked` says so.
     pub(crate) fn done(mut self) -> Check {
-        self.passed = self.checked > 0 && self.wrong == 0;
+        self.passed = self.wrong == 0;
         self
     }
 }

@@ -1,6 +1,7 @@
 //! The report as one screen: at most 100 columns, for somebody who has never seen keyway.
 
 use super::report::{Check, Report};
+use anstream::adapter::strip_str;
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write;
 
@@ -10,7 +11,8 @@ const FILE: Style = AnsiColor::Cyan.on_default();
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const COLUMNS: usize = 100;
-const BAR_CELLS: u64 = 32;
+const INDENT: usize = 10;
+const BAR_CELLS: u64 = 20;
 const COMMANDS_SHOWN: usize = 5;
 
 pub(crate) fn render(report: &Report) -> String {
@@ -30,17 +32,29 @@ fn write_all(to: &mut String, report: &Report) -> std::fmt::Result {
         let (text, comment) = line.split_at(line.find('#').unwrap_or(line.len()));
         writeln!(to, "    {FILE}{text}{FILE:#}{QUIET}{comment}{QUIET:#}")?;
     }
+    writeln!(to)?;
     load(to, report)?;
     balance(to, report)?;
     reads_and_writes(to, report)?;
     crash(to, report)?;
     client(to, report)?;
+    writeln!(to)?;
     checks(to, report)?;
     next(to, report)
 }
 
 fn heading(to: &mut String, what: &str) -> std::fmt::Result {
-    write!(to, "{TITLE}{what:<10}{TITLE:#}")
+    write!(to, "{TITLE}{what:<INDENT$}{TITLE:#}")
+}
+
+/// A heading and its text, wrapped.
+fn paragraph(to: &mut String, what: &str, text: &str) -> std::fmt::Result {
+    heading(to, what)?;
+    for (at, line) in wrap(text, COLUMNS - INDENT).into_iter().enumerate() {
+        let indent = if at == 0 { 0 } else { INDENT };
+        writeln!(to, "{:indent$}{line}", "")?;
+    }
+    Ok(())
 }
 
 fn load(to: &mut String, report: &Report) -> std::fmt::Result {
@@ -49,44 +63,47 @@ fn load(to: &mut String, report: &Report) -> std::fmt::Result {
         "generated" => format!("generated, seed {}", graph.seed),
         file => file.to_owned(),
     };
-    heading(to, "Graph")?;
-    writeln!(
-        to,
-        "{} users, {} edges ({source}); the most followed has {} followers, the median {}",
+    let text = format!(
+        "{} users, {} edges ({source}); most followers: {}, median: {}",
         count(graph.users),
         count(graph.edges),
         count(graph.followers_max),
         count(graph.followers_median),
-    )?;
-    heading(to, "Load")?;
-    writeln!(
-        to,
+    );
+    paragraph(to, "Graph", &text)?;
+    let text = format!(
         "{} sets with {} members in {}: {} SADD/s, {} members/s",
         count(load.sets),
         count(load.members),
         seconds(load.seconds),
         rate(load.commands, load.seconds),
         rate(load.members, load.seconds),
-    )
+    );
+    paragraph(to, "Load", &text)
 }
 
 fn balance(to: &mut String, report: &Report) -> std::fmt::Result {
     let balance = &report.balance;
     let all: u64 = balance.servers.iter().map(|server| server.keys).sum();
+    let most = balance
+        .servers
+        .iter()
+        .map(|server| server.keys)
+        .max()
+        .unwrap_or(0);
     heading(to, "Balance")?;
     for (at, server) in balance.servers.iter().enumerate() {
         let indent = if at == 0 { "" } else { "          " };
-        let cells = (server.keys * BAR_CELLS).checked_div(all).unwrap_or(0);
-        let bar = "█".repeat(cells as usize);
+        let bar = bar(server.keys, most);
         writeln!(
             to,
-            "{indent}{}  {GOOD}{bar:<20}{GOOD:#} {:4.1} %  {} nodes  {:>9} keys  {:>9} members  {:>6.1} MiB",
+            "{indent}{}  {GOOD}{bar:<20}{GOOD:#} {:4.1} %  {} nodes  {:>9} keys  {:>9} members  {:>9}",
             server.name,
             100.0 * ratio(server.keys, all),
             server.nodes,
             count(server.keys),
             count(server.members),
-            server.data_bytes as f64 / f64::from(1 << 20),
+            size(server.data_bytes),
         )?;
     }
     let nodes = &balance.keys_per_node;
@@ -100,10 +117,12 @@ fn balance(to: &mut String, report: &Report) -> std::fmt::Result {
         .map(|keys| (*keys as f64 - mean).powi(2))
         .sum::<f64>()
         / nodes.len().max(1) as f64;
+    let (on_a, on_b) = nodes.split_at(nodes.len() / 2);
     writeln!(
         to,
-        "          {GOOD}{}{GOOD:#}  0 to 63",
-        sparkline(nodes, *max),
+        "          {GOOD}{}{GOOD:#}  {GOOD}{}{GOOD:#}  nodes 0-31, 32-63",
+        sparkline(on_a, *max),
+        sparkline(on_b, *max),
     )?;
     writeln!(
         to,
@@ -117,78 +136,62 @@ fn balance(to: &mut String, report: &Report) -> std::fmt::Result {
 
 fn reads_and_writes(to: &mut String, report: &Report) -> std::fmt::Result {
     let (found, post) = (&report.intersections, &report.delivery);
-    heading(to, "Intersect")?;
-    writeln!(
-        to,
-        "{} SINTER of two sets on different servers: p50 {}, p99 {}; {} had members",
+    let text = format!(
+        "{} SINTER of two sets on different servers, in one round trip to both at once: p50 {}, p99 {}. \
+         {} pairs had members in common, {} in all, {} at most",
         count(found.pairs),
         micros(found.latency.p50_us),
         micros(found.latency.p99_us),
         count(found.pairs_with_common),
-    )?;
-    writeln!(
-        to,
-        "          in common, {} in all, {} at most. One round trip to both servers at once",
         count(found.common_members),
         count(found.common_max),
-    )?;
-    heading(to, "Deliver")?;
-    writeln!(
-        to,
-        "user {} posts {} times to {} followers: the first post in {}, {} ZADD/s with",
+    );
+    paragraph(to, "Intersect", &text)?;
+    let text = format!(
+        "user {}, the most followed, posts {} times to {} timelines: the first post in {}, {} ZADD/s with as many \
+         trims to {} posts. A page of 5 is read in {} (p50), {} (p99)",
         post.user,
         post.posts,
         count(post.followers),
         seconds(post.first_post_seconds),
         rate(post.commands / 2, post.seconds),
-    )?;
-    writeln!(
-        to,
-        "          as many trims to {} posts; a page of 5 is read in {} (p50), {} (p99)",
         post.kept,
         micros(post.read_one.p50_us),
         micros(post.read_one.p99_us),
-    )
+    );
+    paragraph(to, "Deliver", &text)
 }
 
 fn crash(to: &mut String, report: &Report) -> std::fmt::Result {
     let (crash, recovery) = (&report.crash, &report.recovery);
-    heading(to, "Crash")?;
-    writeln!(
-        to,
-        "SIGKILL of {}, then {} callers at once: {GOOD}{} answered{GOOD:#} (p50 {}), {BAD}{} failed{BAD:#} after {},",
+    let text = format!(
+        "SIGKILL of {}, then {} keys asked at once: {GOOD}{} on the other server answered{GOOD:#} (p50 {}), \
+         {BAD}{} failed{BAD:#} after {}, in which {} might have come back. Asked again, when it is known to be down, \
+         they fail at once (p50 {}):",
         crash.server,
         count(crash.keys_asked),
         count(crash.answered),
         micros(crash.answered_latency.p50_us),
         count(crash.failed),
         seconds(crash.first_failures_seconds),
-    )?;
-    writeln!(
-        to,
-        "          and at once ({}) when asked again, for the server is known to be down:",
+        crash.server,
         micros(crash.failed_again_latency.p50_us),
-    )?;
-    writeln!(
-        to,
-        "          {QUIET}{}{QUIET:#}",
-        cut(&crash.example_error, COLUMNS - 10)
-    )?;
-    heading(to, "Recover")?;
-    writeln!(
-        to,
-        "{} is back: its append-only file loaded in {}, all keys answered {} later;",
+    );
+    paragraph(to, "Crash", &text)?;
+    for line in wrap(&crash.example_error, COLUMNS - INDENT - 2) {
+        writeln!(to, "{:INDENT$}  {QUIET}{line}{QUIET:#}", "")?;
+    }
+    let text = format!(
+        "{} is back, its append-only file loaded in {}; all keys answer {} later. All {} sets read back in {} \
+         ({} members/s): nothing that was acknowledged is lost",
         crash.server,
         seconds(recovery.server_ready_seconds),
         seconds(recovery.client_ready_seconds),
-    )?;
-    writeln!(
-        to,
-        "          {} sets read back in {} ({} members/s): nothing that was acknowledged is lost",
         count(recovery.sets_read),
         seconds(recovery.read_seconds),
         rate(recovery.members_read, recovery.read_seconds),
-    )
+    );
+    paragraph(to, "Recover", &text)
 }
 
 fn client(to: &mut String, report: &Report) -> std::fmt::Result {
@@ -209,14 +212,18 @@ fn client(to: &mut String, report: &Report) -> std::fmt::Result {
     };
     busiest.sort_by_key(|name| std::cmp::Reverse(calls(name)));
     busiest.truncate(COMMANDS_SHOWN);
-    heading(to, "Client")?;
-    write!(to, "{QUIET}p50 / p99 {QUIET:#}")?;
+    paragraph(
+        to,
+        "Client",
+        "its own statistics: p50 / p99 from the queue to the reply, where batches of 1,000 wait for themselves",
+    )?;
+    write!(to, "{:INDENT$}    ", "")?;
     for name in &busiest {
         write!(to, "{QUIET}{name:>16}{QUIET:#}")?;
     }
     writeln!(to)?;
     for server in &report.client {
-        write!(to, "          {:<10}", server.server)?;
+        write!(to, "          {:<4}", server.server)?;
         for name in &busiest {
             let command = server.commands.iter().find(|command| command.name == *name);
             let latency = command.map_or("-".to_owned(), |command| {
@@ -229,14 +236,14 @@ fn client(to: &mut String, report: &Report) -> std::fmt::Result {
     for server in &report.client {
         writeln!(
             to,
-            "          {}: {} calls, {} failed, {} retries, {} reconnects, {:.1} MiB out, {:.1} MiB in",
+            "          {:<4}calls {}  failed {}  retries {}  reconnects {}  sent {}  received {}",
             server.server,
             count(server.calls),
             count(server.failures),
             count(server.retries),
             server.reconnects,
-            server.bytes_sent as f64 / f64::from(1 << 20),
-            server.bytes_received as f64 / f64::from(1 << 20),
+            size(server.bytes_sent),
+            size(server.bytes_received),
         )?;
     }
     Ok(())
@@ -261,31 +268,31 @@ fn checks(to: &mut String, report: &Report) -> std::fmt::Result {
         report.checks.len()
     )?;
     for check in wrong {
-        let example = check.example.as_deref().unwrap_or("nothing was checked");
-        let line = format!(
-            "{}: {} of {}; {example}",
+        let example = check.example.as_deref().unwrap_or_default();
+        let text = format!(
+            "{}: {} of {}, such as {example}",
             check.what,
             count(check.wrong),
             count(check.checked)
         );
-        writeln!(to, "          {BAD}{}{BAD:#}", cut(&line, COLUMNS - 10))?;
+        for line in wrap(&text, COLUMNS - INDENT) {
+            writeln!(to, "{:INDENT$}{BAD}{line}{BAD:#}", "")?;
+        }
     }
     Ok(())
 }
 
 fn next(to: &mut String, report: &Report) -> std::fmt::Result {
-    heading(to, "Next")?;
-    if report.graph.source == "generated" {
-        writeln!(
-            to,
-            "your own graph: {FILE}make demo ARGS=\"--edges FILE\"{FILE:#} (lines \"a b\": b follows a)"
-        )?;
-        write!(to, "          ")?;
-    }
-    writeln!(
-        to,
-        "in your service: {FILE}keyway::Cluster::connect(\"cluster.toml\").await?{FILE:#}; README.md has the tour"
-    )
+    let graph = match report.graph.source.as_str() {
+        "generated" => format!(
+            "your own graph: {FILE}make demo ARGS=\"--edges FILE\"{FILE:#}, lines \"a b\" (b follows a). "
+        ),
+        _ => String::new(),
+    };
+    let text = format!(
+        "{graph}In your service: {FILE}keyway::Cluster::connect(\"cluster.toml\").await?{FILE:#} as in README.md"
+    );
+    paragraph(to, "Next", &text)
 }
 
 /// One character per node, from the bottom at 0 keys to the top at `max`.
@@ -337,9 +344,17 @@ fn seconds(seconds: f64) -> String {
     }
 }
 
+fn size(bytes: u64) -> String {
+    match bytes < 1 << 30 {
+        true => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+        false => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
+    }
+}
+
 fn micros(us: u64) -> String {
     match us {
-        0..1_000 => format!("{us} us"),
+        0 => "under 1 us".to_owned(),
+        1..1_000 => format!("{us} us"),
         1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
         _ => format!("{:.1} s", us as f64 / 1e6),
     }
@@ -350,13 +365,178 @@ fn short(us: u64) -> String {
     micros(us).replace(' ', "")
 }
 
-fn cut(text: &str, columns: usize) -> String {
-    match text.chars().count() > columns {
-        true => text
-            .chars()
-            .take(columns - 3)
-            .chain("...".chars())
+fn bar(value: u64, most: u64) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = (value * BAR_CELLS * 8).checked_div(most).unwrap_or(0);
+    "█".repeat((eighths / 8) as usize) + EIGHTHS[(eighths % 8) as usize]
+}
+
+/// Lines of whole words. Colours take no room.
+fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let width = |text: &str| strip_str(text).to_string().chars().count();
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if width(line) + 1 + width(word) <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::*;
+    use super::*;
+
+    fn report() -> Report {
+        let server = |name: &str, keys| ServerLoad {
+            name: name.to_owned(),
+            nodes: 32,
+            keys,
+            members: 6_000_000 + keys,
+            data_bytes: 3_000_000_000,
+        };
+        let latency = |p50_us| Latencies {
+            count: 200,
+            p50_us,
+            p99_us: 3 * p50_us,
+            max_us: 4 * p50_us,
+        };
+        let client = |name: &str, failures| ClientServer {
+            server: name.to_owned(),
+            calls: 12_345_678,
+            failures,
+            retries: 0,
+            reconnects: u64::from(failures > 0),
+            bytes_sent: 1 << 30,
+            bytes_received: 123_456_789,
+            commands: [
+                "SADD",
+                "SCARD",
+                "SINTER",
+                "SMEMBERS",
+                "ZADD",
+                "ZREMRANGEBYRANK",
+            ]
+            .into_iter()
+            .zip([3_000_000, 2_000, 600, 2_000_000, 100_000, 100_000])
+            .map(|(name, calls)| ClientCommand {
+                name: name.to_owned(),
+                calls,
+                p50_us: calls / 30,
+                p99_us: calls / 10,
+            })
             .collect(),
-        false => text.to_owned(),
+        };
+        Report {
+            passed: true,
+            seconds: 123.4,
+            checks: vec![Check {
+                checked: 1_234_567,
+                ..Check::new("sets").done()
+            }],
+            cluster_toml: "name = \"demo\"\n[placement]   # for life\nnodes = 64\n".to_owned(),
+            redis_version: "7.0.15".to_owned(),
+            graph: GraphFacts {
+                source: "generated".to_owned(),
+                seed: 18_446_744_073_709_551_615,
+                users: 5_000_000,
+                edges: 26_666_666,
+                followers_max: 1_234_567,
+                followers_median: 3,
+            },
+            load: Load {
+                sets: 9_999_999,
+                members: 53_333_332,
+                commands: 10_111_111,
+                seconds: 60.0,
+            },
+            balance: Balance {
+                servers: vec![server("a", 5_100_000), server("b", 4_899_999)],
+                keys_per_node: (0..64).map(|node| 156_249 + 1_000 * (node % 7)).collect(),
+            },
+            intersections: Intersections {
+                pairs: 600,
+                pairs_with_common: 354,
+                common_members: 123_456,
+                common_max: 12_345,
+                latency: latency(394),
+            },
+            delivery: Delivery {
+                user: 4_730_711,
+                followers: 1_234_567,
+                posts: 12,
+                kept: 10,
+                commands: 29_629_608,
+                seconds: 90.0,
+                first_post_seconds: 7.5,
+                timelines_read: 1_234_567,
+                read_one: latency(183),
+            },
+            crash: Crash {
+                server: "b".to_owned(),
+                keys_asked: 1_989,
+                answered: 984,
+                failed: 1_005,
+                answered_latency: latency(8_800),
+                first_failures_seconds: 1.02,
+                failed_again_latency: latency(0),
+                example_error: "SCARD, node 62, server \"b\": not executed, the server is down: Connection refused (os error 111)"
+                    .to_owned(),
+            },
+            recovery: Recovery {
+                server_ready_seconds: 0.188,
+                client_ready_seconds: 0.233,
+                sets_read: 9_999_999,
+                members_read: 53_333_332,
+                read_seconds: 18.0,
+            },
+            client: vec![client("a", 0), client("b", 2_010)],
+        }
+    }
+
+    #[test]
+    fn the_largest_numbers_fit_on_one_screen() {
+        let screen = strip_str(&render(&report())).to_string();
+        for line in screen.lines() {
+            assert!(line.chars().count() <= COLUMNS, "{line}");
+            assert_eq!(line, line.trim_end(), "no blanks at the end");
+        }
+        // The real file has 13 lines, not 3.
+        assert!(
+            screen.lines().count() + 10 <= 45,
+            "{}",
+            screen.lines().count()
+        );
+        insta::assert_snapshot!(screen, @"");
+    }
+
+    #[test]
+    fn a_wrong_answer_is_named() {
+        let mut report = report();
+        let mut check = Check::new("intersections over two servers");
+        check.expect(true, String::new);
+        check.expect(false, || {
+            "SINTER follows:1 follows:2: 3 members, not 4, or others".to_owned()
+        });
+        report.checks.push(check.done());
+        let screen = strip_str(&render(&report)).to_string();
+        let checked: Vec<&str> = screen
+            .lines()
+            .skip_while(|line| !line.starts_with("Checked"))
+            .take(2)
+            .collect();
+        insta::assert_snapshot!(checked.join("\n"), @"");
+    }
+
+    #[test]
+    fn words_are_wrapped_by_what_is_seen() {
+        let text = format!("{GOOD}one{GOOD:#} two three");
+        assert_eq!(wrap(&text, 7).len(), 2);
+        assert_eq!(wrap("", 7), Vec::<String>::new());
     }
 }

@@ -68,36 +68,36 @@ impl Story<'_> {
             .sum();
         let bar = self.progress.bar("loading", commands);
         let started = Instant::now();
-        let mut commands_iter = graph.sets().flat_map(|(side, user)| {
+        let mut sadds = graph.sets().flat_map(|(side, user)| {
             let key = side.key(graph.id(user));
             let pieces = graph.set(side, user).chunks(SADD_MEMBERS_MAX);
             pieces.map(move |members| {
                 let ids: Vec<u64> = members.iter().map(|member| graph.id(*member)).collect();
-                Cmd::sadd(&key, ids)
+                (Cmd::sadd(&key, ids), members.len() as u64)
             })
         });
-        let pieces = std::iter::from_fn(|| piece(&mut commands_iter));
+        let pieces = std::iter::from_fn(|| piece(&mut sadds));
         let cluster = &self.cluster;
-        let mut added = 0;
+        let mut check = Check::new("SADD that added all its members");
         let mut replies = stream::iter(pieces)
-            .map(|piece| send::<u64>(cluster, piece))
+            .map(|piece| async {
+                let (cmds, expected): (Vec<Cmd>, Vec<u64>) = piece.into_iter().unzip();
+                Ok::<_, Error>((send::<u64>(cluster, cmds).await?, expected))
+            })
             .buffer_unordered(PIECES_MAX);
         while let Some(piece) = replies.next().await {
-            let piece = piece?;
-            bar.inc(piece.len() as u64);
-            added += piece.iter().sum::<u64>();
-        }
-        let members = 2 * graph.edges() as u64;
-        let mut check = Check::new("members added by SADD");
-        check.checked = members;
-        check.wrong = members.abs_diff(added);
-        if check.wrong > 0 {
-            check.example = Some(format!("{added} members were added, not {members}"));
+            let (added, expected) = piece?;
+            bar.inc(added.len() as u64);
+            for (added, expected) in added.into_iter().zip(expected) {
+                check.expect(added == expected, || {
+                    format!("{added} members added, not {expected}")
+                });
+            }
         }
         self.checks.push(check.done());
         Ok(Load {
             sets: graph.sets().count() as u64,
-            members,
+            members: 2 * graph.edges() as u64,
             commands,
             seconds: started.elapsed().as_secs_f64(),
         })
@@ -138,7 +138,7 @@ impl Story<'_> {
             server.keys += 1;
             server.members += self.graph.set(side, user).len() as u64;
         }
-        let mut check = Check::new("keys on the server that the placement names");
+        let mut check = Check::new("servers with as many keys as the placement says");
         let memory = self.memory().await?;
         let sizes = self
             .cluster
@@ -148,14 +148,12 @@ impl Story<'_> {
         for (at, answer) in sizes.into_iter().enumerate() {
             let (size, server) = (answer.reply?, &mut servers[at]);
             server.data_bytes = memory[at].saturating_sub(memory_before[at]);
-            check.checked += server.keys;
-            if size != server.keys {
-                check.wrong += size.abs_diff(server.keys);
-                check.example = Some(format!(
+            check.expect(size == server.keys, || {
+                format!(
                     "server {} has {size} keys, not {}",
                     server.name, server.keys
-                ));
-            }
+                )
+            });
         }
         self.checks.push(check.done());
         Ok(Balance {
@@ -370,6 +368,12 @@ impl Story<'_> {
         servers.restart(dead).await?;
         let server_ready = started.elapsed();
         loop {
+            // No round trip: what a readiness probe asks.
+            while !self.cluster.health().is_ready()
+                && started.elapsed() < server_ready + RECOVERY_DEADLINE
+            {
+                sleep(POLL_EVERY).await;
+            }
             let mut last = None;
             let mut unanswered = Vec::new();
             for (key, answer) in left.iter().zip(self.ask(&left).await) {
@@ -392,7 +396,6 @@ impl Story<'_> {
                     last,
                 });
             }
-            sleep(POLL_EVERY).await;
         }
         let client_ready = started.elapsed() - server_ready;
         bar.finish_and_clear();
@@ -505,8 +508,8 @@ fn newest_posts() -> Vec<u64> {
     (0..POSTS).rev().take(POSTS_KEPT as usize).collect()
 }
 
-fn piece(commands: &mut impl Iterator<Item = Cmd>) -> Option<Vec<Cmd>> {
-    let piece: Vec<Cmd> = commands.take(PIECE_COMMANDS_MAX).collect();
+fn piece<T>(commands: &mut impl Iterator<Item = T>) -> Option<Vec<T>> {
+    let piece: Vec<T> = commands.take(PIECE_COMMANDS_MAX).collect();
     (!piece.is_empty()).then_some(piece)
 }
 
