@@ -323,7 +323,16 @@ mod tests {
         .into_iter()
         .map(|text| read(text).unwrap_err())
         .collect();
-        insta::assert_snapshot!(errors.join("\n"), @"");
+        insta::assert_snapshot!(errors.join("\n"), @r#"
+        edges:2: read "3"; expected two user numbers, as in "17 42" (42 follows 17), or a comment that begins with #
+        edges:3: read "3 x"; expected two user numbers, as in "17 42" (42 follows 17), or a comment that begins with #
+        edges:1: read "1 2 3"; expected two user numbers, as in "17 42" (42 follows 17), or a comment that begins with #
+        edges:1: read "-1 2"; expected two user numbers, as in "17 42" (42 follows 17), or a comment that begins with #
+        edges:2: read "��"; expected two user numbers, as in "17 42" (42 follows 17), or a comment that begins with #
+        edges:1: read "1 18446744073709551616"; expected two user numbers, as in "17 42" (42 follows 17), or a comment that begins with #
+        edges:2: read "777777777777777777777777777777777777777777777777777777777777"...; expected two user numbers, as in "17 42" (42 follows 17), or a comment that begins with #
+        edges: there is no edge in it; expected lines as "17 42" (42 follows 17)
+        "#);
     }
 
     #[test]
