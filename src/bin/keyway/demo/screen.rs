@@ -12,6 +12,8 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const COLUMNS: usize = 100;
 const INDENT: usize = 10;
+/// A space between a number and its unit, where no line ends.
+const TIED: char = '\u{a0}';
 const BAR_CELLS: u64 = 20;
 const COMMANDS_SHOWN: usize = 5;
 
@@ -214,11 +216,11 @@ fn client(to: &mut String, report: &Report) -> std::fmt::Result {
     paragraph(
         to,
         "Client",
-        "its own statistics: p50 / p99 from the queue to the reply, where batches of 1,000 wait for themselves",
+        "its own statistics: p50 / p99 from queue to reply; batches of 1,000 wait for themselves",
     )?;
     write!(to, "{:INDENT$}    ", "")?;
     for name in &busiest {
-        write!(to, "{QUIET}{name:>16}{QUIET:#}")?;
+        write!(to, "{QUIET}{name:>17}{QUIET:#}")?;
     }
     writeln!(to)?;
     for server in &report.client {
@@ -228,7 +230,7 @@ fn client(to: &mut String, report: &Report) -> std::fmt::Result {
             let latency = command.map_or("-".to_owned(), |command| {
                 format!("{} / {}", short(command.p50_us), short(command.p99_us))
             });
-            write!(to, "{latency:>16}")?;
+            write!(to, "{latency:>17}")?;
         }
         writeln!(to)?;
     }
@@ -249,23 +251,22 @@ fn client(to: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn checks(to: &mut String, report: &Report) -> std::fmt::Result {
-    heading(to, "Checked")?;
     let checked: u64 = report.checks.iter().map(|check| check.checked).sum();
     let wrong: Vec<&Check> = report.checks.iter().filter(|check| !check.passed).collect();
     if wrong.is_empty() {
-        return writeln!(
-            to,
+        let text = format!(
             "{GOOD}{} answers against a plain computation in memory: all right{GOOD:#}, {} in all",
             count(checked),
             seconds(report.seconds),
         );
+        return paragraph(to, "Checked", &text);
     }
-    writeln!(
-        to,
+    let text = format!(
         "{BAD}{} of {} kinds of answers are wrong{BAD:#}",
         wrong.len(),
         report.checks.len()
-    )?;
+    );
+    paragraph(to, "Checked", &text)?;
     for check in wrong {
         let example = check.example.as_deref().unwrap_or_default();
         let text = format!(
@@ -338,8 +339,8 @@ fn rate(number: u64, seconds: f64) -> String {
 
 fn seconds(seconds: f64) -> String {
     match seconds < 1.0 {
-        true => format!("{:.0} ms", seconds * 1000.0),
-        false => format!("{seconds:.1} s"),
+        true => format!("{:.0}{TIED}ms", seconds * 1000.0),
+        false => format!("{seconds:.1}{TIED}s"),
     }
 }
 
@@ -352,16 +353,16 @@ fn size(bytes: u64) -> String {
 
 fn micros(us: u64) -> String {
     match us {
-        0 => "under 1 us".to_owned(),
-        1..1_000 => format!("{us} us"),
-        1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
-        _ => format!("{:.1} s", us as f64 / 1e6),
+        0 => format!("under{TIED}1{TIED}us"),
+        1..1_000 => format!("{us}{TIED}us"),
+        1_000..1_000_000 => format!("{:.1}{TIED}ms", us as f64 / 1e3),
+        _ => format!("{:.1}{TIED}s", us as f64 / 1e6),
     }
 }
 
 /// As `micros`, for narrow columns.
 fn short(us: u64) -> String {
-    micros(us).replace(' ', "")
+    micros(us).replace(TIED, "")
 }
 
 fn bar(value: u64, most: u64) -> String {
@@ -370,11 +371,11 @@ fn bar(value: u64, most: u64) -> String {
     "█".repeat((eighths / 8) as usize) + EIGHTHS[(eighths % 8) as usize]
 }
 
-/// Lines of whole words. Colours take no room.
+/// Lines of whole words. Colours take no room. A number stays with its unit.
 fn wrap(text: &str, columns: usize) -> Vec<String> {
     let width = |text: &str| strip_str(text).to_string().chars().count();
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
+    for word in text.split(' ') {
         match lines.last_mut() {
             Some(line) if width(line) + 1 + width(word) <= columns => {
                 line.push(' ');
@@ -384,6 +385,9 @@ fn wrap(text: &str, columns: usize) -> Vec<String> {
         }
     }
     lines
+        .into_iter()
+        .map(|line| line.replace(TIED, " "))
+        .collect()
 }
 
 #[cfg(test)]
@@ -503,6 +507,7 @@ mod tests {
         let screen = strip_str(&render(&report())).to_string();
         for line in screen.lines() {
             assert!(line.chars().count() <= COLUMNS, "{line}");
+            assert!(!line.contains(TIED), "{line}");
             assert_eq!(line, line.trim_end(), "no blanks at the end");
         }
         // The real file has 12 lines, not 3.
@@ -524,24 +529,23 @@ mod tests {
                   b  ███████████████████▏ 49.0 %  32 nodes  4,899,999 keys  10,899,999 members    2.8 GiB
                   ████████████████████████████████  ████████████████████████████████  nodes 0-31, 32-63
                   keys per node: min 156,249, mean 156,250, max 162,249, standard deviation 2.3 %
-        Intersect 600 SINTER of two sets on different servers, in one round trip to both at once: p50 394
-                  us, p99 1.2 ms. 354 pairs had members in common, 123,456 in all, 12,345 at most
+        Intersect 600 SINTER of two sets on different servers, in one round trip to both at once: p50
+                  394 us, p99 1.2 ms. 354 pairs had members in common, 123,456 in all, 12,345 at most
         Deliver   user 4730711, the most followed, posts 12 times to 1,234,567 timelines: the first post in
                   7.5 s, 164,609 ZADD/s with as many trims to 10 posts. A page of 5 is read in 183 us (p50),
                   549 us (p99)
-        Crash     SIGKILL of b, then 1,989 keys asked at once: 984 on the other server answered (p50 8.8
-                  ms), 1,005 failed after 1.0 s, in which b might have come back; asked again, they fail at
-                  once (p50 under 1 us):
+        Crash     SIGKILL of b, then 1,989 keys asked at once: 984 on the other server answered (p50
+                  8.8 ms), 1,005 failed after 1.0 s, in which b might have come back; asked again, they fail
+                  at once (p50 under 1 us):
                     SCARD, node 62, server "b": not executed, the server is down: Connection refused (os
                     error 111)
         Recover   b is back, its append-only file loaded in 188 ms; all keys answer 233 ms later. All
                   9,999,999 sets read back in 18.0 s (2,962,963 members/s): nothing that was acknowledged is
                   lost
-        Client    its own statistics: p50 / p99 from the queue to the reply, where batches of 1,000 wait for
-                  themselves
-                                  SADD        SMEMBERS            ZADD ZREMRANGEBYRANK           SCARD
-                  a   100.0ms / 300.0ms66.7ms / 200.0ms  3.3ms / 10.0ms  3.3ms / 10.0ms    66us / 200us
-                  b   100.0ms / 300.0ms66.7ms / 200.0ms  3.3ms / 10.0ms  3.3ms / 10.0ms    66us / 200us
+        Client    its own statistics: p50 / p99 from queue to reply; batches of 1,000 wait for themselves
+                                   SADD         SMEMBERS             ZADD  ZREMRANGEBYRANK            SCARD
+                  a   100.0ms / 300.0ms 66.7ms / 200.0ms   3.3ms / 10.0ms   3.3ms / 10.0ms     66us / 200us
+                  b   100.0ms / 300.0ms 66.7ms / 200.0ms   3.3ms / 10.0ms   3.3ms / 10.0ms     66us / 200us
                   a   calls 12,345,678, failed 0, retries 0, reconnects 0, 1.0 GiB out, 117.7 MiB in
                   b   calls 12,345,678, failed 2,010, retries 0, reconnects 1, 1.0 GiB out, 117.7 MiB in
 
@@ -577,6 +581,6 @@ mod tests {
     fn words_are_wrapped_by_what_is_seen() {
         let text = format!("{GOOD}one{GOOD:#} two three");
         assert_eq!(wrap(&text, 7).len(), 2);
-        assert_eq!(wrap("", 7), Vec::<String>::new());
+        assert_eq!(wrap(&format!("at 10{TIED}ms"), 7), ["at", "10 ms"]);
     }
 }
