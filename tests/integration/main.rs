@@ -6,6 +6,8 @@
 )]
 
 mod client;
+#[cfg(feature = "cli")]
+mod demo;
 mod fixture;
 mod fixture_works;
 mod gather;

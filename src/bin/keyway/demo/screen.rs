@@ -1,0 +1,586 @@
+//! The report as one screen: at most 100 columns, for somebody who has never seen keyway.
+
+use super::report::{Check, Report};
+use anstream::adapter::strip_str;
+use anstyle::{AnsiColor, Style};
+use std::fmt::Write;
+
+const TITLE: Style = Style::new().bold();
+const QUIET: Style = Style::new().dimmed();
+const FILE: Style = AnsiColor::Cyan.on_default();
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const COLUMNS: usize = 100;
+const INDENT: usize = 10;
+/// A space between a number and its unit, where no line ends.
+const TIED: char = '\u{a0}';
+const BAR_CELLS: u64 = 20;
+const COMMANDS_SHOWN: usize = 5;
+
+pub(crate) fn render(report: &Report) -> String {
+    let mut sheet = String::new();
+    // A String takes whatever is written to it.
+    let _ = write_all(&mut sheet, report);
+    sheet
+}
+
+fn write_all(to: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(
+        to,
+        "{TITLE}keyway demo{TITLE:#}: 64 nodes on two plain redis-servers ({}). All the configuration there is:",
+        report.redis_version
+    )?;
+    for line in report.cluster_toml.lines() {
+        let (text, comment) = line.split_at(line.find('#').unwrap_or(line.len()));
+        writeln!(to, "    {FILE}{text}{FILE:#}{QUIET}{comment}{QUIET:#}")?;
+    }
+    writeln!(to)?;
+    load(to, report)?;
+    balance(to, report)?;
+    reads_and_writes(to, report)?;
+    crash(to, report)?;
+    client(to, report)?;
+    writeln!(to)?;
+    checks(to, report)?;
+    next(to, report)
+}
+
+fn heading(to: &mut String, what: &str) -> std::fmt::Result {
+    write!(to, "{TITLE}{what:<INDENT$}{TITLE:#}")
+}
+
+/// A heading and its text, wrapped.
+fn paragraph(to: &mut String, what: &str, text: &str) -> std::fmt::Result {
+    heading(to, what)?;
+    for (at, line) in wrap(text, COLUMNS - INDENT).into_iter().enumerate() {
+        let indent = if at == 0 { 0 } else { INDENT };
+        writeln!(to, "{:indent$}{line}", "")?;
+    }
+    Ok(())
+}
+
+fn load(to: &mut String, report: &Report) -> std::fmt::Result {
+    let (graph, load) = (&report.graph, &report.load);
+    let source = match graph.source.as_str() {
+        "generated" => format!("generated, seed {}", graph.seed),
+        file => file.to_owned(),
+    };
+    let text = format!(
+        "{} users, {} edges ({source}); most followers: {}, median: {}",
+        count(graph.users),
+        count(graph.edges),
+        count(graph.followers_max),
+        count(graph.followers_median),
+    );
+    paragraph(to, "Graph", &text)?;
+    let text = format!(
+        "{} sets with {} members in {}: {} SADD/s, {} members/s",
+        count(load.sets),
+        count(load.members),
+        seconds(load.seconds),
+        rate(load.commands, load.seconds),
+        rate(load.members, load.seconds),
+    );
+    paragraph(to, "Load", &text)
+}
+
+fn balance(to: &mut String, report: &Report) -> std::fmt::Result {
+    let balance = &report.balance;
+    let all: u64 = balance.servers.iter().map(|server| server.keys).sum();
+    let most = balance
+        .servers
+        .iter()
+        .map(|server| server.keys)
+        .max()
+        .unwrap_or(0);
+    heading(to, "Balance")?;
+    for (at, server) in balance.servers.iter().enumerate() {
+        let indent = if at == 0 { "" } else { "          " };
+        let bar = bar(server.keys, most);
+        writeln!(
+            to,
+            "{indent}{}  {GOOD}{bar:<20}{GOOD:#} {:4.1} %  {} nodes  {:>9} keys  {:>9} members  {:>9}",
+            server.name,
+            100.0 * ratio(server.keys, all),
+            server.nodes,
+            count(server.keys),
+            count(server.members),
+            size(server.data_bytes),
+        )?;
+    }
+    let nodes = &balance.keys_per_node;
+    let (min, max) = (
+        nodes.iter().min().unwrap_or(&0),
+        nodes.iter().max().unwrap_or(&0),
+    );
+    let mean = ratio(all, nodes.len() as u64);
+    let variance = nodes
+        .iter()
+        .map(|keys| (*keys as f64 - mean).powi(2))
+        .sum::<f64>()
+        / nodes.len().max(1) as f64;
+    let (on_a, on_b) = nodes.split_at(nodes.len() / 2);
+    writeln!(
+        to,
+        "          {GOOD}{}{GOOD:#}  {GOOD}{}{GOOD:#}  nodes 0-31, 32-63",
+        sparkline(on_a, *max),
+        sparkline(on_b, *max),
+    )?;
+    writeln!(
+        to,
+        "          keys per node: min {}, mean {}, max {}, standard deviation {:.1} %",
+        count(*min),
+        count(mean.round() as u64),
+        count(*max),
+        100.0 * variance.sqrt() / mean.max(1.0),
+    )
+}
+
+fn reads_and_writes(to: &mut String, report: &Report) -> std::fmt::Result {
+    let (found, post) = (&report.intersections, &report.delivery);
+    let text = format!(
+        "{} SINTER of two sets on different servers, in one round trip to both at once: p50 {}, p99 {}. \
+         {} pairs had members in common, {} in all, {} at most",
+        count(found.pairs),
+        micros(found.latency.p50_us),
+        micros(found.latency.p99_us),
+        count(found.pairs_with_common),
+        count(found.common_members),
+        count(found.common_max),
+    );
+    paragraph(to, "Intersect", &text)?;
+    let text = format!(
+        "user {}, the most followed, posts {} times to {} timelines: the first post in {}, {} ZADD/s with as many \
+         trims to {} posts. A page of 5 is read in {} (p50), {} (p99)",
+        post.user,
+        post.posts,
+        count(post.followers),
+        seconds(post.first_post_seconds),
+        rate(post.commands / 2, post.seconds),
+        post.kept,
+        micros(post.read_one.p50_us),
+        micros(post.read_one.p99_us),
+    );
+    paragraph(to, "Deliver", &text)
+}
+
+fn crash(to: &mut String, report: &Report) -> std::fmt::Result {
+    let (crash, recovery) = (&report.crash, &report.recovery);
+    let text = format!(
+        "SIGKILL of {}, then {} keys asked at once: {GOOD}{} on the other server answered{GOOD:#} (p50 {}), \
+         {BAD}{} failed{BAD:#} after {}, in which {} might have come back; asked again, they fail at once (p50 {}):",
+        crash.server,
+        count(crash.keys_asked),
+        count(crash.answered),
+        micros(crash.answered_latency.p50_us),
+        count(crash.failed),
+        seconds(crash.first_failures_seconds),
+        crash.server,
+        micros(crash.failed_again_latency.p50_us),
+    );
+    paragraph(to, "Crash", &text)?;
+    for line in wrap(&crash.example_error, COLUMNS - INDENT - 2) {
+        writeln!(to, "{:INDENT$}  {QUIET}{line}{QUIET:#}", "")?;
+    }
+    let text = format!(
+        "{} is back, its append-only file loaded in {}; all keys answer {} later. All {} sets read back in {} \
+         ({} members/s): nothing that was acknowledged is lost",
+        crash.server,
+        seconds(recovery.server_ready_seconds),
+        seconds(recovery.client_ready_seconds),
+        count(recovery.sets_read),
+        seconds(recovery.read_seconds),
+        rate(recovery.members_read, recovery.read_seconds),
+    );
+    paragraph(to, "Recover", &text)
+}
+
+fn client(to: &mut String, report: &Report) -> std::fmt::Result {
+    let Some(first) = report.client.first() else {
+        return Ok(());
+    };
+    let mut busiest: Vec<&str> = first
+        .commands
+        .iter()
+        .map(|command| command.name.as_str())
+        .collect();
+    let calls = |name: &str| -> u64 {
+        let commands = report.client.iter().flat_map(|server| &server.commands);
+        commands
+            .filter(|command| command.name == name)
+            .map(|command| command.calls)
+            .sum()
+    };
+    busiest.sort_by_key(|name| std::cmp::Reverse(calls(name)));
+    busiest.truncate(COMMANDS_SHOWN);
+    paragraph(
+        to,
+        "Client",
+        "its own statistics: p50 / p99 from queue to reply; batches of 1,000 wait for themselves",
+    )?;
+    write!(to, "{:INDENT$}    ", "")?;
+    for name in &busiest {
+        write!(to, "{QUIET}{name:>17}{QUIET:#}")?;
+    }
+    writeln!(to)?;
+    for server in &report.client {
+        write!(to, "          {:<4}", server.server)?;
+        for name in &busiest {
+            let command = server.commands.iter().find(|command| command.name == *name);
+            let latency = command.map_or("-".to_owned(), |command| {
+                format!("{} / {}", short(command.p50_us), short(command.p99_us))
+            });
+            write!(to, "{latency:>17}")?;
+        }
+        writeln!(to)?;
+    }
+    for server in &report.client {
+        writeln!(
+            to,
+            "          {:<4}calls {}, failed {}, retries {}, reconnects {}, {} out, {} in",
+            server.server,
+            count(server.calls),
+            count(server.failures),
+            count(server.retries),
+            server.reconnects,
+            size(server.bytes_sent),
+            size(server.bytes_received),
+        )?;
+    }
+    Ok(())
+}
+
+fn checks(to: &mut String, report: &Report) -> std::fmt::Result {
+    let checked: u64 = report.checks.iter().map(|check| check.checked).sum();
+    let wrong: Vec<&Check> = report.checks.iter().filter(|check| !check.passed).collect();
+    if wrong.is_empty() {
+        let text = format!(
+            "{GOOD}{} answers against a plain computation in memory: all right{GOOD:#}, {} in all",
+            count(checked),
+            seconds(report.seconds),
+        );
+        return paragraph(to, "Checked", &text);
+    }
+    let text = format!(
+        "{BAD}{} of {} kinds of answers are wrong{BAD:#}",
+        wrong.len(),
+        report.checks.len()
+    );
+    paragraph(to, "Checked", &text)?;
+    for check in wrong {
+        let example = check.example.as_deref().unwrap_or_default();
+        let text = format!(
+            "{}: {} of {}, such as {example}",
+            check.what,
+            count(check.wrong),
+            count(check.checked)
+        );
+        for line in wrap(&text, COLUMNS - INDENT) {
+            writeln!(to, "{:INDENT$}{BAD}{line}{BAD:#}", "")?;
+        }
+    }
+    Ok(())
+}
+
+fn next(to: &mut String, report: &Report) -> std::fmt::Result {
+    let graph = match report.graph.source.as_str() {
+        "generated" => format!(
+            "your own graph: {FILE}make demo ARGS=\"--edges FILE\"{FILE:#}, lines \"a b\" (b follows a). "
+        ),
+        _ => String::new(),
+    };
+    let text = format!(
+        "{graph}In your service: {FILE}keyway::Cluster::connect(\"cluster.toml\").await?{FILE:#} as in README.md"
+    );
+    paragraph(to, "Next", &text)
+}
+
+/// One character per node, from the bottom at 0 keys to the top at `max`.
+fn sparkline(values: &[u64], max: u64) -> String {
+    const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    values
+        .iter()
+        .map(|value| {
+            LEVELS[(value * 8)
+                .saturating_sub(1)
+                .checked_div(max)
+                .unwrap_or(0)
+                .min(7) as usize]
+        })
+        .collect()
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    match whole {
+        0 => 0.0,
+        _ => part as f64 / whole as f64,
+    }
+}
+
+/// 1234567 is 1,234,567.
+fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn rate(number: u64, seconds: f64) -> String {
+    match seconds > 0.0 {
+        true => count((number as f64 / seconds).round() as u64),
+        false => "-".to_owned(),
+    }
+}
+
+fn seconds(seconds: f64) -> String {
+    match seconds < 1.0 {
+        true => format!("{:.0}{TIED}ms", seconds * 1000.0),
+        false => format!("{seconds:.1}{TIED}s"),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes < 1 << 30 {
+        true => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+        false => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
+    }
+}
+
+fn micros(us: u64) -> String {
+    match us {
+        0 => format!("under{TIED}1{TIED}us"),
+        1..1_000 => format!("{us}{TIED}us"),
+        1_000..1_000_000 => format!("{:.1}{TIED}ms", us as f64 / 1e3),
+        _ => format!("{:.1}{TIED}s", us as f64 / 1e6),
+    }
+}
+
+/// As `micros`, for narrow columns.
+fn short(us: u64) -> String {
+    micros(us).replace(TIED, "")
+}
+
+fn bar(value: u64, most: u64) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = (value * BAR_CELLS * 8).checked_div(most).unwrap_or(0);
+    "█".repeat((eighths / 8) as usize) + EIGHTHS[(eighths % 8) as usize]
+}
+
+/// Lines of whole words. Colours take no room. A number stays with its unit.
+fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let width = |text: &str| strip_str(text).to_string().chars().count();
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if width(line) + 1 + width(word) <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+        .into_iter()
+        .map(|line| line.replace(TIED, " "))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::*;
+    use super::*;
+
+    fn report() -> Report {
+        let server = |name: &str, keys| ServerLoad {
+            name: name.to_owned(),
+            nodes: 32,
+            keys,
+            members: 6_000_000 + keys,
+            data_bytes: 3_000_000_000,
+        };
+        let latency = |p50_us| Latencies {
+            count: 200,
+            p50_us,
+            p99_us: 3 * p50_us,
+            max_us: 4 * p50_us,
+        };
+        let client = |name: &str, failures| ClientServer {
+            server: name.to_owned(),
+            calls: 12_345_678,
+            failures,
+            retries: 0,
+            reconnects: u64::from(failures > 0),
+            bytes_sent: 1 << 30,
+            bytes_received: 123_456_789,
+            commands: [
+                "SADD",
+                "SCARD",
+                "SINTER",
+                "SMEMBERS",
+                "ZADD",
+                "ZREMRANGEBYRANK",
+            ]
+            .into_iter()
+            .zip([3_000_000, 2_000, 600, 2_000_000, 100_000, 100_000])
+            .map(|(name, calls)| ClientCommand {
+                name: name.to_owned(),
+                calls,
+                p50_us: calls / 30,
+                p99_us: calls / 10,
+            })
+            .collect(),
+        };
+        Report {
+            passed: true,
+            seconds: 123.4,
+            checks: vec![Check {
+                checked: 1_234_567,
+                ..Check::new("sets").done()
+            }],
+            cluster_toml: "name = \"demo\"\n[placement]   # for life\nnodes = 64\n".to_owned(),
+            redis_version: "7.0.15".to_owned(),
+            graph: GraphFacts {
+                source: "generated".to_owned(),
+                seed: 18_446_744_073_709_551_615,
+                users: 5_000_000,
+                edges: 26_666_666,
+                followers_max: 1_234_567,
+                followers_median: 3,
+            },
+            load: Load {
+                sets: 9_999_999,
+                members: 53_333_332,
+                commands: 10_111_111,
+                seconds: 60.0,
+            },
+            balance: Balance {
+                servers: vec![server("a", 5_100_000), server("b", 4_899_999)],
+                keys_per_node: (0..64).map(|node| 156_249 + 1_000 * (node % 7)).collect(),
+            },
+            intersections: Intersections {
+                pairs: 600,
+                pairs_with_common: 354,
+                common_members: 123_456,
+                common_max: 12_345,
+                latency: latency(394),
+            },
+            delivery: Delivery {
+                user: 4_730_711,
+                followers: 1_234_567,
+                posts: 12,
+                kept: 10,
+                commands: 29_629_608,
+                seconds: 90.0,
+                first_post_seconds: 7.5,
+                timelines_read: 1_234_567,
+                read_one: latency(183),
+            },
+            crash: Crash {
+                server: "b".to_owned(),
+                keys_asked: 1_989,
+                answered: 984,
+                failed: 1_005,
+                answered_latency: latency(8_800),
+                first_failures_seconds: 1.02,
+                failed_again_latency: latency(0),
+                example_error: "SCARD, node 62, server \"b\": not executed, the server is down: Connection refused (os error 111)"
+                    .to_owned(),
+            },
+            recovery: Recovery {
+                server_ready_seconds: 0.188,
+                client_ready_seconds: 0.233,
+                sets_read: 9_999_999,
+                members_read: 53_333_332,
+                read_seconds: 18.0,
+            },
+            client: vec![client("a", 0), client("b", 2_010)],
+        }
+    }
+
+    #[test]
+    fn the_largest_numbers_fit_on_one_screen() {
+        let screen = strip_str(&render(&report())).to_string();
+        for line in screen.lines() {
+            assert!(line.chars().count() <= COLUMNS, "{line}");
+            assert!(!line.contains(TIED), "{line}");
+            assert_eq!(line, line.trim_end(), "no blanks at the end");
+        }
+        // The real file has 12 lines, not 3.
+        assert!(
+            screen.lines().count() + 9 <= 45,
+            "{}",
+            screen.lines().count()
+        );
+        insta::assert_snapshot!(screen, @r#"
+        keyway demo: 64 nodes on two plain redis-servers (7.0.15). All the configuration there is:
+            name = "demo"
+            [placement]   # for life
+            nodes = 64
+
+        Graph     5,000,000 users, 26,666,666 edges (generated, seed 18446744073709551615); most followers:
+                  1,234,567, median: 3
+        Load      9,999,999 sets with 53,333,332 members in 60.0 s: 168,519 SADD/s, 888,889 members/s
+        Balance   a  ████████████████████ 51.0 %  32 nodes  5,100,000 keys  11,100,000 members    2.8 GiB
+                  b  ███████████████████▏ 49.0 %  32 nodes  4,899,999 keys  10,899,999 members    2.8 GiB
+                  ████████████████████████████████  ████████████████████████████████  nodes 0-31, 32-63
+                  keys per node: min 156,249, mean 156,250, max 162,249, standard deviation 2.3 %
+        Intersect 600 SINTER of two sets on different servers, in one round trip to both at once: p50
+                  394 us, p99 1.2 ms. 354 pairs had members in common, 123,456 in all, 12,345 at most
+        Deliver   user 4730711, the most followed, posts 12 times to 1,234,567 timelines: the first post in
+                  7.5 s, 164,609 ZADD/s with as many trims to 10 posts. A page of 5 is read in 183 us (p50),
+                  549 us (p99)
+        Crash     SIGKILL of b, then 1,989 keys asked at once: 984 on the other server answered (p50
+                  8.8 ms), 1,005 failed after 1.0 s, in which b might have come back; asked again, they fail
+                  at once (p50 under 1 us):
+                    SCARD, node 62, server "b": not executed, the server is down: Connection refused (os
+                    error 111)
+        Recover   b is back, its append-only file loaded in 188 ms; all keys answer 233 ms later. All
+                  9,999,999 sets read back in 18.0 s (2,962,963 members/s): nothing that was acknowledged is
+                  lost
+        Client    its own statistics: p50 / p99 from queue to reply; batches of 1,000 wait for themselves
+                                   SADD         SMEMBERS             ZADD  ZREMRANGEBYRANK            SCARD
+                  a   100.0ms / 300.0ms 66.7ms / 200.0ms   3.3ms / 10.0ms   3.3ms / 10.0ms     66us / 200us
+                  b   100.0ms / 300.0ms 66.7ms / 200.0ms   3.3ms / 10.0ms   3.3ms / 10.0ms     66us / 200us
+                  a   calls 12,345,678, failed 0, retries 0, reconnects 0, 1.0 GiB out, 117.7 MiB in
+                  b   calls 12,345,678, failed 2,010, retries 0, reconnects 1, 1.0 GiB out, 117.7 MiB in
+
+        Checked   1,234,567 answers against a plain computation in memory: all right, 123.4 s in all
+        Next      your own graph: make demo ARGS="--edges FILE", lines "a b" (b follows a). In your service:
+                  keyway::Cluster::connect("cluster.toml").await? as in README.md
+        "#);
+    }
+
+    #[test]
+    fn a_wrong_answer_is_named() {
+        let mut report = report();
+        let mut check = Check::new("intersections over two servers");
+        check.expect(true, String::new);
+        check.expect(false, || {
+            "SINTER follows:1 follows:2: 3 members, not 4, or others".to_owned()
+        });
+        report.checks.push(check.done());
+        let screen = strip_str(&render(&report)).to_string();
+        let checked: Vec<&str> = screen
+            .lines()
+            .skip_while(|line| !line.starts_with("Checked"))
+            .take(3)
+            .collect();
+        insta::assert_snapshot!(checked.join("\n"), @r#"
+        Checked   1 of 2 kinds of answers are wrong
+                  intersections over two servers: 1 of 2, such as SINTER follows:1 follows:2: 3 members, not
+                  4, or others
+        "#);
+    }
+
+    #[test]
+    fn words_are_wrapped_by_what_is_seen() {
+        let text = format!("{GOOD}one{GOOD:#} two three");
+        assert_eq!(wrap(&text, 7).len(), 2);
+        assert_eq!(wrap(&format!("at 10{TIED}ms"), 7), ["at", "10 ms"]);
+    }
+}
