@@ -1,6 +1,7 @@
 //! keyway: data spread over many plain Redis servers.
 #![forbid(unsafe_code)]
 
+pub mod check;
 mod cluster;
 pub mod command;
 pub mod config;
@@ -9,6 +10,7 @@ mod control;
 mod error;
 mod gather;
 pub mod hash;
+pub mod inspect;
 pub mod placement;
 mod pool;
 mod resp;

@@ -1,2 +1,50 @@
-//! The keyway command line.
-fn main() {}
+//! The keyway command line: reads arguments, calls the library, prints. It decides nothing that a user of the library could not.
+
+mod arguments;
+mod check;
+mod demo;
+mod failure;
+mod locate;
+mod output;
+mod stats;
+
+use anstream::eprintln;
+use arguments::{Arguments, Command};
+use clap::Parser;
+use failure::CliError;
+use std::process::ExitCode;
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the one place where the program says why it failed"
+)]
+fn main() -> ExitCode {
+    // Wrong usage ends here, with code 2; --help and --version with 0.
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(code) => code,
+        // Whoever reads us has seen enough: `keyway locate ... | head -1`.
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}error:{:#} {error}", output::ERROR, output::ERROR);
+            error.exit_code()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, CliError> {
+    match command {
+        // Needs no server, so no runtime either.
+        Command::Locate(args) => locate::run(&args),
+        Command::Check(args) => runtime()?.block_on(check::run(&args)),
+        Command::Stats(args) => runtime()?.block_on(stats::run(&args)),
+        Command::Demo(args) => {
+            let () = runtime()?.block_on(demo::run(args))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Runtime::new().map_err(CliError::Runtime)
+}

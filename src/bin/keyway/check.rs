@@ -1,0 +1,262 @@
+//! `keyway check`: prints what [`keyway::check`] finds.
+
+use crate::failure::{CliError, PROBLEMS, UNREACHABLE};
+use crate::output::{self, ERROR, GOOD, NOTE, WARNING, styled};
+use indicatif::{ProgressBar, ProgressStyle};
+use keyway::Config;
+use keyway::check::{self, CheckedServer, Level, Options, Progress, Report, SAMPLE_MAX, Verdict};
+use keyway::inspect::Answer;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  everything is in order, warnings aside
+  1  problems were found
+  2  wrong usage, or the file says something wrong
+  3  a server could not be reached, and nothing worse was found
+
+Examples:
+  keyway check cluster.toml                    before a client gets a new file
+  keyway check cluster.toml --sample 100000    take a closer look at where the keys are
+  keyway check cluster.toml --json | jq '.findings[] | select(.level == \"error\")'";
+
+/// Check a cluster file against the servers it names: is it right for the data that is there?
+///
+/// Connects to every server, writes nothing. A wrong file is the likeliest disaster: so keys are sampled from every server (with SCAN, from
+/// a random place on, which is a fair sample as Redis scans in the order of a seeded hash), and none may be on a server where this file
+/// does not put it. Also looked at: versions, replicas and cluster mode, two names for one server, data that is being moved, the ACL rights
+/// that a client needs (tried inside MULTI and discarded), eviction, persistence, clocks, bounds.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    /// The cluster file
+    file: PathBuf,
+    /// Keys to look at per server; 0 looks at none
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = sample)]
+    sample: usize,
+    /// Bound on each dial and each question: 500ms, 2s
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = crate::arguments::duration)]
+    timeout: Duration,
+    /// One JSON object with everything that was seen
+    #[arg(long)]
+    json: bool,
+}
+
+fn sample(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(sample) if sample <= SAMPLE_MAX => Ok(sample),
+        _ => Err(format!("expected a number from 0 to {SAMPLE_MAX}")),
+    }
+}
+
+pub(crate) async fn run(args: &Args) -> Result<ExitCode, CliError> {
+    let config = Config::from_file(&args.file)?;
+    let mut options = Options::default();
+    options.sample = args.sample;
+    options.timeout = args.timeout;
+    let report = {
+        let progress = progress(&config, args.sample);
+        check::check(&config, &options, |step| match step {
+            Progress::Sampled(keys) => progress.inc(keys as u64),
+            _ => progress.tick(),
+        })
+        .await
+    };
+    let text = match args.json {
+        true => output::json_page(&report)?,
+        false => page(&report),
+    };
+    output::print_verdict(&text)?;
+    Ok(match report.verdict {
+        Verdict::Fine => ExitCode::SUCCESS,
+        Verdict::Unreachable => UNREACHABLE.into(),
+        _ => PROBLEMS.into(),
+    })
+}
+
+/// Drawn on standard error, and only if that is a terminal; gone when dropped.
+fn progress(config: &Config, sample: usize) -> Clears {
+    let bar = ProgressBar::new((sample * config.servers().len()) as u64);
+    if let Ok(style) = ProgressStyle::with_template("looking at keys {bar:40} {human_pos}") {
+        bar.set_style(style);
+    }
+    Clears(bar)
+}
+
+struct Clears(ProgressBar);
+
+impl std::ops::Deref for Clears {
+    type Target = ProgressBar;
+
+    fn deref(&self) -> &ProgressBar {
+        &self.0
+    }
+}
+
+impl Drop for Clears {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn page(report: &Report) -> String {
+    let mut text = format!(
+        "{}: {} on {}, mode {}\n\n",
+        report.cluster,
+        report.placement,
+        output::plural(report.servers.len(), "server"),
+        report.mode
+    );
+    text.push_str(&servers(&report.servers));
+    text.push_str(&examples(&report.servers));
+    text.push_str(&findings(report));
+    text
+}
+
+fn servers(servers: &[CheckedServer]) -> String {
+    let mut table = output::table(
+        &[
+            "SERVER",
+            "ADDRESS",
+            "NODES",
+            "VERSION",
+            "PING",
+            "CLIENTS",
+            "MEMORY",
+            "KEYS",
+            "LOOKED AT",
+            "MISPLACED",
+        ],
+        &[2, 4, 5, 6, 7, 8, 9],
+    );
+    for server in servers {
+        let state = &server.state;
+        let mut row = vec![
+            state.name.clone(),
+            output::place(&state.address, state.database),
+            state.nodes.to_string(),
+        ];
+        match &state.answer {
+            Answer::Reached(facts) => row.extend([
+                output::or_unknown(facts.version.clone()),
+                output::or_unknown(facts.ping_us.map(output::microseconds)),
+                output::or_unknown(facts.clients.map(output::count)),
+                output::or_unknown(facts.memory_bytes.map(output::bytes)),
+                output::or_unknown(facts.keys.map(output::count)),
+            ]),
+            other => row.push(output::absence(other)),
+        }
+        if let Some(sample) = &server.sample {
+            let misplaced = output::count(sample.misplaced as u64);
+            row.push(match sample.is_complete {
+                true => "all".to_owned(),
+                false => output::count(sample.keys as u64),
+            });
+            row.push(match sample.misplaced {
+                0 => misplaced,
+                _ => styled(ERROR, &misplaced),
+            });
+        }
+        table.add_row(row);
+    }
+    output::lines(&table)
+}
+
+fn examples(servers: &[CheckedServer]) -> String {
+    let samples: Vec<_> = servers
+        .iter()
+        .filter_map(|server| server.sample.as_ref())
+        .filter(|sample| sample.misplaced > 0)
+        .collect();
+    if samples.is_empty() {
+        return String::new();
+    }
+    let mut table = output::table(
+        &["MISPLACED KEY", "NODE", "NAME", "BELONGS ON", "FOUND ON"],
+        &[1],
+    );
+    // Some of each server, so that the last one is not hidden by the first.
+    let per_server = (12 / samples.len()).clamp(2, 5);
+    for sample in samples {
+        for example in sample.examples.iter().take(per_server) {
+            table.add_row([
+                output::shown(example.key.as_bytes()).into_owned(),
+                example.node.to_string(),
+                example.node_name.clone(),
+                example.belongs_on.clone(),
+                example.found_on.clone(),
+            ]);
+        }
+    }
+    format!("\n{}", output::lines(&table))
+}
+
+fn findings(report: &Report) -> String {
+    let mut text = String::new();
+    let mut table = output::list();
+    let mut advised = "";
+    for finding in &report.findings {
+        let (style, word) = match finding.level {
+            Level::Error => (ERROR, "error"),
+            Level::Warning => (WARNING, "warning"),
+            _ => (NOTE, "note"),
+        };
+        let server = finding.server.as_deref().unwrap_or("");
+        table.add_row([
+            styled(style, word),
+            server.to_owned(),
+            finding.message.clone(),
+        ]);
+        // One cause, many servers: its remedy is said once, under the first.
+        if !finding.advice.is_empty() && finding.advice != advised {
+            table.add_row(["", "", &format!("-> {}", finding.advice)]);
+            advised = &finding.advice;
+        }
+    }
+    if !report.findings.is_empty() {
+        let _ = write!(text, "\n{}", output::lines(&table));
+    }
+    let count = |level| {
+        report
+            .findings
+            .iter()
+            .filter(|finding| finding.level == level)
+            .count()
+    };
+    let (errors, warnings) = (count(Level::Error), count(Level::Warning));
+    let looked_at: usize = report
+        .servers
+        .iter()
+        .filter_map(|server| server.sample.as_ref())
+        .map(|sample| sample.keys)
+        .sum();
+    let line = match (errors, warnings) {
+        (0, 0) => styled(GOOD, "All is in order."),
+        (0, _) => styled(
+            GOOD,
+            &format!("In order, with {}.", output::plural(warnings, "warning")),
+        ),
+        (_, 0) => styled(ERROR, &format!("{}.", output::plural(errors, "error"))),
+        _ => styled(
+            ERROR,
+            &format!(
+                "{}, {}.",
+                output::plural(errors, "error"),
+                output::plural(warnings, "warning")
+            ),
+        ),
+    };
+    let _ = writeln!(
+        text,
+        "\n{line} {} looked at.",
+        match looked_at {
+            0 => "No key was".to_owned(),
+            1 => "1 key was".to_owned(),
+            _ => format!("{} keys were", output::count(looked_at as u64)),
+        }
+    );
+    text
+}
