@@ -374,10 +374,7 @@ fn renamed_servers(config: &Config, samples: &[&Keys]) -> Option<String> {
                     format!("{found_on} holds what belongs on {belongs_on}")
                 })
                 .collect();
-            Some(format!(
-                "urls or nodes look exchanged: {}",
-                pairs.join(", ")
-            ))
+            Some(format!("urls or nodes look mixed up: {}", pairs.join(", ")))
         }
     }
 }

@@ -1,10 +1,13 @@
 //! `keyway check`: prints what [`keyway::check`] finds.
 
 use crate::failure::{CliError, PROBLEMS, UNREACHABLE};
-use crate::output::{self, ERROR, GOOD, NOTE, WARNING, styled};
+use crate::output::{self, ERROR, GOOD, bold, styled};
+use comfy_table::{Cell, Color};
 use indicatif::{ProgressBar, ProgressStyle};
 use keyway::Config;
-use keyway::check::{self, CheckedServer, Level, Options, Progress, Report, SAMPLE_MAX, Verdict};
+use keyway::check::{
+    self, CheckedServer, Finding, Level, Options, Progress, Report, SAMPLE_MAX, Verdict,
+};
 use keyway::inspect::Answer;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -127,7 +130,7 @@ fn servers(servers: &[CheckedServer]) -> String {
             "CLIENTS",
             "MEMORY",
             "KEYS",
-            "LOOKED AT",
+            "SAMPLE",
             "MISPLACED",
         ],
         &[2, 4, 5, 6, 7, 8, 9],
@@ -135,29 +138,32 @@ fn servers(servers: &[CheckedServer]) -> String {
     for server in servers {
         let state = &server.state;
         let mut row = vec![
-            state.name.clone(),
-            output::place(&state.address, state.database),
-            state.nodes.to_string(),
+            Cell::new(&state.name),
+            Cell::new(output::place(&state.address, state.database)),
+            Cell::new(state.nodes),
         ];
         match &state.answer {
-            Answer::Reached(facts) => row.extend([
-                output::or_unknown(facts.version.clone()),
-                output::or_unknown(facts.ping_us.map(output::microseconds)),
-                output::or_unknown(facts.clients.map(output::count)),
-                output::or_unknown(facts.memory_bytes.map(output::bytes)),
-                output::or_unknown(facts.keys.map(output::count)),
-            ]),
+            Answer::Reached(facts) => row.extend(
+                [
+                    facts.version.clone(),
+                    facts.ping_us.map(output::microseconds),
+                    facts.clients.map(output::count),
+                    facts.memory_bytes.map(output::bytes),
+                    facts.keys.map(output::count),
+                ]
+                .map(output::or_unknown),
+            ),
             other => row.push(output::absence(other)),
         }
         if let Some(sample) = &server.sample {
             let misplaced = output::count(sample.misplaced as u64);
             row.push(match sample.is_complete {
-                true => "all".to_owned(),
-                false => output::count(sample.keys as u64),
+                true => Cell::new("all"),
+                false => Cell::new(output::count(sample.keys as u64)),
             });
             row.push(match sample.misplaced {
-                0 => misplaced,
-                _ => styled(ERROR, &misplaced),
+                0 => Cell::new(misplaced),
+                _ => bold(&misplaced, Color::Red),
             });
         }
         table.add_row(row);
@@ -196,28 +202,28 @@ fn examples(servers: &[CheckedServer]) -> String {
 
 fn findings(report: &Report) -> String {
     let mut text = String::new();
-    let mut table = output::list();
+    let mut rows = Vec::new();
     let mut advised = "";
-    for finding in &report.findings {
-        let (style, word) = match finding.level {
-            Level::Error => (ERROR, "error"),
-            Level::Warning => (WARNING, "warning"),
-            _ => (NOTE, "note"),
+    for (finding, servers) in grouped(&report.findings) {
+        let level = match finding.level {
+            Level::Error => bold("error", Color::Red),
+            Level::Warning => bold("warning", Color::Yellow),
+            _ => bold("note", Color::Cyan),
         };
-        let server = finding.server.as_deref().unwrap_or("");
-        table.add_row([
-            styled(style, word),
-            server.to_owned(),
-            finding.message.clone(),
+        rows.push(vec![
+            level,
+            Cell::new(abbreviated(&servers)),
+            Cell::new(&finding.message),
         ]);
         // One cause, many servers: its remedy is said once, under the first.
         if !finding.advice.is_empty() && finding.advice != advised {
-            table.add_row(["", "", &format!("-> {}", finding.advice)]);
+            let advice = format!("-> {}", finding.advice);
+            rows.push(vec![Cell::new(""), Cell::new(""), Cell::new(advice)]);
             advised = &finding.advice;
         }
     }
-    if !report.findings.is_empty() {
-        let _ = write!(text, "\n{}", output::lines(&table));
+    if !rows.is_empty() {
+        let _ = write!(text, "\n{}", output::lines(&output::list(rows)));
     }
     let count = |level| {
         report
@@ -259,4 +265,29 @@ fn findings(report: &Report) -> String {
         }
     );
     text
+}
+
+/// Findings that differ in the server only, as one, with the servers.
+fn grouped(findings: &[Finding]) -> Vec<(&Finding, Vec<&str>)> {
+    let mut groups: Vec<(&Finding, Vec<&str>)> = Vec::new();
+    for finding in findings {
+        let same = groups.iter_mut().find(|(first, _)| {
+            first.level == finding.level
+                && first.message == finding.message
+                && first.advice == finding.advice
+        });
+        match same {
+            Some((_, servers)) => servers.extend(finding.server.as_deref()),
+            None => groups.push((finding, finding.server.as_deref().into_iter().collect())),
+        }
+    }
+    groups
+}
+
+/// `a, b, c` or `a, b and 62 more`.
+fn abbreviated(servers: &[&str]) -> String {
+    match servers {
+        [a, b, rest @ ..] if rest.len() > 1 => format!("{a}, {b} and {} more", rest.len()),
+        _ => servers.join(", "),
+    }
 }

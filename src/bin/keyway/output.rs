@@ -2,14 +2,14 @@
 
 use crate::failure::CliError;
 use anstyle::{AnsiColor, Style};
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, TableComponent, presets};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, TableComponent, presets,
+};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write, stdout};
 
 pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
-pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
-pub(crate) const NOTE: Style = AnsiColor::Cyan.on_default().bold();
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
 
 /// Wide enough for every table here; a terminal that is wider does not make them easier to read.
@@ -50,20 +50,42 @@ pub(crate) fn json_line<T: Serialize>(value: &T) -> Result<String, CliError> {
 pub(crate) fn table(headers: &[&str], right_aligned: &[usize]) -> Table {
     let mut table = frame();
     table.set_style(TableComponent::HeaderLines, '─');
-    table.set_style(TableComponent::MiddleHeaderIntersections, '─');
-    table.set_header(headers.iter().map(|header| Cell::new(header)));
-    align(&mut table, right_aligned);
+    table.set_header(headers.iter().map(Cell::new));
+    close_up(&mut table);
+    for &index in right_aligned {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
     table
 }
 
-/// A table without a header, for lists whose last column is prose.
-pub(crate) fn list() -> Table {
-    frame()
+/// A table of these rows without a header, for lists whose last column is prose.
+pub(crate) fn list(rows: Vec<Vec<Cell>>) -> Table {
+    let mut table = frame();
+    table.add_rows(rows);
+    close_up(&mut table);
+    table
+}
+
+/// Two blanks between columns, none before the first.
+fn close_up(table: &mut Table) {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
 }
 
 fn frame() -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
+    // A preset's blank is a column of the terminal, too.
+    for line in [
+        TableComponent::VerticalLines,
+        TableComponent::LeftBorder,
+        TableComponent::RightBorder,
+    ] {
+        table.remove_style(line);
+    }
     // Colours are decided in one place, by `print`.
     table.enforce_styling();
     if stdout().is_terminal() {
@@ -81,20 +103,11 @@ fn terminal_columns() -> u16 {
     Table::new().width().unwrap_or(COLUMNS_MAX).max(40)
 }
 
-fn align(table: &mut Table, right_aligned: &[usize]) {
-    for &index in right_aligned {
-        if let Some(column) = table.column_mut(index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-}
-
 /// The table as lines without trailing blanks, which only make terminals wrap.
 pub(crate) fn lines(table: &Table) -> String {
     let mut text = String::new();
     for line in table.lines() {
-        // The first blank is the frame's padding.
-        text.push_str(line.strip_prefix(' ').unwrap_or(&line).trim_end());
+        text.push_str(line.trim_end());
         text.push('\n');
     }
     text
@@ -180,16 +193,21 @@ pub(crate) fn plural(number: usize, noun: &str) -> String {
 }
 
 /// What a server did not say is a question mark, never a zero.
-pub(crate) fn or_unknown(value: Option<String>) -> String {
-    value.unwrap_or_else(|| "?".to_owned())
+pub(crate) fn or_unknown(value: Option<String>) -> Cell {
+    Cell::new(value.as_deref().unwrap_or("?"))
 }
 
 /// In place of the facts of a server that gave none.
-pub(crate) fn absence(answer: &keyway::inspect::Answer) -> String {
+pub(crate) fn absence(answer: &keyway::inspect::Answer) -> Cell {
     match answer {
-        keyway::inspect::Answer::Refused { .. } => styled(ERROR, "refused us"),
-        _ => styled(ERROR, "unreachable"),
+        keyway::inspect::Answer::Refused { .. } => bold("refused", Color::Red),
+        _ => bold("down", Color::Red),
     }
+}
+
+/// A cell that stands out. Escape codes in a plain one would count as its width.
+pub(crate) fn bold(text: &str, color: Color) -> Cell {
+    Cell::new(text).fg(color).add_attribute(Attribute::Bold)
 }
 
 /// A piece of text in a style.

@@ -2,6 +2,7 @@
 
 use crate::failure::{CliError, UNREACHABLE};
 use crate::output;
+use comfy_table::Cell;
 use keyway::Config;
 use keyway::inspect::{self, Answer, Facts, ServerState};
 use std::io::{IsTerminal, stdout};
@@ -72,8 +73,7 @@ fn page(config: &Config, servers: &[ServerState]) -> String {
         output::plural(servers.len(), "server")
     );
     text.push_str(&overview(servers));
-    text.push_str(&details("KEYSPACE", servers, databases));
-    text.push_str(&details("CLIENTS OF KEYWAY", servers, clients));
+    text.push_str(&details(servers));
     text
 }
 
@@ -87,24 +87,25 @@ fn overview(servers: &[ServerState]) -> String {
     );
     for server in servers {
         let mut row = vec![
-            server.name.clone(),
-            output::place(&server.address, server.database),
-            server.nodes.to_string(),
+            Cell::new(&server.name),
+            Cell::new(output::place(&server.address, server.database)),
+            Cell::new(server.nodes),
         ];
         match &server.answer {
-            Answer::Reached(facts) => row.extend([
-                output::or_unknown(facts.version.clone()),
-                output::or_unknown(facts.uptime_s.map(output::age)),
-                output::or_unknown(facts.keys.map(output::count)),
-                output::or_unknown(facts.memory_bytes.map(output::bytes)),
-                output::or_unknown(facts.clients.map(output::count)),
-                output::or_unknown(facts.commands_per_s.map(output::count)),
-                output::or_unknown(
+            Answer::Reached(facts) => row.extend(
+                [
+                    facts.version.clone(),
+                    facts.uptime_s.map(output::age),
+                    facts.keys.map(output::count),
+                    facts.memory_bytes.map(output::bytes),
+                    facts.clients.map(output::count),
+                    facts.commands_per_s.map(output::count),
                     facts
                         .hit_rate()
                         .map(|rate| format!("{:.1} %", rate * 100.0)),
-                ),
-            ]),
+                ]
+                .map(output::or_unknown),
+            ),
             other => row.push(output::absence(other)),
         }
         table.add_row(row);
@@ -112,18 +113,17 @@ fn overview(servers: &[ServerState]) -> String {
     output::lines(&table)
 }
 
-/// A list of one line per server, and why a server has none.
-fn details(title: &str, servers: &[ServerState], line: fn(&Facts) -> String) -> String {
-    let mut table = output::table(&["SERVER", title], &[]);
+/// Keyspaces and clients; why a server has none.
+fn details(servers: &[ServerState]) -> String {
+    let mut table = output::table(&["SERVER", "KEYSPACE", "CLIENTS OF KEYWAY"], &[]);
     for server in servers {
-        table.add_row([
-            server.name.clone(),
-            match &server.answer {
-                Answer::Reached(facts) => line(facts),
-                Answer::Refused { cause } | Answer::Unreachable { cause } => cause.clone(),
-                _ => String::new(),
-            },
-        ]);
+        let mut row = vec![server.name.clone()];
+        match &server.answer {
+            Answer::Reached(facts) => row.extend([databases(facts), clients(facts)]),
+            Answer::Refused { cause } | Answer::Unreachable { cause } => row.push(cause.clone()),
+            _ => {}
+        }
+        table.add_row(row);
     }
     format!("\n{}", output::lines(&table))
 }
@@ -134,7 +134,7 @@ fn databases(facts: &Facts) -> String {
         .iter()
         .map(|keys| {
             format!(
-                "db{}: {} keys, {} of them expire",
+                "db{}: {} keys, {} expire",
                 keys.database,
                 output::count(keys.keys),
                 output::count(keys.expiring)
@@ -143,7 +143,7 @@ fn databases(facts: &Facts) -> String {
         .collect();
     match lines.is_empty() {
         true => "empty".to_owned(),
-        false => lines.join("; "),
+        false => lines.join("\n"),
     }
 }
 
@@ -165,6 +165,6 @@ fn clients(facts: &Facts) -> String {
         .collect();
     match lines.is_empty() {
         true => "none".to_owned(),
-        false => lines.join("; "),
+        false => lines.join("\n"),
     }
 }
