@@ -410,3 +410,6 @@ fn other_algorithm(config: &Config, samples: &[&Keys], total: usize) -> Option<S
             )
         })
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,8 +86,11 @@ fn frame() -> Table {
     ] {
         table.remove_style(line);
     }
-    // Colours are decided in one place, by `print`.
-    table.enforce_styling();
+    // By the rules of anstream (NO_COLOR, CLICOLOR, pipes), which `print` goes by, too.
+    match anstream::AutoStream::choice(&stdout()) {
+        anstream::ColorChoice::Never => table.force_no_tty(),
+        _ => table.enforce_styling(),
+    };
     if stdout().is_terminal() {
         table.set_content_arrangement(ContentArrangement::Dynamic);
         let columns = terminal_columns().min(COLUMNS_MAX);
