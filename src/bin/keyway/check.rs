@@ -127,13 +127,12 @@ fn servers(servers: &[CheckedServer]) -> String {
             "NODES",
             "VERSION",
             "PING",
-            "CLIENTS",
             "MEMORY",
             "KEYS",
             "SAMPLE",
             "MISPLACED",
         ],
-        &[2, 4, 5, 6, 7, 8, 9],
+        &[2, 4, 5, 6, 7, 8],
     );
     for server in servers {
         let state = &server.state;
@@ -147,7 +146,6 @@ fn servers(servers: &[CheckedServer]) -> String {
                 [
                     facts.version.clone(),
                     facts.ping_us.map(output::microseconds),
-                    facts.clients.map(output::count),
                     facts.memory_bytes.map(output::bytes),
                     facts.keys.map(output::count),
                 ]
@@ -213,7 +211,7 @@ fn findings(report: &Report) -> String {
         rows.push(vec![
             level,
             Cell::new(abbreviated(&servers)),
-            Cell::new(&finding.message),
+            Cell::new(output::shown(finding.message.as_bytes())),
         ]);
         // One cause, many servers: its remedy is said once, under the first.
         if !finding.advice.is_empty() && finding.advice != advised {
@@ -289,5 +287,102 @@ fn abbreviated(servers: &[&str]) -> String {
     match servers {
         [a, b, rest @ ..] if rest.len() > 1 => format!("{a}, {b} and {} more", rest.len()),
         _ => servers.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anstream::adapter::strip_str;
+    use serde_json::json;
+
+    fn server(name: &str, misplaced: &[(&str, u16)]) -> serde_json::Value {
+        let examples: Vec<_> = misplaced
+            .iter()
+            .map(|(key, node)| {
+                json!({"key": key, "node": node, "node_name": node.to_string(), "belongs_on": "b", "found_on": name})
+            })
+            .collect();
+        json!({
+            "name": name, "address": "10.0.0.1:6379", "database": 0, "nodes": 32,
+            "state": "reached", "version": "7.0.15", "ping_us": 112, "memory_bytes": 1_572_864, "keys": 10_077,
+            "sample": {
+                "keys": 1000, "is_complete": false, "misplaced": misplaced.len(), "belong_on": {"b": misplaced.len()},
+                "examples": examples,
+            },
+            "missing_rights": [],
+        })
+    }
+
+    fn report(servers: Vec<serde_json::Value>, findings: serde_json::Value) -> Report {
+        let report = json!({
+            "verdict": "problems", "cluster": "feeds", "mode": "store", "placement": "ketama over 64 nodes",
+            "servers": servers, "findings": findings,
+        });
+        serde_json::from_value(report).unwrap()
+    }
+
+    fn finding(level: &str, server: &str, message: &str, advice: &str) -> serde_json::Value {
+        json!({"level": level, "subject": "memory", "server": server, "message": message, "advice": advice})
+    }
+
+    #[test]
+    fn a_page_with_nothing_wrong() {
+        let page = page(&report(vec![server("a", &[])], json!([])));
+        insta::assert_snapshot!(strip_str(&page), @r"
+        feeds: ketama over 64 nodes on 1 server, mode store
+
+        SERVER  ADDRESS        NODES  VERSION    PING   MEMORY    KEYS  SAMPLE  MISPLACED
+        ───────────────────────────────────────────────────────────────────────────────────
+        a       10.0.0.1:6379     32  7.0.15   112 us  1.5 MiB  10,077   1,000          0
+
+        All is in order. 1,000 keys were looked at.
+        ");
+    }
+
+    #[test]
+    fn a_page_with_everything_wrong() {
+        let dead = json!({
+            "name": "b", "address": "10.0.0.2:6379", "database": 3, "nodes": 32,
+            "state": "unreachable", "cause": "Connection refused", "sample": null, "missing_rights": [],
+        });
+        let findings = json!([
+            finding(
+                "error",
+                "a",
+                "2 of 1000 keys looked at belong elsewhere",
+                "look again"
+            ),
+            finding("error", "b", "Connection refused", "look again"),
+            finding("warning", "a", "the same of each", "do this"),
+            finding("warning", "b", "the same of each", "do this"),
+            finding("warning", "c", "the same of each", "do this"),
+            finding("warning", "d", "the same of each", "do this"),
+            finding("note", "a", "no advice", ""),
+        ]);
+        let servers = vec![server("a", &[("user:1", 40), ("\u{1b}[2J", 63)]), dead];
+        let page = page(&report(servers, findings));
+        insta::assert_snapshot!(strip_str(&page), @r"
+        feeds: ketama over 64 nodes on 2 servers, mode store
+
+        SERVER  ADDRESS          NODES  VERSION    PING   MEMORY    KEYS  SAMPLE  MISPLACED
+        ─────────────────────────────────────────────────────────────────────────────────────
+        a       10.0.0.1:6379       32  7.0.15   112 us  1.5 MiB  10,077   1,000          2
+        b       10.0.0.2:6379/3     32  down
+
+        MISPLACED KEY  NODE  NAME  BELONGS ON  FOUND ON
+        ─────────────────────────────────────────────────
+        user:1           40  40    b           a
+        \u{1b}[2J        63  63    b           a
+
+        error    a                2 of 1000 keys looked at belong elsewhere
+                                  -> look again
+        error    b                Connection refused
+        warning  a, b and 2 more  the same of each
+                                  -> do this
+        note     a                no advice
+
+        2 errors, 4 warnings. 1,000 keys were looked at.
+        ");
     }
 }

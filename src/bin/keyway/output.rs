@@ -91,14 +91,21 @@ fn frame() -> Table {
         anstream::ColorChoice::Never => table.force_no_tty(),
         _ => table.enforce_styling(),
     };
-    if stdout().is_terminal() {
+    if is_terminal() {
         table.set_content_arrangement(ContentArrangement::Dynamic);
-        let columns = terminal_columns().min(COLUMNS_MAX);
-        table.set_width(columns);
+        table.set_width(terminal_columns().min(COLUMNS_MAX));
     } else {
         table.set_content_arrangement(ContentArrangement::Disabled);
     }
+    if cfg!(test) {
+        table.force_no_tty();
+    }
     table
+}
+
+/// Snapshots must not depend on where the tests are run.
+fn is_terminal() -> bool {
+    !cfg!(test) && stdout().is_terminal()
 }
 
 fn terminal_columns() -> u16 {

@@ -120,7 +120,9 @@ fn details(servers: &[ServerState]) -> String {
         let mut row = vec![server.name.clone()];
         match &server.answer {
             Answer::Reached(facts) => row.extend([databases(facts), clients(facts)]),
-            Answer::Refused { cause } | Answer::Unreachable { cause } => row.push(cause.clone()),
+            Answer::Refused { cause } | Answer::Unreachable { cause } => {
+                row.push(output::shown(cause.as_bytes()).into_owned())
+            }
             _ => {}
         }
         table.add_row(row);
@@ -141,9 +143,10 @@ fn databases(facts: &Facts) -> String {
             )
         })
         .collect();
-    match lines.is_empty() {
-        true => "empty".to_owned(),
-        false => lines.join("\n"),
+    match (facts.keys, lines.is_empty()) {
+        (None, _) => "?".to_owned(),
+        (_, true) => "empty".to_owned(),
+        _ => lines.join("\n"),
     }
 }
 
@@ -166,5 +169,48 @@ fn clients(facts: &Facts) -> String {
     match lines.is_empty() {
         true => "none".to_owned(),
         false => lines.join("\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_not_known_is_a_question_mark() {
+        let servers: Vec<ServerState> = serde_json::from_value(json!([
+            {
+                "name": "a", "address": "10.0.0.1:6379", "database": 0, "nodes": 32,
+                "state": "reached", "version": "7.0.15", "uptime_s": 273_600, "keys": 5, "memory_bytes": 1_572_864,
+                "clients": 12, "commands_per_s": 48_211, "hits": 3, "misses": 1,
+                "databases": [{"database": 0, "keys": 5, "expiring": 1}, {"database": 2, "keys": 7, "expiring": 0}],
+                "keyway_clients": [
+                    {"cluster": "feeds", "epoch": 0, "instances": 4, "connections": 8},
+                    {"cluster": "other", "epoch": 2, "instances": 1, "connections": 1},
+                ],
+            },
+            {"name": "b", "address": "10.0.0.2:6379", "database": 3, "nodes": 32, "state": "reached"},
+            {
+                "name": "c", "address": "/run/redis.sock", "database": 0, "nodes": 0,
+                "state": "refused", "cause": "WRONGPASS (check username and password of this server)",
+            },
+        ]))
+        .unwrap();
+        let text = format!("{}{}", overview(&servers), details(&servers));
+        insta::assert_snapshot!(text, @r"
+        SERVER  ADDRESS          NODES  VERSION  UPTIME  KEYS   MEMORY  CLIENTS   OPS/S    HITS
+        ─────────────────────────────────────────────────────────────────────────────────────────
+        a       10.0.0.1:6379       32  7.0.15    3d 4h     5  1.5 MiB       12  48,211  75.0 %
+        b       10.0.0.2:6379/3     32  ?             ?     ?        ?        ?       ?       ?
+        c       /run/redis.sock      0  refused
+
+        SERVER  KEYSPACE                                                CLIENTS OF KEYWAY
+        ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+        a       db0: 5 keys, 1 expire                                   feeds, epoch 0: 4 instances, 8 connections
+                db2: 7 keys, 0 expire                                   other, epoch 2: 1 instance, 1 connection
+        b       ?                                                       unknown: our user may not CLIENT LIST
+        c       WRONGPASS (check username and password of this server)
+        ");
     }
 }
