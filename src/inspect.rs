@@ -202,7 +202,9 @@ async fn ask(
         facts.save = pair.get(1).and_then(text);
     }
     facts.keyway_clients = text(&replies[2]).map(|list| keyway_clients(&list));
-    facts.user = text(&replies[3]);
+    // Who may not ask is who the configuration says; without a name that is the default user.
+    let username = server.endpoint.username.as_deref().unwrap_or("default");
+    facts.user = Some(text(&replies[3]).unwrap_or_else(|| username.to_owned()));
     facts.ping_us = ping_us(&mut probe).await?;
     facts.clock_offset_us = clock_offset_us(&mut probe).await?;
     Ok((facts, probe))

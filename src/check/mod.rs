@@ -245,7 +245,6 @@ async fn check_server(
                 Err(why) => seen.not_sampled = Some(why),
             }
         }
-        // Last, because the connection is of no further use when a right to end a transaction is missing.
         match rights::missing(&mut probe).await {
             Ok(missing) => seen.missing_rights = missing,
             Err(error) => seen.not_sampled = Some(error.message),

@@ -27,7 +27,7 @@ struct Need {
     purpose: &'static str,
 }
 
-const GREETING: &str = "the handshake of every connection";
+const GREETING: &str = "the handshake";
 
 /// Tried inside MULTI, where the server checks rights and executes nothing; so whatever stands here must be allowed in a transaction.
 const NEEDS: [Need; 8] = [
@@ -36,7 +36,7 @@ const NEEDS: [Need; 8] = [
         arguments: &[],
         rule: "+ping",
         is_required: true,
-        purpose: "keeping idle connections alive",
+        purpose: "idle connections",
     },
     Need {
         words: &["CLIENT", "SETNAME"],
@@ -71,14 +71,14 @@ const NEEDS: [Need; 8] = [
         arguments: &["return 1"],
         rule: "+script|load",
         is_required: false,
-        purpose: "scripts (EVALSHA)",
+        purpose: "scripts",
     },
     Need {
         words: &["CLIENT", "UNBLOCK"],
         arguments: &["0"],
         rule: "+client|unblock",
         is_required: false,
-        purpose: "blocking commands, when nodes move",
+        purpose: "blocking commands",
     },
     Need {
         words: &["UNWATCH"],
@@ -88,8 +88,6 @@ const NEEDS: [Need; 8] = [
         purpose: "transactions",
     },
 ];
-
-const TRANSACTIONS: [&str; 3] = ["MULTI", "DISCARD", "EXEC"];
 
 impl Need {
     fn command(&self) -> Cmd {
@@ -121,37 +119,33 @@ pub(super) async fn is_fenced(probe: &mut Probe) -> Result<bool, DialError> {
     })
 }
 
-/// What our user may not do. Nothing is executed, except when MULTI itself is not allowed: then SCRIPT LOAD loads `return 1`. The
-/// connection may be left inside a transaction.
+/// What our user may not do. Nothing is executed, except when MULTI itself is not allowed: then SCRIPT LOAD loads `return 1`.
 pub(super) async fn missing(probe: &mut Probe) -> Result<Vec<Right>, DialError> {
-    let commands: Vec<Cmd> = NEEDS.iter().map(Need::command).collect();
-    let begun = probe.ask(&[cmd("MULTI")]).await?.remove(0);
+    let mut commands = vec![cmd("MULTI")];
+    commands.extend(NEEDS.iter().map(Need::command));
+    // A GET without a key spoils the transaction, so that EXEC has nothing to execute: it ends in EXECABORT, whether allowed or not.
+    commands.extend([cmd("GET"), cmd("EXEC"), cmd("DISCARD")]);
     let replies = probe.ask(&commands).await?;
-    let mut missing: Vec<Right> = NEEDS
+    let after = NEEDS.len() + 1;
+    let of_needs = NEEDS
         .iter()
-        .zip(&replies)
+        .zip(&replies[1..after])
         .filter(|(_, reply)| is_denied(reply))
-        .map(|(need, _)| need.right())
-        .collect();
-    let mut without = Vec::new();
-    if is_denied(&begun) {
-        without.push(TRANSACTIONS[0]);
-    } else if is_denied(&probe.ask(&[cmd("DISCARD")]).await?[0]) {
-        without.push(TRANSACTIONS[1]);
-    } else {
-        // A GET without a key spoils the transaction, so that EXEC has nothing to execute: EXECABORT, if it is allowed.
-        let replies = probe.ask(&[cmd("MULTI"), cmd("GET"), cmd("EXEC")]).await?;
-        if is_denied(&replies[2]) {
-            without.push(TRANSACTIONS[2]);
-        }
-    }
-    missing.extend(without.into_iter().map(|command| Right {
+        .map(|(need, _)| need.right());
+    let of_transactions = [
+        ("MULTI", &replies[0]),
+        ("EXEC", &replies[after + 1]),
+        ("DISCARD", &replies[after + 2]),
+    ]
+    .into_iter()
+    .filter(|(_, reply)| is_denied(reply))
+    .map(|(command, _)| Right {
         command: command.to_owned(),
         rule: format!("+{}", command.to_ascii_lowercase()),
         is_required: false,
         purpose: "transactions".to_owned(),
-    }));
-    Ok(missing)
+    });
+    Ok(of_needs.chain(of_transactions).collect())
 }
 
 fn is_denied(reply: &Value) -> bool {

@@ -1,3 +1,5 @@
+//! Why a command failed, and the codes that the program exits with.
+
 use std::io;
 use std::process::ExitCode;
 

@@ -15,6 +15,9 @@ Examples:
   keyway locate cluster.toml user:42:name 'cart:{user:42}'
   redis-cli --scan | keyway locate cluster.toml - --json | jq -r .server | sort | uniq -c";
 
+/// JSON is written in pieces of this size: a million keys fit in any memory, and a key is no system call.
+const PRINTED_BYTES: usize = 16 * 1024;
+
 /// Say on which node and server keys live; never connects
 ///
 /// Only the part of a key in {...} is hashed, if it has one: keys that share it share a node, so they may be in one transaction.
@@ -60,11 +63,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, CliError> {
         &["KEY", "HASHED", "NODE", "NAME", "SERVER", "ADDRESS"],
         &[2],
     );
+    let mut unprinted = String::new();
     for key in keys {
         let key = key.map_err(CliError::Input)?;
         let row = locate(&config, &key);
         if args.json {
-            output::print(&output::json_line(&row)?)?;
+            unprinted.push_str(&output::json_line(&row)?);
+            if unprinted.len() >= PRINTED_BYTES {
+                output::print(&unprinted)?;
+                unprinted.clear();
+            }
         } else {
             table.add_row([
                 output::shown(&key).into_owned(),
@@ -77,8 +85,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, CliError> {
         }
     }
     if !args.json && !table.is_empty() {
-        output::print(&output::lines(&table))?;
+        unprinted = output::lines(&table);
     }
+    output::print(&unprinted)?;
     Ok(ExitCode::SUCCESS)
 }
 

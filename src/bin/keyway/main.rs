@@ -14,10 +14,6 @@ use clap::Parser;
 use failure::CliError;
 use std::process::ExitCode;
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the one place where the program says why it failed"
-)]
 fn main() -> ExitCode {
     // Wrong usage ends here, with code 2; --help and --version with 0.
     let arguments = Arguments::parse();

@@ -14,6 +14,7 @@ pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
 
 /// Wide enough for every table here; a terminal that is wider does not make them easier to read.
 const COLUMNS_MAX: u16 = 100;
+const COLUMNS_MIN: u16 = 80;
 
 /// Writes to standard output; anstream takes the colours out unless a terminal shows them and NO_COLOR is unset.
 pub(crate) fn print(text: &str) -> Result<(), CliError> {
@@ -93,7 +94,7 @@ fn frame() -> Table {
     };
     if is_terminal() {
         table.set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_width(terminal_columns().min(COLUMNS_MAX));
+        table.set_width(terminal_columns());
     } else {
         table.set_content_arrangement(ContentArrangement::Disabled);
     }
@@ -109,8 +110,11 @@ fn is_terminal() -> bool {
 }
 
 fn terminal_columns() -> u16 {
-    // comfy-table asks the terminal; a table without rows costs nothing.
-    Table::new().width().unwrap_or(COLUMNS_MAX).max(40)
+    // comfy-table asks the terminal, which may say 0 for unknown. Below some width a terminal's own wrapping reads better than ours.
+    match Table::new().width() {
+        None | Some(0) => COLUMNS_MAX,
+        Some(columns) => columns.clamp(COLUMNS_MIN, COLUMNS_MAX),
+    }
 }
 
 /// The table as lines without trailing blanks, which only make terminals wrap.
@@ -152,7 +156,7 @@ pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
