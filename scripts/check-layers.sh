@@ -23,6 +23,8 @@ pool
 scatter
 gather
 cluster
+inspect
+check
 sets timeline queue counters loading_cache flags
 rebalance
 simulation

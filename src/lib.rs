@@ -64,6 +64,7 @@
 //! Features: `tls` (default) for `rediss://`, by rustls; `cli` for the command line, which a library does not need.
 #![forbid(unsafe_code)]
 
+pub mod check;
 mod cluster;
 pub mod command;
 pub mod config;
@@ -72,6 +73,7 @@ mod control;
 mod error;
 mod gather;
 pub mod hash;
+pub mod inspect;
 pub mod placement;
 mod pool;
 mod resp;

@@ -183,7 +183,7 @@ impl Admission {
     }
 }
 
-fn refuse(step: Step, error: &redis::ServerError) -> Verdict {
+pub(super) fn refuse(step: Step, error: &redis::ServerError) -> Verdict {
     let text = match error.details() {
         Some(details) => format!("{} {details}", error.code()),
         None => error.code().to_owned(),

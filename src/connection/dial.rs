@@ -100,7 +100,7 @@ pub(crate) async fn dial(
     }
 }
 
-async fn open(endpoint: &Endpoint, manner: &Manner) -> Result<Stream, DialError> {
+pub(super) async fn open(endpoint: &Endpoint, manner: &Manner) -> Result<Stream, DialError> {
     match &endpoint.address {
         Address::Tcp { host, port } => {
             // Resolved at every dial: after a failover the name may lead elsewhere.
@@ -144,7 +144,7 @@ fn set_options(stream: &TcpStream, tcp: &Tcp) {
 }
 
 /// Writes the greeting and reads its replies; fewer, when the server hangs up.
-async fn greet(
+pub(super) async fn greet(
     stream: &mut Stream,
     decoder: &mut Decoder,
     bytes: &[u8],

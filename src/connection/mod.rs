@@ -8,17 +8,19 @@ mod cause;
 mod dial;
 mod driver;
 mod outbox;
+mod probe;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;
 
-pub(crate) use admission::{Admission, Purpose};
+pub(crate) use admission::{Admission, FENCE_KEY, Purpose, info_field};
 pub(crate) use cause::Cause;
 pub(crate) use dial::{DialError, Manner};
 pub(crate) use driver::Patience;
 pub(crate) use outbox::{
     Bounds, Broken, Delivery, Item, Items, Outbox, Parcel, Refusal, Script, Ticket,
 };
+pub(crate) use probe::Probe;
 pub(crate) use stream::Stream;
 
 use crate::config::{Endpoint, Retry};

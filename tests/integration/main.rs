@@ -5,6 +5,8 @@
     reason = "a test that cannot go on fails here, with the cause"
 )]
 
+#[cfg(feature = "cli")]
+mod cli;
 mod client;
 #[cfg(feature = "cli")]
 mod demo;

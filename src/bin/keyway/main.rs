@@ -1,26 +1,43 @@
-//! The keyway command line.
+//! The keyway command line: reads arguments, calls the library, prints. It decides nothing that a user of the library could not.
 
+mod arguments;
+mod check;
 mod demo;
+mod failure;
+mod locate;
+mod output;
+mod stats;
 
-use clap::{Parser, Subcommand};
+use anstream::eprintln;
+use arguments::{Arguments, Command};
+use clap::Parser;
+use failure::CliError;
 use std::process::ExitCode;
 
-/// Data spread over many plain Redis servers.
-#[derive(Debug, Parser)]
-#[command(name = "keyway", version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    Demo(demo::Args),
-}
-
-#[tokio::main]
-async fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Demo(args) => demo::run(args).await,
+fn main() -> ExitCode {
+    // Wrong usage ends here, with code 2; --help and --version with 0.
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(code) => code,
+        // Whoever reads us has seen enough: `keyway locate ... | head -1`.
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}error:{:#} {error}", output::ERROR, output::ERROR);
+            error.exit_code()
+        }
     }
+}
+
+fn run(command: Command) -> Result<ExitCode, CliError> {
+    match command {
+        // Needs no server, so no runtime either.
+        Command::Locate(args) => locate::run(&args),
+        Command::Check(args) => runtime()?.block_on(check::run(&args)),
+        Command::Stats(args) => runtime()?.block_on(stats::run(&args)),
+        Command::Demo(args) => Ok(runtime()?.block_on(demo::run(args))),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Runtime::new().map_err(CliError::Runtime)
 }

@@ -1,0 +1,46 @@
+//! Why a command failed, and the codes that the program exits with.
+
+use std::io;
+use std::process::ExitCode;
+
+/// Problems were found, or something did not work.
+pub(crate) const PROBLEMS: u8 = 1;
+/// Wrong usage, or a cluster file that says something wrong. clap uses the same number.
+pub(crate) const WRONG_FILE: u8 = 2;
+/// A server could not be reached, and nothing worse was found.
+pub(crate) const UNREACHABLE: u8 = 3;
+
+/// Why a command came to no result. Printed after `error: `.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum CliError {
+    /// Says file, line and column, and what to do, by itself.
+    #[error(transparent)]
+    File(#[from] keyway::config::ConfigError),
+    #[error(transparent)]
+    Cluster(#[from] keyway::Error),
+    #[error("the keys on standard input cannot be read: {0}")]
+    Input(#[source] io::Error),
+    #[error("the result cannot be written: {0}")]
+    Output(#[source] io::Error),
+    #[error(
+        "the asynchronous runtime does not start: {0}. Are threads or file descriptors limited (ulimit -u, ulimit -n)?"
+    )]
+    Runtime(#[source] io::Error),
+    /// In the words of the command that failed: what, and what to do next.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl CliError {
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            CliError::File(_) | CliError::Input(_) => WRONG_FILE.into(),
+            _ => PROBLEMS.into(),
+        }
+    }
+
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        matches!(self, CliError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}

@@ -1,0 +1,415 @@
+//! From what was seen to what is wrong. Pure.
+
+use super::rights::remedy;
+use super::sample::Keys;
+use super::{Finding, Level, Right, Seen, Subject, Verdict};
+use crate::config::{Config, Mode};
+use crate::connection::FENCE_KEY;
+use crate::inspect::{Answer, Facts};
+use crate::placement::{Algorithm, NodeSpec, Placement};
+use std::collections::BTreeMap;
+
+/// The oldest version with everything that a client uses.
+const VERSION_MIN: (u32, u32) = (7, 0);
+/// Clocks this far apart are worth a word: timelines and locks compare times of several servers.
+const CLOCK_DIFFERENCE_US_MAX: i64 = 1_000_000;
+/// Of connections and memory.
+const FULL_PERCENT: u64 = 90;
+/// A cause explains the misplaced keys if it explains this share of the sample; the rest may be strangers, or a second mistake.
+const EXPLAINED_PERCENT: usize = 90;
+/// Fewer keys than this explain nothing.
+const EXPLAINED_KEYS_MIN: usize = 20;
+
+pub(super) fn verdict(findings: &[Finding]) -> Verdict {
+    let mut errors = findings
+        .iter()
+        .filter(|finding| finding.level == Level::Error)
+        .peekable();
+    if errors.peek().is_none() {
+        Verdict::Fine
+    } else if errors.all(|error| error.subject == Subject::Unreachable) {
+        Verdict::Unreachable
+    } else {
+        Verdict::Problems
+    }
+}
+
+pub(super) fn findings(config: &Config, seen: &[Seen]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for server in seen {
+        of_server(config, server, &mut findings);
+    }
+    same_server(seen, &mut findings);
+    clocks(seen, &mut findings);
+    misplaced(config, seen, &mut findings);
+    // Stable: within one level the order of the checks and of the servers stays.
+    findings.sort_by_key(|finding| finding.level);
+    findings
+}
+
+impl Finding {
+    fn new(level: Level, subject: Subject, message: String) -> Finding {
+        Finding {
+            level,
+            subject,
+            server: None,
+            message,
+            advice: String::new(),
+        }
+    }
+
+    fn error(subject: Subject, message: impl Into<String>) -> Finding {
+        Finding::new(Level::Error, subject, message.into())
+    }
+
+    fn warning(subject: Subject, message: impl Into<String>) -> Finding {
+        Finding::new(Level::Warning, subject, message.into())
+    }
+
+    fn note(subject: Subject, message: impl Into<String>) -> Finding {
+        Finding::new(Level::Note, subject, message.into())
+    }
+
+    fn at(mut self, server: &str) -> Finding {
+        self.server = Some(server.to_owned());
+        self
+    }
+
+    fn advice(mut self, advice: impl Into<String>) -> Finding {
+        self.advice = advice.into();
+        self
+    }
+}
+
+fn of_server(config: &Config, seen: &Seen, findings: &mut Vec<Finding>) {
+    let name = &seen.state.name;
+    let address = &seen.state.address;
+    let mut add = |finding: Finding| findings.push(finding.at(name));
+    let facts = match &seen.state.answer {
+        Answer::Reached(facts) => facts,
+        Answer::Unreachable { cause } => {
+            add(
+                Finding::error(Subject::Unreachable, format!("{address}: {cause}")).advice(
+                    "is the server running, is the address right, does a firewall stand between?",
+                ),
+            );
+            return;
+        }
+        Answer::Refused { cause } => {
+            add(Finding::error(
+                Subject::Refused,
+                format!("{address}: {cause}"),
+            ));
+            return;
+        }
+    };
+    if let Some(mode) = facts.mode.as_deref().filter(|mode| *mode != "standalone") {
+        add(Finding::error(
+            Subject::ClusterMode,
+            format!("{address} runs in {mode} mode; keyway spreads data over plain servers"),
+        )
+        .advice("use a Redis Cluster client, or start the server with cluster-enabled no"));
+    }
+    if facts.role.as_deref() == Some("slave") {
+        add(Finding::error(
+            Subject::Replica,
+            format!("{address} is a replica: writes fail there"),
+        )
+        .advice("give the address of its master, or promote it with REPLICAOF NO ONE"));
+    }
+    version(facts).into_iter().for_each(&mut add);
+    if seen.is_fenced {
+        add(
+            Finding::error(
+                Subject::Fence,
+                format!("holds the key {FENCE_KEY}: its data is being moved, or was, by a keyway with a newer map than this file; clients refuse to serve"),
+            )
+            .advice("use the topology that the move works from"),
+        );
+    }
+    missing_rights(facts, &seen.missing_rights)
+        .into_iter()
+        .for_each(&mut add);
+    if let Some(why) = &seen.not_sampled {
+        let advice = if why.starts_with("NOPERM") {
+            let user = facts.user.as_deref().unwrap_or("default");
+            format!("for this check: ACL SETUSER {user} +scan +dbsize, or run it as another user")
+        } else {
+            String::new()
+        };
+        add(
+            Finding::warning(
+                Subject::NotSampled,
+                format!("its keys could not be looked at, so nothing tells whether this file is right for them: {why}"),
+            )
+            .advice(advice),
+        );
+    }
+    memory(config.mode(), facts).into_iter().for_each(&mut add);
+    if config.mode() == Mode::Store
+        && facts.appendonly == Some(false)
+        && facts.save.as_deref() == Some("")
+    {
+        add(Finding::warning(
+            Subject::Persistence,
+            "keeps nothing on disk: a restart loses all data, and this cluster is a store",
+        )
+        .advice("switch on appendonly or save, or say mode = \"cache\""));
+    }
+    if let (Some(clients), Some(max)) = (facts.clients, facts.clients_max)
+        && is_nearly_full(clients, max)
+    {
+        add(
+            Finding::warning(Subject::Clients, format!("{clients} of at most {max} clients are connected; beyond that, clients are turned away"))
+                .advice("raise maxclients, or lower pool.dedicated_max"),
+        );
+    }
+    if seen.state.nodes == 0 {
+        add(
+            Finding::note(Subject::Idle, "no node lives here: it will get no commands")
+                .advice("give it nodes, or take it out of the file"),
+        );
+    }
+}
+
+fn is_nearly_full(used: u64, max: u64) -> bool {
+    max > 0 && u128::from(used) * 100 >= u128::from(max) * u128::from(FULL_PERCENT)
+}
+
+fn version(facts: &Facts) -> Option<Finding> {
+    let version = facts.version.as_deref()?;
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
+    let parsed = (numbers.next().flatten()?, numbers.next().flatten()?);
+    if parsed < VERSION_MIN {
+        Some(
+            Finding::error(
+                Subject::Version,
+                format!("runs Redis {version}; keyway needs 7.0 or newer"),
+            )
+            .advice("upgrade the server"),
+        )
+    } else if parsed > VERSION_MIN {
+        Some(Finding::note(
+            Subject::Version,
+            format!("runs Redis {version}; keyway is tested with 7.0, newer ones are untested"),
+        ))
+    } else {
+        None
+    }
+}
+
+fn missing_rights(facts: &Facts, missing: &[Right]) -> Vec<Finding> {
+    let user = facts.user.as_deref();
+    let who = user.map_or_else(|| "our user".to_owned(), |user| format!("user {user:?}"));
+    [true, false]
+        .into_iter()
+        .filter_map(|is_required| {
+            let rights: Vec<&Right> = missing
+                .iter()
+                .filter(|right| right.is_required == is_required)
+                .collect();
+            if rights.is_empty() {
+                return None;
+            }
+            let commands: Vec<String> = rights
+                .iter()
+                .map(|right| format!("{} ({})", right.command, right.purpose))
+                .collect();
+            let list = commands.join(", ");
+            let finding = if is_required {
+                Finding::error(
+                    Subject::Rights,
+                    format!("{who} may not do what every client has to: {list}"),
+                )
+            } else {
+                Finding::warning(
+                    Subject::Rights,
+                    format!("{who} may not do what some calls need: {list}"),
+                )
+            };
+            Some(finding.advice(remedy(user, &rights)))
+        })
+        .collect()
+}
+
+fn memory(mode: Mode, facts: &Facts) -> Option<Finding> {
+    let policy = facts.memory_policy.as_deref()?;
+    let max = facts.memory_bytes_max?;
+    if mode == Mode::Store && policy.starts_with("allkeys-") {
+        return Some(
+            Finding::warning(Subject::Memory, format!("maxmemory-policy {policy} throws away any key when memory is full, and this cluster is a store"))
+                .advice("set maxmemory-policy to noeviction, or say mode = \"cache\""),
+        );
+    }
+    if policy == "noeviction" && is_nearly_full(facts.memory_bytes?, max) {
+        return Some(
+            Finding::warning(
+                Subject::Memory,
+                format!(
+                    "more than {FULL_PERCENT} % of maxmemory is used; beyond that, writes fail"
+                ),
+            )
+            .advice("raise maxmemory, or move nodes to another server"),
+        );
+    }
+    None
+}
+
+/// Two names for one database: every key would be where the file says, and the two would still be one.
+fn same_server(seen: &[Seen], findings: &mut Vec<Finding>) {
+    let mut names: BTreeMap<(&str, u32), Vec<&str>> = BTreeMap::new();
+    for server in seen {
+        if let Answer::Reached(facts) = &server.state.answer
+            && let Some(run_id) = &facts.run_id
+        {
+            names
+                .entry((run_id, server.state.database))
+                .or_default()
+                .push(&server.state.name);
+        }
+    }
+    let mut shared: Vec<Vec<&str>> = names
+        .into_values()
+        .filter(|names| names.len() > 1)
+        .collect();
+    shared.sort_unstable();
+    findings.extend(shared.into_iter().map(|names| {
+        Finding::error(
+            Subject::SameServer,
+            format!("servers {} are one process and one database", names.join(" and ")),
+        )
+        .advice("make them one server of the file with the nodes of all, or correct the url that is wrong")
+    }));
+}
+
+fn clocks(seen: &[Seen], findings: &mut Vec<Finding>) {
+    let offsets = seen.iter().filter_map(|server| match &server.state.answer {
+        Answer::Reached(facts) => Some((facts.clock_offset_us?, server.state.name.as_str())),
+        _ => None,
+    });
+    let (Some(slowest), Some(fastest)) = (offsets.clone().min(), offsets.max()) else {
+        return;
+    };
+    let difference_us = fastest.0.saturating_sub(slowest.0);
+    if difference_us > CLOCK_DIFFERENCE_US_MAX {
+        findings.push(
+            Finding::warning(
+                Subject::Clock,
+                format!(
+                    "the clock of {} is {:.1} s ahead of that of {}",
+                    fastest.1,
+                    difference_us as f64 / 1e6,
+                    slowest.1
+                ),
+            )
+            .advice("expiry and timelines go by it: run NTP on the servers"),
+        );
+    }
+}
+
+fn misplaced(config: &Config, seen: &[Seen], findings: &mut Vec<Finding>) {
+    let samples: Vec<&Keys> = seen.iter().filter_map(|seen| seen.keys.as_ref()).collect();
+    let explanation = explain(config, &samples).unwrap_or_else(|| {
+        "either this file is not the one that the data was written with (placement, node names, nodes of each server), or somebody \
+         else keeps keys here too. Let no client use it before that is clear"
+            .to_owned()
+    });
+    for keys in samples.iter().filter(|keys| keys.sample.misplaced > 0) {
+        let sample = &keys.sample;
+        let all = if sample.is_complete { "all " } else { "" };
+        let belong_on: Vec<String> = sample
+            .belong_on
+            .iter()
+            .map(|(server, keys)| format!("{keys} on {server}"))
+            .collect();
+        findings.push(
+            Finding::error(
+                Subject::Misplaced,
+                format!(
+                    "{} of {all}{} keys looked at belong elsewhere by this file: {}",
+                    sample.misplaced,
+                    sample.keys,
+                    belong_on.join(", ")
+                ),
+            )
+            .at(config.topology().server_name(keys.server))
+            .advice(explanation.clone()),
+        );
+    }
+}
+
+/// What one mistake would put the keys where they are.
+fn explain(config: &Config, samples: &[&Keys]) -> Option<String> {
+    let total: usize = samples.iter().map(|keys| keys.keys.len()).sum();
+    let misplaced: usize = samples.iter().map(|keys| keys.sample.misplaced).sum();
+    if misplaced == 0 || total < EXPLAINED_KEYS_MIN {
+        return None;
+    }
+    renamed_servers(config, samples).or_else(|| other_algorithm(config, samples, total))
+}
+
+/// The keys of one server are, as a whole, those of another: urls or nodes were exchanged.
+fn renamed_servers(config: &Config, samples: &[&Keys]) -> Option<String> {
+    let mut renamed: Vec<(String, String)> = Vec::new();
+    for keys in samples {
+        let sample = &keys.sample;
+        if sample.misplaced == 0 {
+            continue;
+        }
+        let (belongs_on, count) = sample.belong_on.iter().max_by_key(|(_, count)| **count)?;
+        if count * 100 < sample.keys * EXPLAINED_PERCENT {
+            return None;
+        }
+        let found_on = config.topology().server_name(keys.server).to_string();
+        renamed.push((found_on, belongs_on.clone()));
+    }
+    match renamed.as_slice() {
+        [(a, b), (c, d)] if a == d && b == c => Some(format!(
+            "{a} and {b} look exchanged: give each the url, or the nodes, of the other"
+        )),
+        renamed => {
+            let pairs: Vec<String> = renamed
+                .iter()
+                .map(|(found_on, belongs_on)| {
+                    format!("{found_on} holds what belongs on {belongs_on}")
+                })
+                .collect();
+            Some(format!("urls or nodes look mixed up: {}", pairs.join(", ")))
+        }
+    }
+}
+
+/// Another algorithm over the same nodes fits.
+fn other_algorithm(config: &Config, samples: &[&Keys], total: usize) -> Option<String> {
+    let ours = config.placement();
+    let nodes: Vec<NodeSpec> = ours
+        .nodes()
+        .map(|node| {
+            let mut spec = NodeSpec::new(ours.node_name(node));
+            spec.weight = ours.weight(node);
+            spec
+        })
+        .collect();
+    Algorithm::ALL
+        .into_iter()
+        .filter(|algorithm| *algorithm != ours.algorithm())
+        // jump and modulo refuse weights.
+        .filter_map(|algorithm| Placement::new(algorithm, nodes.clone()).ok())
+        .find(|placement| {
+            let elsewhere: usize = samples
+                .iter()
+                .map(|keys| keys.misplaced_by(config, placement))
+                .sum();
+            elsewhere * 100 <= total * (100 - EXPLAINED_PERCENT)
+        })
+        .map(|placement| {
+            format!(
+                "the keys are where algorithm = \"{}\" puts them, and this file says \"{}\"",
+                placement.algorithm(),
+                ours.algorithm()
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests;

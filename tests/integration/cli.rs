@@ -1,0 +1,472 @@
+//! The command line against real servers: what it prints, and the code it exits with.
+
+use crate::fixture::{RedisServer, TestCluster, cluster_toml};
+use redis::AsyncCommands;
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// A cluster file, and keyway run on it.
+struct Cli {
+    directory: TempDir,
+}
+
+impl Cli {
+    fn new(toml: &str) -> Cli {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("cluster.toml"), toml).unwrap();
+        Cli { directory }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.path().join("cluster.toml")
+    }
+
+    fn command(&self, subcommand: &str, rest: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keyway"));
+        command
+            .arg(subcommand)
+            .arg(self.file())
+            .args(rest)
+            .env_remove("CLICOLOR_FORCE")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, subcommand: &str, rest: &[&str]) -> Output {
+        self.command(subcommand, rest).output().unwrap()
+    }
+
+    /// Exit code and JSON of `check --json`.
+    fn check(&self) -> (Option<i32>, Value) {
+        let output = self.run("check", &["--json", "--timeout", "2s"]);
+        (output.status.code(), json(&output))
+    }
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The subjects of all errors, with their servers.
+fn errors(report: &Value) -> Vec<(String, String)> {
+    let word = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["level"] == "error")
+        .map(|finding| (word(&finding["subject"]), word(&finding["server"])))
+        .collect()
+}
+
+fn finding<'a>(report: &'a Value, subject: &str) -> &'a Value {
+    report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|finding| finding["subject"] == subject)
+        .unwrap_or_else(|| panic!("no finding about {subject}: {report:#}"))
+}
+
+fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
+    list.iter()
+        .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+        .collect()
+}
+
+async fn fill(fixture: &TestCluster, keys: usize) {
+    let mut redis = fixture.connect().await;
+    let pairs: Vec<(String, usize)> = (0..keys).map(|i| (format!("user:{i}"), i)).collect();
+    let _: () = redis.mset(&pairs).await.unwrap();
+}
+
+#[tokio::test]
+async fn check_finds_a_right_file_in_order() {
+    let fixture = TestCluster::start(2).await.settings("mode = \"cache\"\n");
+    fill(&fixture, 3000).await;
+    let cli = Cli::new(&fixture.toml());
+    let (code, report) = cli.check();
+    assert_eq!(code, Some(0), "{report:#}");
+    assert_eq!(report["verdict"], "fine");
+    assert_eq!(errors(&report), []);
+    for server in report["servers"].as_array().unwrap() {
+        assert_eq!(server["state"], "reached");
+        assert_eq!(server["sample"]["keys"], 1000);
+        assert_eq!(server["sample"]["is_complete"], false);
+        assert_eq!(server["sample"]["misplaced"], 0);
+        assert_eq!(server["missing_rights"], Value::Array(Vec::new()));
+    }
+    let output = cli.run("check", &["--sample", "10000"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty(), "{output:?}");
+    let page = text(&output.stdout);
+    assert!(page.contains("3,000 keys were looked at."), "{page}");
+    assert!(page.contains("All is in order."), "{page}");
+    assert!(!page.contains('\x1b'), "no colours in a pipe: {page:?}");
+    assert!(
+        page.lines().all(|line| line.chars().count() <= 100),
+        "{page}"
+    );
+}
+
+#[tokio::test]
+async fn check_writes_nothing() {
+    let fixture = TestCluster::start(2).await;
+    fill(&fixture, 100).await;
+    let (code, _) = Cli::new(&fixture.toml()).check();
+    assert_eq!(code, Some(0));
+    for server in &fixture.servers {
+        let mut connection = server.connection().await;
+        let info: String = redis::cmd("INFO")
+            .arg("commandstats")
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+        // MSET is ours; whatever was tried inside MULTI was discarded, so it does not count as a call.
+        for absent in ["cmdstat_script|load", "cmdstat_unwatch", "cmdstat_set:"] {
+            assert!(!info.contains(absent), "{absent}: {info}");
+        }
+        assert!(info.contains("cmdstat_discard"), "{info}");
+    }
+}
+
+#[tokio::test]
+async fn check_finds_the_keys_of_exchanged_servers() {
+    let fixture = TestCluster::start(2).await;
+    fill(&fixture, 3000).await;
+    let mut ports = fixture.ports();
+    ports.reverse();
+    let cli = Cli::new(&cluster_toml("", 64, &ports));
+    let (code, report) = cli.check();
+    assert_eq!(code, Some(1));
+    assert_eq!(report["verdict"], "problems");
+    assert_eq!(
+        errors(&report),
+        pairs(&[("misplaced", "s0"), ("misplaced", "s1")])
+    );
+    assert_eq!(
+        finding(&report, "misplaced")["advice"],
+        "s0 and s1 look exchanged: give each the url, or the nodes, of the other"
+    );
+    let example = &report["servers"][0]["sample"]["examples"][0];
+    assert_eq!(example["found_on"], "s0");
+    assert_eq!(example["belongs_on"], "s1");
+
+    let output = cli.run("check", &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let page = text(&output.stdout);
+    assert!(page.contains("MISPLACED KEY"), "{page}");
+    assert!(page.contains("\nerror "), "{page}");
+}
+
+#[tokio::test]
+async fn check_names_the_algorithm_that_the_data_was_written_with() {
+    let fixture = TestCluster::start(2).await;
+    fill(&fixture, 2000).await;
+    let cli = Cli::new(&fixture.toml().replace("ketama", "jump"));
+    let (code, report) = cli.check();
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        finding(&report, "misplaced")["advice"],
+        "the keys are where algorithm = \"ketama\" puts them, and this file says \"jump\""
+    );
+}
+
+#[tokio::test]
+async fn check_ignores_keys_of_keyway_itself_and_stops_at_a_fence() {
+    let fixture = TestCluster::start(2).await;
+    for server in &fixture.servers {
+        let mut connection = server.connection().await;
+        for i in 0..50 {
+            let _: () = connection.set(format!("keyway:{i}"), 1).await.unwrap();
+        }
+    }
+    let cli = Cli::new(&fixture.toml());
+    let (code, report) = cli.check();
+    assert_eq!(code, Some(0), "{report:#}");
+    assert_eq!(report["servers"][0]["sample"]["keys"], 0);
+
+    let mut connection = fixture.servers[1].connection().await;
+    let _: () = connection.set("keyway:fence", "7").await.unwrap();
+    let (code, report) = cli.check();
+    assert_eq!(code, Some(1));
+    assert_eq!(errors(&report), pairs(&[("fence", "s1")]));
+}
+
+#[tokio::test]
+async fn check_refuses_replicas_and_servers_in_cluster_mode() {
+    let master = RedisServer::start().await;
+    let replica = RedisServer::builder().replica_of(&master).start().await;
+    let cluster = RedisServer::builder().cluster_enabled().start().await;
+    let ports = [master.port(), replica.port(), cluster.port()];
+    let (code, report) = Cli::new(&cluster_toml("", 64, &ports)).check();
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        errors(&report),
+        pairs(&[("replica", "s1"), ("cluster_mode", "s2")])
+    );
+}
+
+#[tokio::test]
+async fn check_finds_two_names_for_one_database() {
+    let server = RedisServer::start().await;
+    let toml = cluster_toml("", 64, &[server.port(), server.port()]);
+    // The file itself cannot repeat an address, but a host has many names.
+    let toml = toml.replacen("127.0.0.1", "localhost", 1);
+    let (code, report) = Cli::new(&toml).check();
+    assert_eq!(code, Some(1));
+    assert_eq!(errors(&report), pairs(&[("same_server", "")]));
+    let other_database = toml.replacen(
+        &format!("localhost:{}", server.port()),
+        &format!("localhost:{}/3", server.port()),
+        1,
+    );
+    let (code, report) = Cli::new(&other_database).check();
+    assert_eq!(code, Some(0), "{report:#}");
+}
+
+#[tokio::test]
+async fn an_unreachable_server_has_an_exit_code_of_its_own() {
+    let mut fixture = TestCluster::start(2).await;
+    fill(&fixture, 100).await;
+    fixture.servers[1].kill();
+    let cli = Cli::new(&fixture.toml());
+    let (code, report) = cli.check();
+    assert_eq!(code, Some(3));
+    assert_eq!(report["verdict"], "unreachable");
+    assert_eq!(errors(&report), pairs(&[("unreachable", "s1")]));
+
+    let output = cli.run("stats", &["--json"]);
+    assert_eq!(output.status.code(), Some(3));
+    let servers = json(&output);
+    assert_eq!(servers[0]["state"], "reached");
+    assert_eq!(servers[1]["state"], "unreachable");
+    let page = text(&cli.run("stats", &[]).stdout);
+    assert!(page.contains("down"), "{page}");
+    assert!(page.contains("Connection refused"), "{page}");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_costs_the_timeout_and_no_more() {
+    let fixture = TestCluster::start(2).await;
+    fixture.servers[0].stop();
+    let cli = Cli::new(&fixture.toml());
+    let output = cli.run("check", &["--timeout", "300ms"]);
+    fixture.servers[0].resume();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let page = text(&output.stdout);
+    assert!(page.contains("no answer within 300ms"), "{page}");
+}
+
+#[tokio::test]
+async fn check_says_which_rights_are_missing_and_how_to_grant_them() {
+    let server = RedisServer::builder()
+        .user_acl("app on >hunter2 ~user:* +@read +@write -get +client|setname +discard")
+        .start()
+        .await;
+    let toml = format!(
+        "name = \"test\"\n[placement]\nalgorithm = \"ketama\"\nnodes = 4\n\
+         [servers.s0]\nurl = \"redis://app:hunter2@127.0.0.1:{}\"\nnodes = \"0-3\"\n",
+        server.port()
+    );
+    let cli = Cli::new(&toml);
+    let (code, report) = cli.check();
+    assert_eq!(code, Some(1));
+    let remedies: Vec<&str> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["subject"] == "rights")
+        .map(|finding| finding["advice"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        remedies,
+        [
+            "ACL SETUSER app +ping +client|id +info +get %R~keyway:*",
+            "ACL SETUSER app +script|load +client|unblock +unwatch +multi +exec",
+        ]
+    );
+    // What it says to grant is what was missing.
+    let mut connection = server.connection().await;
+    for remedy in remedies {
+        let mut words = remedy.split(' ');
+        let mut command = redis::cmd(words.next().unwrap());
+        words.for_each(|word| {
+            command.arg(word);
+        });
+        let _: () = command.query_async(&mut connection).await.unwrap();
+    }
+    let (code, report) = cli.check();
+    assert_eq!(code, Some(0), "{report:#}");
+    let cluster = keyway::Cluster::connect(cli.file()).await.unwrap();
+    let _: () = cluster.clone().set("user:1", 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_password_is_ever_printed() {
+    let server = RedisServer::builder().password("right-horse").start().await;
+    let toml = |password: &str| {
+        format!(
+            "name = \"test\"\n[placement]\nalgorithm = \"ketama\"\nnodes = 4\n\
+             [servers.s0]\nurl = \"redis://:{password}@127.0.0.1:{}\"\nnodes = \"0-3\"\n",
+            server.port()
+        )
+    };
+    for (password, code) in [("wrong-horse", 1), ("right-horse", 0)] {
+        let cli = Cli::new(&toml(password));
+        for arguments in [["--sample", "5"].as_slice(), &["--json"]] {
+            let output = cli.run("check", arguments);
+            assert_eq!(output.status.code(), Some(code), "{output:?}");
+            for stream in [&output.stdout, &output.stderr] {
+                assert!(!text(stream).contains("horse"), "{output:?}");
+            }
+        }
+        let stats = cli.run("stats", &[]);
+        assert!(!text(&stats.stdout).contains("horse"), "{stats:?}");
+    }
+    let (_, report) = Cli::new(&toml("wrong-horse")).check();
+    assert_eq!(errors(&report), pairs(&[("refused", "s0")]));
+    let broken = Cli::new(&toml("wrong-horse").replace("\"0-3\"", "\"0-4\""));
+    let output = broken.run("check", &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!text(&output.stderr).contains("horse"), "{output:?}");
+}
+
+#[test]
+fn a_wrong_file_is_explained_on_stderr_with_code_2() {
+    let cli = Cli::new(&cluster_toml("mdoe = \"store\"\n", 64, &[1, 2]));
+    for subcommand in ["check", "stats"] {
+        let output = cli.run(subcommand, &[]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(output.stdout.is_empty());
+        let message = text(&output.stderr);
+        assert!(message.starts_with("error: "), "{message}");
+        assert!(message.contains("cluster.toml:2:1"), "{message}");
+        assert!(message.contains("help: "), "{message}");
+    }
+    let missing = Command::new(env!("CARGO_BIN_EXE_keyway"))
+        .args(["locate", "no-such-file.toml", "key"])
+        .output()
+        .unwrap();
+    assert_eq!(missing.status.code(), Some(2));
+    let usage = Command::new(env!("CARGO_BIN_EXE_keyway"))
+        .args(["check", "x.toml", "--sample", "many"])
+        .output()
+        .unwrap();
+    assert_eq!(usage.status.code(), Some(2));
+}
+
+#[test]
+fn locate_needs_no_server() {
+    let cli = Cli::new(&cluster_toml("", 64, &[1001, 1002]));
+    let output = cli.run(
+        "locate",
+        &["user:42:name", "cart:{user:42}", "likes:{user:42}", "a b\n"],
+    );
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!(text(&output.stdout), @r"
+    KEY              HASHED        NODE  NAME  SERVER  ADDRESS
+    ───────────────────────────────────────────────────────────────────
+    user:42:name     user:42:name    26  26    s0      127.0.0.1:1001
+    cart:{user:42}   user:42         42  42    s1      127.0.0.1:1002
+    likes:{user:42}  user:42         42  42    s1      127.0.0.1:1002
+    a b\n            a b\n           50  50    s1      127.0.0.1:1002
+    ");
+}
+
+#[test]
+fn locate_reads_keys_from_standard_input_and_answers_in_json_lines() {
+    let cli = Cli::new(&cluster_toml("", 64, &[1001, 1002]));
+    let mut process = cli
+        .command("locate", &["-", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = process.stdin.take().unwrap();
+    input.write_all(b"user:1\r\n\n{x}y\n\xff\n").unwrap();
+    drop(input);
+    let output = process.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let rows: Vec<Value> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(rows.len(), 3);
+    assert_eq!(rows[0]["key"], "user:1");
+    assert_eq!(rows[1]["hashed"], "x");
+    assert_eq!(rows[2]["key_hex"], "ff");
+    assert_eq!(rows[0]["address"].as_str().unwrap().split(':').count(), 2);
+}
+
+#[test]
+fn a_reader_that_goes_away_causes_no_panic() {
+    let cli = Cli::new(&cluster_toml("", 64, &[1001, 1002]));
+    let keys: Vec<String> = (0..20_000).map(|i| format!("key:{i}")).collect();
+    for format in [&["--json"][..], &[]] {
+        let mut process = cli
+            .command("locate", format)
+            .args(&keys)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut first)
+            .unwrap();
+        assert!(!first.is_empty());
+        let output = process.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(output.stderr.is_empty(), "{output:?}");
+    }
+}
+
+#[tokio::test]
+async fn stats_counts_the_clients_of_keyway() {
+    let fixture = TestCluster::start(2).await;
+    fill(&fixture, 300).await;
+    let first = fixture.connect().await;
+    let second = fixture.connect().await;
+    let cli = Cli::new(&fixture.toml());
+    let output = cli.run("stats", &["--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let servers = json(&output);
+    let keys: u64 = (0..2).map(|i| servers[i]["keys"].as_u64().unwrap()).sum();
+    assert_eq!(keys, 300);
+    assert_eq!(
+        servers[0]["version"].as_str().unwrap().split('.').count(),
+        3
+    );
+    let group = &servers[0]["keyway_clients"][0];
+    assert_eq!(group["cluster"], "test");
+    assert_eq!(group["epoch"], 0);
+    assert!(group["instances"].as_u64().unwrap() >= 2, "{group}");
+    let page = text(&cli.run("stats", &[]).stdout);
+    assert!(page.contains("test, epoch 0: "), "{page}");
+    drop((first, second));
+}
+
+#[test]
+fn help_teaches() {
+    let help = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_keyway"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        text(&output.stdout)
+    };
+    let page = help(&["--help"]);
+    for word in ["keyway check cluster.toml", "[servers.a]", "--json", "demo"] {
+        assert!(page.contains(word), "{word}: {page}");
+    }
+    assert!(help(&["check", "--help"]).contains("3  a server could not be reached"));
+}
