@@ -130,7 +130,11 @@ async fn check_writes_nothing() {
             .await
             .unwrap();
         // MSET is ours; whatever was tried inside MULTI was discarded, so it does not count as a call.
-        for absent in ["cmdstat_script|load", "cmdstat_client|unblock", "cmdstat_set:"] {
+        for absent in [
+            "cmdstat_script|load",
+            "cmdstat_client|unblock",
+            "cmdstat_set:",
+        ] {
             assert!(!info.contains(absent), "{absent}: {info}");
         }
         assert!(info.contains("cmdstat_discard"), "{info}");
