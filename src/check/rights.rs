@@ -30,7 +30,7 @@ struct Need {
 const GREETING: &str = "the handshake";
 
 /// Tried inside MULTI, where the server checks rights and executes nothing; so whatever stands here must be allowed in a transaction.
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 7] = [
     Need {
         words: &["PING"],
         arguments: &[],
@@ -79,13 +79,6 @@ const NEEDS: [Need; 8] = [
         rule: "+client|unblock",
         is_required: false,
         purpose: "blocking commands",
-    },
-    Need {
-        words: &["UNWATCH"],
-        arguments: &[],
-        rule: "+unwatch",
-        is_required: false,
-        purpose: "transactions",
     },
 ];
 

@@ -130,7 +130,11 @@ async fn check_writes_nothing() {
             .await
             .unwrap();
         // MSET is ours; whatever was tried inside MULTI was discarded, so it does not count as a call.
-        for absent in ["cmdstat_script|load", "cmdstat_unwatch", "cmdstat_set:"] {
+        for absent in [
+            "cmdstat_script|load",
+            "cmdstat_client|unblock",
+            "cmdstat_set:",
+        ] {
             assert!(!info.contains(absent), "{absent}: {info}");
         }
         assert!(info.contains("cmdstat_discard"), "{info}");
@@ -290,7 +294,7 @@ async fn check_says_which_rights_are_missing_and_how_to_grant_them() {
         remedies,
         [
             "ACL SETUSER app +ping +client|id +info +get %R~keyway:*",
-            "ACL SETUSER app +script|load +client|unblock +unwatch +multi +exec",
+            "ACL SETUSER app +script|load +client|unblock +multi +exec",
         ]
     );
     // What it says to grant is what was missing.
