@@ -27,9 +27,6 @@ pub(crate) enum CliError {
         "the asynchronous runtime does not start: {0}. Are threads or file descriptors limited (ulimit -u, ulimit -n)?"
     )]
     Runtime(#[source] io::Error),
-    /// In the words of the command that failed: what, and what to do next.
-    #[error("{0}")]
-    Failed(String),
 }
 
 impl CliError {
