@@ -436,8 +436,7 @@ impl Drop for Lease {
             let mut idle = self.server.idle.lock();
             // One that was out during a switch has not been told of it, and goes.
             let is_current = outbox.generation() >= self.server.generation.load(Ordering::SeqCst);
-            let has_room =
-                idle.len() < usize::from(self.server.settings.pool.dedicated_idle_max);
+            let has_room = idle.len() < usize::from(self.server.settings.pool.dedicated_idle_max);
             if is_current && has_room && outbox.is_up() {
                 idle.push(self.link.clone());
                 self.server
@@ -579,3 +578,6 @@ pub(crate) async fn advance(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

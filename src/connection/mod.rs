@@ -7,8 +7,12 @@ mod admission;
 mod cause;
 mod dial;
 mod driver;
+#[cfg(test)]
+pub(crate) mod fake_server;
 mod outbox;
 mod stream;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -240,9 +244,9 @@ impl Link {
     ) -> Result<Arc<Link>, DialError> {
         let link = Link::new(dialler, generation);
         let connection = link.dialler.dial(Purpose::Commands).await?;
-        let driver = link
-            .start(connection, generation)
-            .ok_or_else(|| DialError::unreachable("the connection was closed while it was dialled"))?;
+        let driver = link.start(connection, generation).ok_or_else(|| {
+            DialError::unreachable("the connection was closed while it was dialled")
+        })?;
         let outbox = link.outbox.clone();
         let stats = link.dialler.stats.clone();
         runtime.spawn(async move {

@@ -220,11 +220,8 @@ impl Waiter {
                     None => None,
                 };
                 // A tombstone only counts: replies that nobody will read are not kept.
-                many.replies.push(if self.tx.is_some() {
-                    value
-                } else {
-                    Value::Nil
-                });
+                many.replies
+                    .push(if self.tx.is_some() { value } else { Value::Nil });
                 let complete = many.replies.len() >= many.commands.len();
                 if complete {
                     let replies = std::mem::take(&mut many.replies);
@@ -470,13 +467,7 @@ impl Outbox {
     }
 
     /// May this generation still send, is there a connection, and is there room?
-    fn admit(
-        &self,
-        state: &State,
-        generation: u64,
-        count: u32,
-        size: u64,
-    ) -> Result<(), Refusal> {
+    fn admit(&self, state: &State, generation: u64, count: u32, size: u64) -> Result<(), Refusal> {
         if generation < state.generation {
             return Err(Refusal::Stale);
         }
@@ -599,6 +590,13 @@ impl Outbox {
         self.state.lock().commands
     }
 
+    /// Commands and bytes queued and in flight.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> (u32, u64) {
+        let state = self.state.lock();
+        (state.commands, state.bytes)
+    }
+
     /// Forgets that the connection knows a script: it answered NOSCRIPT (somebody flushed).
     pub(crate) fn forget_script(&self, sha: &[u8; 20]) {
         self.state.lock().loaded.remove(sha);
@@ -645,7 +643,9 @@ impl Outbox {
     /// `age_min`: a server that goes on refusing must not be dialled at every call.
     pub(crate) fn renew(&self, cause: Cause, age_min: Duration) {
         let mut state = self.state.lock();
-        if !matches!(state.phase, Phase::Up) || now().saturating_duration_since(state.opened) < age_min {
+        if !matches!(state.phase, Phase::Up)
+            || now().saturating_duration_since(state.opened) < age_min
+        {
             return;
         }
         state.phase = Phase::Renewing(cause);
@@ -883,9 +883,8 @@ impl State {
 
     /// Takes queued waiters and their bytes out. Rare, so it may copy. Never the connection's own commands, which nobody waits for either.
     fn cut_out(&mut self, unwanted: impl Fn(&Waiter) -> bool, cause: Option<Cause>) {
-        let unwanted = |waiter: &Waiter| {
-            !matches!(waiter.expect, Expect::Housekeeping) && unwanted(waiter)
-        };
+        let unwanted =
+            |waiter: &Waiter| !matches!(waiter.expect, Expect::Housekeeping) && unwanted(waiter);
         if !self.waiters.iter().any(unwanted) {
             return;
         }
