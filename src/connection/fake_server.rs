@@ -83,7 +83,8 @@ impl FakeServer {
                 at += used;
                 let mut reply = answer(&words);
                 self.seen.lock().push(words);
-                if self.manners.lock().is_mute {
+                let manners = self.manners.lock().clone();
+                if manners.is_mute {
                     continue;
                 }
                 if let Some(max) = manners.replies_bytes_max {
