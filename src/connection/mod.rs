@@ -298,6 +298,8 @@ impl Link {
     ) {
         // A runtime that is torn down drops this task wherever it is; callers must hear of it.
         let _gone = CloseOnDrop(&self.outbox);
+        let retry = &self.dialler.retry;
+        let mut short_lives = 0;
         loop {
             let greeted = self.outbox.generation();
             let Some(connection) = self.dialler.dial_until(&self.outbox, &mut first).await else {
@@ -306,6 +308,7 @@ impl Link {
             let Some(driver) = self.start(connection, greeted) else {
                 return;
             };
+            let opened = now();
             let cause = driver.await;
             if cause.is_loss() {
                 self.dialler.stats.disconnected();
@@ -314,6 +317,16 @@ impl Link {
                 return;
             }
             tracing::warn!(target: "keyway::connection", server = %self.dialler.name, %cause, "disconnected");
+            // A server that admits us and hangs up at once must not be dialled as fast as it can answer.
+            if cause.is_loss() && now() - opened < retry.backoff_max {
+                tokio::select! {
+                    () = tokio::time::sleep(backoff(retry, short_lives)) => {}
+                    () = closed(&self.outbox) => {}
+                }
+                short_lives = short_lives.saturating_add(1);
+            } else {
+                short_lives = 0;
+            }
         }
     }
 }

@@ -891,16 +891,23 @@ impl State {
         let mut chunks = std::mem::take(&mut self.chunks);
         chunks.push(std::mem::take(&mut self.tail));
         let mut kept: Vec<Vec<u8>> = Vec::with_capacity(chunks.len());
-        let mut waiters = std::mem::take(&mut self.waiters).into_iter();
+        let mut queued = std::mem::take(&mut self.waiters);
         let mut removed = 0;
         for chunk in chunks {
-            let mut keep = Vec::with_capacity(chunk.len());
+            // A chunk is exactly its waiters' bytes, one after the other.
+            let mut end = 0;
+            let count = queued
+                .iter()
+                .take_while(|waiter| {
+                    end += waiter.bytes as usize;
+                    end <= chunk.len()
+                })
+                .count();
+            let is_touched = queued.iter().take(count).any(unwanted);
+            // Megabytes that stay as they are must not be copied at each tick.
+            let mut keep = Vec::with_capacity(if is_touched { chunk.len() } else { 0 });
             let mut at = 0;
-            while at < chunk.len() {
-                // A chunk is exactly its waiters' bytes, one after the other.
-                let Some(mut waiter) = waiters.next() else {
-                    break;
-                };
+            for mut waiter in queued.drain(..count) {
                 let end = at + waiter.bytes as usize;
                 if unwanted(&waiter) {
                     // Only the command goes: a script that it loads may be relied upon by others.
@@ -917,13 +924,15 @@ impl State {
                         self.waiters.push_back(waiter.into_prelude());
                     }
                 } else {
-                    keep.extend_from_slice(&chunk[at..end]);
+                    if is_touched {
+                        keep.extend_from_slice(&chunk[at..end]);
+                    }
                     waiter.end -= removed;
                     self.waiters.push_back(waiter);
                 }
                 at = end;
             }
-            kept.push(keep);
+            kept.push(if is_touched { keep } else { chunk });
         }
         self.total -= removed;
         self.tail = kept.pop().unwrap_or_default();

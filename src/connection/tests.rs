@@ -339,13 +339,11 @@ async fn what_the_tls_layer_holds_back_is_flushed_later() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_began_long_ago_elsewhere_is_no_sign_of_a_dead_connection() {
-    let bench = Bench::new(1024, BOUNDS);
+    let (ours, mut theirs) = tokio::io::duplex(1024);
+    let outbox = new_outbox(BOUNDS);
+    tokio::spawn(driver(ours, &outbox));
     sleep(PATIENCE.dead * 3).await;
-    bench.server.manners.lock().pause = Some((1, ms(500)));
-    bench.push("wakes the server", ms(1000)).await;
-    sleep(PATIENCE.dead * 3).await;
-    let ticket = bench
-        .outbox
+    let ticket = outbox
         .push(
             1,
             &Parcel {
@@ -360,6 +358,9 @@ async fn a_call_that_began_long_ago_elsewhere_is_no_sign_of_a_dead_connection() 
             },
         )
         .expect("taken");
+    sleep(ms(500)).await;
+    let write = tokio::io::AsyncWriteExt::write_all;
+    write(&mut theirs, b"$4\r\nlate\r\n").await.expect("open");
     assert_eq!(reply(ticket.await), "late");
 }
 

@@ -245,3 +245,15 @@ async fn commands_in_flight_are_counted_over_all_connections() {
     assert_eq!(server.in_flight(), 3);
     drop(tickets);
 }
+
+#[tokio::test]
+async fn a_server_that_hangs_up_after_the_greeting_is_not_dialled_without_a_pause() {
+    let fake = FakeServer::default();
+    // The replies to the greeting, to the byte.
+    fake.manners.lock().replies_bytes_max = Some(5 + 4 + 5 + 30);
+    let server = start(listen(&fake).await, "").await;
+    sleep(ms(400)).await;
+    let dials = *fake.ended.lock();
+    assert!((2..=40).contains(&dials), "{dials} dials in 400 ms");
+    assert!(server.stats().snapshot(0).disconnects >= 1);
+}
