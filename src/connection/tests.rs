@@ -1020,3 +1020,66 @@ proptest! {
             .block_on(run(steps, weather));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_reaches_a_driver_that_is_stuck_in_a_write() {
+    let bench = Bench::new(16, BOUNDS);
+    bench.stall(true);
+    let stuck = bench.push("more than the pipe can hold", ms(60_000));
+    sleep(ms(5)).await;
+    let queued = bench.push("queued", ms(60_000));
+    bench.outbox.cut(Cause::Closed);
+    let ended = timeout(ms(1), async { (stuck.await, queued.await) }).await;
+    let (stuck, queued) = ended.expect("at once");
+    assert_eq!((broken(stuck).written, broken(queued).written), (0, 0));
+    assert_eq!(bench.outbox.held(), (0, 0));
+    assert!(matches!(bench.driver.await, Ok(Cause::Closed)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_is_forgotten_when_many_threads_push_into_a_small_outbox() {
+    let bench = Bench::new(
+        512,
+        Bounds {
+            commands_max: 5,
+            bytes_max: 1 << 20,
+        },
+    );
+    let tasks = (0..16).map(|task| {
+        let outbox = bench.outbox.clone();
+        tokio::spawn(async move {
+            for i in 0..300 {
+                let text = format!("{task}.{i}");
+                let ticket = loop {
+                    let mut changed = std::pin::pin!(outbox.changed());
+                    changed.as_mut().enable();
+                    let _waiting = outbox.wait_for_room();
+                    match push_to(&outbox, 1, &[echo(&text)], &[], ms(60_000)) {
+                        Ok(ticket) => break ticket,
+                        Err(Refusal::Full) => changed.await,
+                        Err(other) => panic!("{other:?}"),
+                    }
+                };
+                if i % 7 == 0 {
+                    drop(ticket);
+                } else {
+                    assert_eq!(reply(ticket.await), text);
+                }
+            }
+        })
+    });
+    let all = futures::future::join_all(tasks);
+    for ended in timeout(Duration::from_secs(30), all)
+        .await
+        .expect("nobody waits for ever")
+    {
+        ended.expect("his own replies");
+    }
+    timeout(Duration::from_secs(5), async {
+        while bench.outbox.held() != (0, 0) {
+            sleep(ms(1)).await;
+        }
+    })
+    .await
+    .expect("all is accounted for");
+}
