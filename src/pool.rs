@@ -9,8 +9,8 @@ use crate::placement::NodeId;
 use crate::resp::{Decoder, DecoderLimits};
 use crate::stats::ServerStats;
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -66,11 +66,14 @@ pub(crate) struct Server {
     runtime: Handle,
     shared: Box<[Arc<Link>]>,
     bulk: OnceLock<Box<[Arc<Link>]>>,
+    /// Raised before the bulk connections read their generation: a switch then waits for them, or they see the new one.
+    bulk_wanted: AtomicBool,
     /// The newest generation, for connections that are opened later.
-    generation: std::sync::atomic::AtomicU64,
+    generation: AtomicU64,
     leases: Arc<Semaphore>,
     idle: Mutex<Vec<Arc<Link>>>,
-    leased: Mutex<Vec<(Weak<Link>, Option<NodeId>)>>,
+    /// Until they are idle or closed: one that its owner has dropped may still be writing, and a switch has to wait for it, too.
+    leased: Mutex<Vec<(Arc<Link>, Option<NodeId>)>>,
     budget: Budget,
 }
 
@@ -127,7 +130,8 @@ impl Server {
             runtime: runtime.clone(),
             shared: shared.into_boxed_slice(),
             bulk: OnceLock::new(),
-            generation: std::sync::atomic::AtomicU64::new(generation),
+            bulk_wanted: AtomicBool::new(false),
+            generation: AtomicU64::new(generation),
             idle: Mutex::default(),
             leased: Mutex::default(),
         };
@@ -154,14 +158,22 @@ impl Server {
     pub(crate) fn link(&self, lane: Lane, node: NodeId) -> &Arc<Link> {
         let links = match lane {
             Lane::Shared => &self.shared,
-            Lane::Bulk => self.bulk.get_or_init(|| {
-                let generation = self.generation.load(Ordering::SeqCst);
-                (0..self.settings.pool.bulk_connections)
-                    .map(|_| Link::shared(self.dialler.clone(), generation, &self.runtime).0)
-                    .collect()
-            }),
+            Lane::Bulk => match self.bulk.get() {
+                Some(links) => links,
+                None => self.open_bulk(),
+            },
         };
         &links[node.index() % links.len()]
+    }
+
+    fn open_bulk(&self) -> &[Arc<Link>] {
+        self.bulk_wanted.store(true, Ordering::SeqCst);
+        self.bulk.get_or_init(|| {
+            let generation = self.generation.load(Ordering::SeqCst);
+            (0..self.settings.pool.bulk_connections)
+                .map(|_| Link::shared(self.dialler.clone(), generation, &self.runtime).0)
+                .collect()
+        })
     }
 
     /// How many connections a lane has.
@@ -182,13 +194,23 @@ impl Server {
         self.shared.iter().find_map(|link| link.outbox().outage())
     }
 
-    /// A connection of one's own. Waits for a place until the deadline; does not dial a server that is known to be down.
+    /// Commands queued and in flight on all connections, now.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.all()
+            .iter()
+            .map(|link| u64::from(link.outbox().in_flight()))
+            .sum()
+    }
+
+    /// A connection of one's own, for a caller that was routed here under `routed`, a generation. Waits for a place until the deadline;
+    /// does not dial a server that is known to be down.
     ///
     /// # Errors
-    /// The cause; nothing was sent.
+    /// The cause; nothing was sent. [`Cause::NodeMoved`]: the topology was switched meanwhile, so route again.
     pub(crate) async fn lease(
         self: &Arc<Self>,
         node: Option<NodeId>,
+        routed: u64,
         deadline: Instant,
     ) -> Result<Lease, Cause> {
         let permit =
@@ -199,13 +221,8 @@ impl Server {
                 Ok(Err(_)) => return Err(Cause::Closed),
                 Ok(Ok(permit)) => permit,
             };
-        loop {
-            let Some(link) = self.idle.lock().pop() else {
-                break;
-            };
-            if link.outbox().is_up() {
-                return Ok(self.lend(link, node, permit));
-            }
+        if let Some(link) = self.take_idle(node) {
+            return self.lend(link, routed, permit);
         }
         if let Some((_, Some(cause))) = self.outage() {
             return Err(cause);
@@ -221,32 +238,50 @@ impl Server {
             Ok(Err(_)) => Err(Cause::RuntimeGone),
             Ok(Ok(Err(error))) => Err(Cause::Down(error.message.into())),
             Ok(Ok(Ok(link))) => {
-                if self.generation.load(Ordering::SeqCst) != generation {
-                    // A switch went by while we dialled; its walk did not see this connection.
-                    link.outbox().cut(Cause::NodeMoved);
-                    return Err(Cause::NodeMoved);
-                }
-                Ok(self.lend(link, node, permit))
+                self.leased.lock().push((link.clone(), node));
+                self.lend(link, generation.min(routed), permit)
             }
         }
     }
 
+    /// Moves a connection from the idle ones to the leased ones; a switch that walks both never misses it.
+    fn take_idle(&self, node: Option<NodeId>) -> Option<Arc<Link>> {
+        let mut idle = self.idle.lock();
+        loop {
+            let link = idle.pop()?;
+            if link.outbox().is_up() && link.outbox().in_flight() == 0 {
+                self.leased.lock().push((link.clone(), node));
+                return Some(link);
+            }
+            link.outbox()
+                .cut(Cause::Dropped("it was not idle when it was wanted"));
+        }
+    }
+
+    /// Hands out a connection that is on the list already. A switch or a close that came before it was there is seen here; one that
+    /// comes now finds it on the list.
     fn lend(
         self: &Arc<Self>,
         link: Arc<Link>,
-        node: Option<NodeId>,
+        routed: u64,
         permit: OwnedSemaphorePermit,
-    ) -> Lease {
-        let mut leased = self.leased.lock();
-        leased.retain(|(link, _)| link.strong_count() > 0);
-        leased.push((Arc::downgrade(&link), node));
-        drop(leased);
-        Lease {
+    ) -> Result<Lease, Cause> {
+        self.leased
+            .lock()
+            .retain(|(other, _)| Arc::ptr_eq(other, &link) || !other.outbox().is_closed());
+        let lease = Lease {
             link,
             server: self.clone(),
             clean: false,
             _permit: permit,
+        };
+        if self.leases.is_closed() {
+            return Err(Cause::Closed);
         }
+        if self.generation.load(Ordering::SeqCst) > routed {
+            return Err(Cause::NodeMoved);
+        }
+        Ok(lease)
     }
 
     /// A connection for pub/sub: its stream is the caller's.
@@ -266,7 +301,12 @@ impl Server {
         deadline: Instant,
     ) -> Vec<Barrier> {
         let preamble = self.dialler.set_epoch(epoch);
-        self.generation.store(generation, Ordering::SeqCst);
+        self.generation.fetch_max(generation, Ordering::SeqCst);
+        let bulk = if self.bulk_wanted.load(Ordering::SeqCst) {
+            self.open_bulk()
+        } else {
+            &[]
+        };
         let mut barriers = Vec::new();
         let mut tell = |link: &Arc<Link>, leased_from: Option<Arc<Server>>| {
             let heard = link.outbox().advance(generation, &preamble, deadline);
@@ -276,20 +316,15 @@ impl Server {
                 leased_from,
             });
         };
-        for link in self
-            .shared
-            .iter()
-            .chain(self.bulk.get().into_iter().flat_map(|links| links.iter()))
-        {
+        for link in self.shared.iter().chain(bulk) {
             tell(link, None);
         }
         for link in self.idle.lock().iter() {
             tell(link, None);
         }
         for (link, node) in self.leased.lock().iter() {
-            let Some(link) = link.upgrade() else { continue };
             if node.is_some_and(|node| moved.contains(&node)) {
-                tell(&link, Some(self.clone()));
+                tell(link, Some(self.clone()));
                 link.outbox().drain(Cause::NodeMoved);
             }
         }
@@ -345,12 +380,7 @@ impl Server {
                 .flat_map(|links| links.iter().cloned()),
         );
         links.extend(self.idle.lock().iter().cloned());
-        links.extend(
-            self.leased
-                .lock()
-                .iter()
-                .filter_map(|(link, _)| link.upgrade()),
-        );
+        links.extend(self.leased.lock().iter().map(|(link, _)| link.clone()));
         links
     }
 }
@@ -402,18 +432,17 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let outbox = self.link.outbox();
-        self.server
-            .leased
-            .lock()
-            .retain(|(link, _)| !std::ptr::eq(link.as_ptr(), Arc::as_ptr(&self.link)));
-        if self.clean
-            && outbox.is_up()
-            && outbox.in_flight() == 0
-            && !self.server.leases.is_closed()
-        {
+        if self.clean && !self.server.leases.is_closed() {
             let mut idle = self.server.idle.lock();
-            if idle.len() < usize::from(self.server.settings.pool.dedicated_idle_max) {
+            // One that was out during a switch has not been told of it, and goes.
+            let is_current = outbox.generation() >= self.server.generation.load(Ordering::SeqCst);
+            let has_room = idle.len() < usize::from(self.server.settings.pool.dedicated_idle_max);
+            if is_current && has_room && outbox.is_up() {
                 idle.push(self.link.clone());
+                self.server
+                    .leased
+                    .lock()
+                    .retain(|(link, _)| !Arc::ptr_eq(link, &self.link));
                 return;
             }
         }
@@ -549,3 +578,6 @@ pub(crate) async fn advance(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

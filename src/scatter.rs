@@ -302,9 +302,12 @@ impl Scatter {
                     {
                         return Err(Outcome::NotSent(cause));
                     }
-                    patience
-                        .max(Instant::now() + Duration::from_millis(1))
-                        .min(parcel.deadline)
+                    // Past it the first dial is still out; how it ends is heard as a change.
+                    if Instant::now() < patience {
+                        patience.min(parcel.deadline)
+                    } else {
+                        parcel.deadline
+                    }
                 }
                 Err(Refusal::Closed(cause)) => {
                     // A server that a reload has dropped: the newer topology knows better.
@@ -521,7 +524,7 @@ impl Scatter {
                     .manner
                     .deadline
                     .saturating_duration_since(call.manner.started);
-            let lease = match server.lease(node, patience).await {
+            let lease = match server.lease(node, current.generation, patience).await {
                 Ok(lease) => lease,
                 Err(Cause::NodeMoved) => continue,
                 Err(cause) => {
@@ -663,8 +666,9 @@ impl Scatter {
         let mut outcomes = Vec::with_capacity(shipments.len());
         let mut tickets = Vec::new();
         let mut stopped: Option<Outcome> = None;
-        for (piece, chunk) in cmds.chunks(PIECE_COMMANDS).enumerate() {
-            let first = piece * PIECE_COMMANDS;
+        let piece_max = PIECE_COMMANDS.min(server.settings().limits.in_flight_max.max(1) as usize);
+        for (piece, chunk) in cmds.chunks(piece_max).enumerate() {
+            let first = piece * piece_max;
             let items: Vec<Item<'_>> = chunk
                 .iter()
                 .zip(&shipments[first..])

@@ -272,7 +272,7 @@ impl Cluster {
                 .current()
                 .servers
                 .iter()
-                .map(|server| server.stats().snapshot())
+                .map(|server| server.stats().snapshot(server.in_flight()))
                 .collect(),
         }
     }

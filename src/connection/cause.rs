@@ -32,6 +32,23 @@ pub(crate) enum Cause {
     Dropped(&'static str),
 }
 
+impl Cause {
+    /// The connection was lost, as opposed to given up on purpose.
+    pub(crate) fn is_loss(&self) -> bool {
+        match self {
+            Cause::Io(_) | Cause::ClosedByServer | Cause::Silent(_) | Cause::Protocol(_) => true,
+            Cause::Deadline
+            | Cause::NoRoom
+            | Cause::Down(_)
+            | Cause::Refused(_)
+            | Cause::RuntimeGone
+            | Cause::Closed
+            | Cause::NodeMoved
+            | Cause::Dropped(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

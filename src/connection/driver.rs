@@ -5,6 +5,7 @@
 //! deadlock. The driver knows no topology and no retry; a connection that dies tells every waiter how far its bytes had got.
 
 use super::cause::Cause;
+use super::now;
 use super::outbox::{Outbox, Waiter};
 use crate::resp::Decoder;
 use crate::stats::ServerStats;
@@ -50,12 +51,18 @@ pub(crate) struct Driver<S> {
     /// Bytes that the socket has accepted since the connection came up.
     written: u64,
     write_failed: Option<Cause>,
+    /// Accepted bytes may still lie in the TLS layer.
+    flushing: bool,
     reading: Box<[u8]>,
     /// Taken from the outbox, not yet answered, oldest first. Those at the end may not be written yet.
     in_flight: VecDeque<Waiter>,
     earliest: Option<Instant>,
     /// Since when the server has owed us a byte, or since its last one.
     quiet_since: Instant,
+    /// The server owes us something since the last look at the clock.
+    newly_busy: bool,
+    /// When deadlines were last looked at.
+    looked_at: Instant,
     tick: Pin<Box<Sleep>>,
     tick_at: Instant,
     ended: bool,
@@ -70,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         decoder: Decoder,
         patience: Patience,
     ) -> Self {
-        let now = Instant::now();
+        let now = now();
         let tick_at = now + patience.idle_ping;
         Driver {
             stream,
@@ -83,10 +90,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             spare: None,
             written: 0,
             write_failed: None,
+            flushing: false,
             reading: vec![0; READ_BYTES].into_boxed_slice(),
             in_flight: VecDeque::new(),
             earliest: None,
             quiet_since: now,
+            newly_busy: false,
+            looked_at: now,
             tick: Box::pin(tokio::time::sleep_until(tick_at.into())),
             tick_at,
             ended: false,
@@ -106,6 +116,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if let (Some(cause), None) = (&self.write_failed, answered) {
                 // Replies that had come before the write failed have been handed out; there will be no more.
                 return Poll::Ready(Err(cause.clone()));
+            }
+            if answered.is_some() {
+                // A connection that always has something to read never comes to its tick.
+                self.expire_if_due(self.quiet_since);
             }
             match answered {
                 Some(0) => {}
@@ -133,14 +147,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         else {
             return Ok(());
         };
-        if idle {
-            // Asked once per idle spell: the server owes us nothing before this moment.
-            self.quiet_since = self
-                .in_flight
-                .front()
-                .map_or_else(Instant::now, Waiter::started)
-                .max(self.quiet_since);
-        }
+        // The server has owed us nothing before this moment, however long ago the call began: it may have waited elsewhere.
+        self.newly_busy |= idle;
         self.earliest = match (self.earliest, taken.earliest) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -169,6 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 }
                 Poll::Ready(Ok(n)) => {
                     progress = true;
+                    self.flushing = true;
                     self.wrote(n);
                 }
                 Poll::Ready(Err(error)) => {
@@ -178,10 +187,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Poll::Pending => return progress,
             }
         }
-        if progress {
-            // TLS keeps accepted bytes until it is flushed; for TCP this is free.
-            if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(cx) {
-                self.give_up_writing(Cause::Io(Arc::new(error)));
+        if self.flushing {
+            // TLS keeps accepted bytes until it is flushed, and may need several tries; for TCP this is free.
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.flushing = false,
+                Poll::Ready(Err(error)) => self.give_up_writing(Cause::Io(Arc::new(error))),
+                Poll::Pending => {}
             }
         }
         progress
@@ -190,6 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn give_up_writing(&mut self, cause: Cause) {
         self.writing.clear();
         self.at = 0;
+        self.flushing = false;
         self.write_failed = Some(cause);
     }
 
@@ -222,7 +234,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if n == 0 {
             return Err(self.write_failed.clone().unwrap_or(Cause::ClosedByServer));
         }
-        let now = Instant::now();
+        let now = now();
         self.quiet_since = now;
         self.stats.received(n);
         let (mut answered, mut commands, mut bytes) = (0, 0, 0);
@@ -244,7 +256,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if matches!(value, Value::Push { .. }) {
                 continue;
             }
-            let Some(waiter) = self.in_flight.front_mut() else {
+            // An answer to what has not been asked yet would shift all replies by one.
+            let written = self.written;
+            let asked = self
+                .in_flight
+                .front_mut()
+                .filter(|waiter| waiter.start() < written);
+            let Some(waiter) = asked else {
                 failed = Some(Cause::Protocol(unexpected(&value)));
                 break;
             };
@@ -282,29 +300,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         loop {
             let busy = !self.in_flight.is_empty();
             if busy {
-                let next = Instant::now() + TICK;
+                let now = now();
+                if std::mem::take(&mut self.newly_busy) {
+                    self.quiet_since = now;
+                }
+                let next = now + TICK;
                 if self.tick_at > next {
                     self.tick_at = next;
                     self.tick.as_mut().reset(next.into());
                 }
             }
             std::task::ready!(self.tick.as_mut().poll(cx));
-            let now = Instant::now();
+            let now = now();
             if !busy {
                 let ping_at = self.quiet_since + self.patience.idle_ping;
                 if now >= ping_at {
                     self.quiet_since = now;
-                    let deadline = now + self.patience.dead;
-                    self.outbox.ping(deadline);
-                    self.take(cx)?;
-                    self.poll_write(cx);
+                    self.in_flight.shrink_to(0);
+                    self.outbox.ping(now + self.patience.dead);
+                    // Written by the next poll, which parks behind it; from here the driver would sleep unparked.
+                    cx.waker().wake_by_ref();
                 }
                 self.tick_at = (self.quiet_since + self.patience.idle_ping).max(now + TICK);
                 self.tick.as_mut().reset(self.tick_at.into());
                 continue;
             }
-            self.expire(now);
-            self.outbox.expire(now);
+            self.expire_if_due(now);
             let watched = self
                 .in_flight
                 .front()
@@ -315,6 +336,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             }
             self.tick_at = now + TICK;
             self.tick.as_mut().reset(self.tick_at.into());
+        }
+    }
+
+    fn expire_if_due(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.looked_at) >= TICK {
+            self.looked_at = now;
+            self.expire(now);
+            self.outbox.expire(now);
         }
     }
 
@@ -330,7 +359,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             .filter(|waiter| !waiter.is_tombstone())
         {
             if waiter.deadline() <= now {
-                waiter.fail(self.written, Cause::Deadline);
+                // Even if its bytes still lie here they will be written, so nobody may be told that they were not.
+                waiter.fail(u64::MAX, Cause::Deadline);
             } else {
                 earliest = Some(earliest.map_or(waiter.deadline(), |e| e.min(waiter.deadline())));
             }

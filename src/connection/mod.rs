@@ -7,9 +7,13 @@ mod admission;
 mod cause;
 mod dial;
 mod driver;
+#[cfg(test)]
+pub(crate) mod fake_server;
 mod outbox;
 mod probe;
 mod stream;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -32,7 +36,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+
+/// The clock of the connections' timers: the system's, but for tests that stop time.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
 
 /// All that is needed to reach one server, and the one place from which it is dialled.
 #[derive(Debug)]
@@ -49,6 +58,8 @@ pub(crate) struct Dialler {
     epoch: AtomicU64,
     /// Held while dialling and while backing off: one dial at a time per server. The count of failures since the last success.
     turn: tokio::sync::Mutex<u32>,
+    /// The newest failure, for those that wait for their turn meanwhile.
+    failed: watch::Sender<Option<DialError>>,
 }
 
 /// What a [`Dialler`] is made of.
@@ -77,6 +88,7 @@ impl Dialler {
             stats: parts.stats,
             epoch: AtomicU64::new(parts.epoch),
             turn: tokio::sync::Mutex::new(0),
+            failed: watch::Sender::new(None),
         }
     }
 
@@ -123,23 +135,46 @@ impl Dialler {
         outbox: &Outbox,
         first: &mut Option<oneshot::Sender<Result<(), DialError>>>,
     ) -> Option<(Stream, Decoder, Admitted)> {
-        let mut turn = self.turn.lock().await;
-        loop {
-            if outbox.is_closed() {
-                return None;
-            }
-            let result = self.dial(Purpose::Commands).await;
+        let mut tell = |result: &Result<(), DialError>| {
             if let Some(first) = first.take() {
                 // Nobody listens after the connect has given up.
-                let _ = first.send(result.as_ref().map(|_| ()).map_err(Clone::clone));
+                let _ = first.send(result.clone());
             }
+            if let Err(error) = result {
+                outbox.dial_failed(Cause::Down(error.message.as_str().into()));
+            }
+        };
+        let mut others = self.failed.subscribe();
+        let mut turn = {
+            let mut turn = std::pin::pin!(self.turn.lock());
+            loop {
+                // Whoever has the turn keeps it while the server is down, so its failures are ours, too.
+                tokio::select! {
+                    biased;
+                    turn = &mut turn => break turn,
+                    () = closed(outbox) => return None,
+                    Ok(()) = others.changed() => {
+                        if let Some(error) = others.borrow_and_update().clone() {
+                            tell(&Err(error));
+                        }
+                    }
+                }
+            }
+        };
+        loop {
+            let result = tokio::select! {
+                biased;
+                () = closed(outbox) => return None,
+                result = self.dial(Purpose::Commands) => result,
+            };
+            tell(&result.as_ref().map(|_| ()).map_err(Clone::clone));
             match result {
                 Ok(connection) => {
                     *turn = 0;
                     return Some(connection);
                 }
                 Err(error) => {
-                    outbox.dial_failed(Cause::Down(error.message.into()));
+                    self.failed.send_replace(Some(error));
                     // Full jitter, so that the clients of a server that comes back do not come all at once.
                     let pause = backoff(&self.retry, *turn);
                     *turn = turn.saturating_add(1);
@@ -183,7 +218,7 @@ pub(crate) struct Link {
 
 impl Link {
     fn new(dialler: Arc<Dialler>, generation: u64) -> Arc<Link> {
-        let outbox = Arc::new(Outbox::new(generation, dialler.bounds, Instant::now()));
+        let outbox = Arc::new(Outbox::new(generation, dialler.bounds, now()));
         Arc::new(Link {
             outbox,
             dialler,
@@ -211,12 +246,16 @@ impl Link {
     ) -> Result<Arc<Link>, DialError> {
         let link = Link::new(dialler, generation);
         let connection = link.dialler.dial(Purpose::Commands).await?;
-        let driver = link.start(connection, generation);
+        let driver = link.start(connection, generation).ok_or_else(|| {
+            DialError::unreachable("the connection was closed while it was dialled")
+        })?;
         let outbox = link.outbox.clone();
         let stats = link.dialler.stats.clone();
         runtime.spawn(async move {
             let cause = driver.await;
-            stats.disconnected();
+            if cause.is_loss() {
+                stats.disconnected();
+            }
             outbox.close(cause);
         });
         Ok(link)
@@ -236,11 +275,12 @@ impl Link {
         self.connection_id.load(Ordering::Relaxed)
     }
 
+    /// None when the slot was closed meanwhile.
     fn start(
         &self,
         (stream, decoder, admitted): (Stream, Decoder, Admitted),
         greeted: u64,
-    ) -> Driver<Stream> {
+    ) -> Option<Driver<Stream>> {
         self.connection_id
             .store(admitted.connection_id, Ordering::Relaxed);
         let driver = Driver::new(
@@ -251,8 +291,7 @@ impl Link {
             self.dialler.patience,
         );
         // Opened behind the driver's birth: its drop would fail whatever was pushed in between.
-        self.outbox.open(greeted);
-        driver
+        self.outbox.open(greeted).then_some(driver)
     }
 
     async fn keep_connected(
@@ -261,18 +300,44 @@ impl Link {
     ) {
         // A runtime that is torn down drops this task wherever it is; callers must hear of it.
         let _gone = CloseOnDrop(&self.outbox);
+        let retry = &self.dialler.retry;
+        let mut short_lives = 0;
         loop {
             let greeted = self.outbox.generation();
             let Some(connection) = self.dialler.dial_until(&self.outbox, &mut first).await else {
                 return;
             };
-            let cause = self.start(connection, greeted).await;
-            self.dialler.stats.disconnected();
+            let Some(driver) = self.start(connection, greeted) else {
+                return;
+            };
+            let opened = now();
+            let cause = driver.await;
+            if cause.is_loss() {
+                self.dialler.stats.disconnected();
+            }
             if self.outbox.is_closed() {
                 return;
             }
             tracing::warn!(target: "keyway::connection", server = %self.dialler.name, %cause, "disconnected");
+            // A server that admits us and hangs up at once must not be dialled as fast as it can answer.
+            if cause.is_loss() && now() - opened < retry.backoff_max {
+                tokio::select! {
+                    () = tokio::time::sleep(backoff(retry, short_lives)) => {}
+                    () = closed(&self.outbox) => {}
+                }
+                short_lives = short_lives.saturating_add(1);
+            } else {
+                short_lives = 0;
+            }
         }
+    }
+}
+
+impl Drop for Link {
+    /// The last owner of a leased connection is gone, perhaps before it was handed out; its driver would keep it open for ever.
+    fn drop(&mut self) {
+        self.outbox
+            .cut(Cause::Dropped("nobody wants the connection any more"));
     }
 }
 

@@ -4,6 +4,7 @@
 //! The lock also decides the two questions that must not race: may this generation still send, and is there room.
 
 use super::cause::Cause;
+use super::now;
 use parking_lot::Mutex;
 use redis::{Cmd, Value};
 use std::collections::{HashSet, VecDeque};
@@ -128,6 +129,8 @@ pub(crate) struct Waiter {
     expect: Expect,
     /// Replies to swallow before the parcel's own: SCRIPT LOADs written before it.
     skip: u32,
+    /// How many of the bytes are those SCRIPT LOADs.
+    prelude: u64,
     bytes: u64,
     /// Position of the parcel's last byte in the stream of this connection.
     end: u64,
@@ -170,6 +173,11 @@ impl Waiter {
         self.count() + self.skip
     }
 
+    /// Position of the parcel's first byte in the stream of this connection.
+    pub(crate) fn start(&self) -> u64 {
+        self.end - self.bytes
+    }
+
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
     }
@@ -195,18 +203,25 @@ impl Waiter {
         match &mut self.expect {
             Expect::One(command) => {
                 let command = *command;
+                // What has failed already is not counted a second time as answered.
+                let answered = self.tx.is_some().then_some(command);
                 if let Some(tx) = self.tx.take() {
                     // A receiver that is gone was dropped by its caller: the reply is nobody's.
                     let _ = tx.send(Delivery::Reply(value));
                 }
                 Progress {
-                    answered: Some(command),
+                    answered,
                     complete: true,
                 }
             }
             Expect::Many(many) => {
-                let command = many.commands.get(many.replies.len()).copied();
-                many.replies.push(value);
+                let command = match self.tx {
+                    Some(_) => many.commands.get(many.replies.len()).copied(),
+                    None => None,
+                };
+                // A tombstone only counts: replies that nobody will read are not kept.
+                many.replies
+                    .push(if self.tx.is_some() { value } else { Value::Nil });
                 let complete = many.replies.len() >= many.commands.len();
                 if complete {
                     let replies = std::mem::take(&mut many.replies);
@@ -231,10 +246,11 @@ impl Waiter {
         }
     }
 
-    /// Ends the wait without the remaining replies. `written` is how far the connection's stream was accepted by the socket.
+    /// Ends the wait without the remaining replies. `stream_written` is how far the connection's stream was accepted by the socket, or
+    /// will have been: what is told as not written must never be.
     pub(crate) fn fail(&mut self, stream_written: u64, cause: Cause) {
         let Some(tx) = self.tx.take() else { return };
-        let start = self.end - self.bytes;
+        let start = self.start();
         let (replies, written) = match &mut self.expect {
             Expect::One(_) | Expect::Housekeeping => {
                 (Vec::new(), usize::from(stream_written >= self.end))
@@ -243,8 +259,9 @@ impl Waiter {
                 let written = many
                     .ends
                     .partition_point(|end| start + end <= stream_written);
-                // A tombstone still has to count the replies that come later, so those that came are cloned, not taken.
-                (many.replies.clone(), written)
+                // A tombstone still has to count the replies that come later.
+                let counted = vec![Value::Nil; many.replies.len()];
+                (std::mem::replace(&mut many.replies, counted), written)
             }
         };
         let _ = tx.send(Delivery::Broken(Box::new(Broken {
@@ -252,6 +269,15 @@ impl Waiter {
             written,
             cause,
         })));
+    }
+
+    /// Its command was cut out; the SCRIPT LOADs in front of it stay, because later parcels rely on them.
+    fn into_prelude(mut self) -> Waiter {
+        self.tx = None;
+        self.expect = Expect::Housekeeping;
+        self.skip -= 1;
+        self.bytes = self.prelude;
+        self
     }
 }
 
@@ -357,8 +383,10 @@ impl Outbox {
     ) -> Result<Ticket, Refusal> {
         let count = parcel.items.len() as u32;
         let size = parcel.items.size_hint();
-        // Big values are encoded before the lock is taken: nobody waits while they are copied.
+        // Big values are encoded before the lock is taken: nobody waits while they are copied. Not before there is room for them, or a
+        // caller that waits would encode again at each look.
         let large = if size > LARGE_BYTES {
+            self.admit(&self.state.lock(), generation, count, size as u64)?;
             Some(encode_large(&parcel.items, size))
         } else {
             None
@@ -367,34 +395,7 @@ impl Outbox {
 
         let mut guard = self.state.lock();
         let state = &mut *guard;
-        if generation < state.generation {
-            return Err(Refusal::Stale);
-        }
-        match &state.phase {
-            Phase::Up => {}
-            Phase::Disconnected { since, cause } => {
-                return Err(Refusal::Disconnected {
-                    since: *since,
-                    cause: cause.clone(),
-                });
-            }
-            Phase::Renewing(_) => {
-                return Err(Refusal::Disconnected {
-                    since: Instant::now(),
-                    cause: None,
-                });
-            }
-            Phase::Draining(cause) | Phase::Closed(cause) => {
-                return Err(Refusal::Closed(cause.clone()));
-            }
-        }
-        // An item larger than the bound goes alone, so that it can go at all.
-        if state.commands > 0
-            && (state.commands + count > self.bounds.commands_max
-                || state.bytes + size as u64 > self.bounds.bytes_max)
-        {
-            return Err(Refusal::Full);
-        }
+        self.admit(state, generation, count, size as u64)?;
 
         let before = state.tail.len();
         let mut skip = 0;
@@ -411,16 +412,15 @@ impl Outbox {
                     Items::One(item) => Expect::One(item.command),
                     Items::Many(items) => many(items, ends, prelude),
                 };
-                let mut sealed = std::mem::take(&mut state.tail);
-                let prelude_bytes = sealed.split_off(before);
-                if !sealed.is_empty() {
-                    state.chunks.push(sealed);
-                }
                 // A parcel lies whole in one chunk, so its prelude goes in front of it there.
-                if !prelude_bytes.is_empty() {
-                    let mut joined = prelude_bytes;
+                if prelude > 0 {
+                    let mut joined = state.tail.split_off(before);
                     joined.append(&mut chunk);
                     chunk = joined;
+                }
+                if !state.tail.is_empty() {
+                    let sealed = std::mem::take(&mut state.tail);
+                    state.chunks.push(sealed);
                 }
                 let bytes = chunk.len() as u64;
                 state.chunks.push(chunk);
@@ -448,6 +448,7 @@ impl Outbox {
             tx: Some(tx),
             expect,
             skip,
+            prelude,
             bytes,
             end: 0,
             started: parcel.started,
@@ -463,6 +464,54 @@ impl Outbox {
             rx,
             outbox: Some(self.clone()),
         })
+    }
+
+    /// May this generation still send, is there a connection, and is there room?
+    fn admit(&self, state: &State, generation: u64, count: u32, size: u64) -> Result<(), Refusal> {
+        if generation < state.generation {
+            return Err(Refusal::Stale);
+        }
+        match &state.phase {
+            Phase::Up => {}
+            Phase::Disconnected { since, cause } => {
+                return Err(Refusal::Disconnected {
+                    since: *since,
+                    cause: cause.clone(),
+                });
+            }
+            Phase::Renewing(_) => {
+                return Err(Refusal::Disconnected {
+                    since: now(),
+                    cause: None,
+                });
+            }
+            Phase::Draining(cause) | Phase::Closed(cause) => {
+                return Err(Refusal::Closed(cause.clone()));
+            }
+        }
+        let Bounds {
+            commands_max,
+            bytes_max,
+        } = self.bounds;
+        // What is larger than a bound has to go at some time. It counts as half of it, so that it finds room where others do; if it had
+        // to wait for an empty connection, a steady stream of small commands would keep it out for ever.
+        let count = if count > commands_max {
+            (commands_max / 2).max(1)
+        } else {
+            count
+        };
+        let size = if size > bytes_max {
+            (bytes_max / 2).max(1)
+        } else {
+            size
+        };
+        if state.commands > 0
+            && (state.commands.saturating_add(count) > commands_max
+                || state.bytes.saturating_add(size) > bytes_max)
+        {
+            return Err(Refusal::Full);
+        }
+        Ok(())
     }
 
     /// Raises the generation and appends `preamble` (one command): from here on nothing routed under an older generation is taken. The
@@ -489,13 +538,16 @@ impl Outbox {
 
     /// Asks the server for a sign of life. Nobody waits for it; that it does not come is noticed as silence.
     pub(super) fn ping(&self, deadline: Instant) {
-        drop(self.state.lock().say(b"*1\r\n$4\r\nPING\r\n", deadline));
+        let mut state = self.state.lock();
+        // The connection has been idle for long: what a burst has left behind is given back.
+        state.waiters.shrink_to(0);
+        drop(state.say(b"*1\r\n$4\r\nPING\r\n", deadline));
     }
 
     /// Sends a command on behalf of the pool; nobody waits for its reply.
     pub(crate) fn tell(&self, packed: &[u8]) {
         let mut state = self.state.lock();
-        let deadline = Instant::now();
+        let deadline = now();
         drop(state.say(packed, deadline));
         let driver = state.driver.take();
         drop(state);
@@ -538,6 +590,13 @@ impl Outbox {
         self.state.lock().commands
     }
 
+    /// Commands and bytes queued and in flight.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> (u32, u64) {
+        let state = self.state.lock();
+        (state.commands, state.bytes)
+    }
+
     /// Forgets that the connection knows a script: it answered NOSCRIPT (somebody flushed).
     pub(crate) fn forget_script(&self, sha: &[u8; 20]) {
         self.state.lock().loaded.remove(sha);
@@ -559,7 +618,7 @@ impl Outbox {
         state.total = 0;
         state.loaded.clear();
         state.cut = None;
-        state.opened = Instant::now();
+        state.opened = now();
         if state.generation > greeted {
             let preamble = state.preamble.clone();
             let deadline = state.opened;
@@ -584,7 +643,9 @@ impl Outbox {
     /// `age_min`: a server that goes on refusing must not be dialled at every call.
     pub(crate) fn renew(&self, cause: Cause, age_min: Duration) {
         let mut state = self.state.lock();
-        if !matches!(state.phase, Phase::Up) || state.opened.elapsed() < age_min {
+        if !matches!(state.phase, Phase::Up)
+            || now().saturating_duration_since(state.opened) < age_min
+        {
             return;
         }
         state.phase = Phase::Renewing(cause);
@@ -662,10 +723,16 @@ impl Outbox {
             }
         }
         if state.waiters.is_empty() {
-            if let Phase::Draining(cause) | Phase::Renewing(cause) = &state.phase
+            if let Phase::Draining(cause) | Phase::Renewing(cause) | Phase::Closed(cause) =
+                &state.phase
                 && in_flight.is_empty()
             {
                 return Err(cause.clone());
+            }
+            if state.tail.capacity() == 0
+                && let Some(spare) = spare.filter(|spare| spare.capacity() <= KEEP_BYTES)
+            {
+                state.tail = spare;
             }
             match &state.driver {
                 Some(waker) if waker.will_wake(cx.waker()) => {}
@@ -720,11 +787,13 @@ impl Outbox {
         if state.earliest.is_none_or(|earliest| earliest > now) {
             return state.earliest;
         }
-        state.cut_out(
-            |waiter| waiter.deadline <= now && !matches!(waiter.expect, Expect::Housekeeping),
-            Some(Cause::Deadline),
-        );
-        state.earliest = state.waiters.iter().map(|waiter| waiter.deadline).min();
+        state.cut_out(|waiter| waiter.deadline <= now, Some(Cause::Deadline));
+        state.earliest = state
+            .waiters
+            .iter()
+            .filter(|waiter| !waiter.is_tombstone())
+            .map(|waiter| waiter.deadline)
+            .min();
         if self.has_room_for_a_crowd(state) {
             self.changed.notify_waiters();
         }
@@ -751,7 +820,7 @@ impl Outbox {
                 cause: Some(cause.clone()),
             },
             (Phase::Up | Phase::Renewing(_), false) => Phase::Disconnected {
-                since: Instant::now(),
+                since: now(),
                 cause: None,
             },
         };
@@ -787,9 +856,10 @@ impl State {
                 tx: Some(tx),
                 expect: Expect::Housekeeping,
                 skip: 0,
+                prelude: 0,
                 bytes: packed.len() as u64,
                 end: 0,
-                started: Instant::now(),
+                started: now(),
                 deadline,
                 blocking: false,
             });
@@ -802,48 +872,67 @@ impl State {
         waiter.end = self.total;
         self.commands += waiter.commands();
         self.bytes += waiter.bytes;
-        self.earliest = Some(
-            self.earliest
-                .map_or(waiter.deadline, |earliest| earliest.min(waiter.deadline)),
-        );
+        if !waiter.is_tombstone() {
+            self.earliest = Some(
+                self.earliest
+                    .map_or(waiter.deadline, |earliest| earliest.min(waiter.deadline)),
+            );
+        }
         self.waiters.push_back(waiter);
     }
 
-    /// Takes queued waiters and their bytes out. Rare, so it may copy.
-    fn cut_out(&mut self, mut unwanted: impl FnMut(&Waiter) -> bool, cause: Option<Cause>) {
-        if !self.waiters.iter().any(&mut unwanted) {
+    /// Takes queued waiters and their bytes out. Rare, so it may copy. Never the connection's own commands, which nobody waits for either.
+    fn cut_out(&mut self, unwanted: impl Fn(&Waiter) -> bool, cause: Option<Cause>) {
+        let unwanted =
+            |waiter: &Waiter| !matches!(waiter.expect, Expect::Housekeeping) && unwanted(waiter);
+        if !self.waiters.iter().any(unwanted) {
             return;
         }
         let mut chunks = std::mem::take(&mut self.chunks);
         chunks.push(std::mem::take(&mut self.tail));
         let mut kept: Vec<Vec<u8>> = Vec::with_capacity(chunks.len());
-        let mut waiters = std::mem::take(&mut self.waiters).into_iter();
+        let mut queued = std::mem::take(&mut self.waiters);
         let mut removed = 0;
         for chunk in chunks {
-            let mut keep = Vec::with_capacity(chunk.len());
+            // A chunk is exactly its waiters' bytes, one after the other.
+            let mut end = 0;
+            let count = queued
+                .iter()
+                .take_while(|waiter| {
+                    end += waiter.bytes as usize;
+                    end <= chunk.len()
+                })
+                .count();
+            let is_touched = queued.iter().take(count).any(unwanted);
+            // Megabytes that stay as they are must not be copied at each tick.
+            let mut keep = Vec::with_capacity(if is_touched { chunk.len() } else { 0 });
             let mut at = 0;
-            while at < chunk.len() {
-                // A chunk is exactly its waiters' bytes, one after the other.
-                let Some(mut waiter) = waiters.next() else {
-                    break;
-                };
+            for mut waiter in queued.drain(..count) {
                 let end = at + waiter.bytes as usize;
-                // A waiter that loads a script others rely on stays: its bytes are harmless and theirs are not.
-                if waiter.skip == 0 && unwanted(&waiter) {
-                    removed += waiter.bytes;
-                    self.commands -= waiter.commands();
-                    self.bytes -= waiter.bytes;
+                if unwanted(&waiter) {
+                    // Only the command goes: a script that it loads may be relied upon by others.
+                    let gone = waiter.bytes - waiter.prelude;
+                    removed += gone;
+                    self.commands -= waiter.count();
+                    self.bytes -= gone;
                     if let Some(cause) = &cause {
                         waiter.fail(0, cause.clone());
                     }
+                    if waiter.skip > 0 {
+                        keep.extend_from_slice(&chunk[at..at + waiter.prelude as usize]);
+                        waiter.end -= removed;
+                        self.waiters.push_back(waiter.into_prelude());
+                    }
                 } else {
-                    keep.extend_from_slice(&chunk[at..end]);
+                    if is_touched {
+                        keep.extend_from_slice(&chunk[at..end]);
+                    }
                     waiter.end -= removed;
                     self.waiters.push_back(waiter);
                 }
                 at = end;
             }
-            kept.push(keep);
+            kept.push(if is_touched { keep } else { chunk });
         }
         self.total -= removed;
         self.tail = kept.pop().unwrap_or_default();

@@ -9,7 +9,6 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-#[allow(unused_imports, reason = "used by the connection, the next layer")]
 pub(crate) use server::{Failure, ServerStats};
 pub use snapshot::{
     CommandSnapshot, Failures, Latency, LatencyBucket, ServerSnapshot, StatsSnapshot,

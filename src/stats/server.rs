@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -89,7 +89,6 @@ pub(crate) struct ServerStats {
     lost: AtomicU64,
     reconnects: AtomicU64,
     dial_failures: AtomicU64,
-    in_flight: AtomicI64,
     bytes_sent: AtomicU64,
     bytes_received: AtomicU64,
 }
@@ -111,15 +110,9 @@ impl ServerStats {
             lost: AtomicU64::new(0),
             reconnects: AtomicU64::new(0),
             dial_failures: AtomicU64::new(0),
-            in_flight: AtomicI64::new(0),
             bytes_sent: AtomicU64::new(0),
             bytes_received: AtomicU64::new(0),
         }
-    }
-
-    /// The server's name.
-    pub(crate) fn name(&self) -> &Arc<str> {
-        &self.name
     }
 
     /// A command outside of the table would be a fault of ours; it is not worth a panic in the connection's task.
@@ -229,11 +222,6 @@ impl ServerStats {
         self.bytes_received.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// Commands queued or sent (positive), and answered or failed (negative).
-    pub(crate) fn in_flight_add(&self, commands: i64) {
-        self.in_flight.fetch_add(commands, Relaxed);
-    }
-
     #[cfg(test)]
     pub(super) fn commands_in_use(&self) -> usize {
         self.commands
@@ -242,8 +230,8 @@ impl ServerStats {
             .count()
     }
 
-    /// The counts now. Commands that were never used are left out. Costs about a microsecond per command in use.
-    pub(crate) fn snapshot(&self) -> ServerSnapshot {
+    /// The counts now; `in_flight` is known by the outboxes. Commands that were never used are left out. Costs about a microsecond per command in use.
+    pub(crate) fn snapshot(&self, in_flight: u64) -> ServerSnapshot {
         let commands: Vec<CommandSnapshot> = (0u16..)
             .zip(&self.commands)
             .filter_map(|(index, slot)| {
@@ -275,7 +263,7 @@ impl ServerStats {
             connects: self.connects.load(Relaxed),
             disconnects: self.disconnects.load(Relaxed),
             dial_failures: self.dial_failures.load(Relaxed),
-            in_flight: u64::try_from(self.in_flight.load(Relaxed)).unwrap_or(0),
+            in_flight,
             bytes_sent: self.bytes_sent.load(Relaxed),
             bytes_received: self.bytes_received.load(Relaxed),
             ..ServerSnapshot::of_commands(commands)
