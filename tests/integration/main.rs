@@ -6,6 +6,7 @@
 )]
 
 mod client;
+mod differential;
 mod fixture;
 mod fixture_works;
 
