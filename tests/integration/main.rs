@@ -9,5 +9,6 @@ mod client;
 mod differential;
 mod fixture;
 mod fixture_works;
+mod redis_rs;
 
 mod command_table;
