@@ -542,9 +542,9 @@ impl Cluster {
                     crate::config::MultiKey::Refuse,
                 )?
             };
-            match route {
+            match (route, server) {
                 // Inside a transaction a blocking command does not block.
-                Route::Node(to) | Route::Blocking(to, _) => {
+                (Route::Node(to) | Route::Blocking(to, _), _) => {
                     let first = *node.get_or_insert((to, known.name()));
                     if first.0 != to {
                         let why = format!(
@@ -557,7 +557,7 @@ impl Cluster {
                         return Err(Error::new(ErrorKind::CrossNode, why).of_command(known.name()));
                     }
                 }
-                Route::Named if server.is_some() => {}
+                (Route::Named, Some(name)) => self.check_at_home(&args, known, name)?,
                 _ => {
                     let why = "it goes to several nodes or servers, so it cannot be part of a transaction";
                     return Err(Error::new(ErrorKind::Refused, why).of_command(known.name()));
@@ -638,10 +638,17 @@ impl Cluster {
             Err(error) => Body::Refused(error),
             Ok(Route::Node(node)) => Body::Node(node),
             Ok(Route::Split(split, parts)) => Body::Split { split, args, parts },
-            Ok(Route::Everywhere(_)) if known.name().starts_with("SCRIPT ") => {
-                refuse("scripts are loaded and flushed by a call of their own, not in a pipeline")
+            Ok(Route::Everywhere(_)) if known.name() == "SCRIPT FLUSH" => {
+                refuse("scripts are flushed by a call of their own, not in a pipeline")
             }
-            Ok(Route::Everywhere(merge)) => Body::Everywhere(merge),
+            Ok(Route::Everywhere(merge)) => {
+                // Before it is sent, so that an EVALSHA behind it in the same pipeline is taught to its connection.
+                if let ("SCRIPT LOAD", Some(body)) = (known.name(), args.get(2)) {
+                    let scripts_max = self.config().limits().scripts_max;
+                    self.core.scripts.learn(body, scripts_max);
+                }
+                Body::Everywhere(merge)
+            }
             Ok(Route::Blocking(..)) => {
                 refuse("it may block, and would hold up every command behind it; call it by itself")
             }
