@@ -99,6 +99,9 @@ pub(super) fn how(name: &str, args: &[Vec<u8>]) -> How {
 
 /// `None` if they are the same; else both, printed.
 pub(super) fn difference(how: How, ours: &Value, theirs: &Value) -> Option<String> {
+    if ours == theirs {
+        return None;
+    }
     let (ours, theirs) = match (how, ours, theirs) {
         (_, Value::ServerError(_), _) | (_, _, Value::ServerError(_)) => {
             (print(ours), print(theirs))
