@@ -512,6 +512,7 @@ impl Cluster {
             }
             entries.push(entry);
         }
+        self.learn_scripts(&mut entries);
         let results = self.core.scatter.many(entries, manner).await;
         Ok(results
             .into_iter()
@@ -641,14 +642,7 @@ impl Cluster {
             Ok(Route::Everywhere(_)) if known.name() == "SCRIPT FLUSH" => {
                 refuse("scripts are flushed by a call of their own, not in a pipeline")
             }
-            Ok(Route::Everywhere(merge)) => {
-                // Before it is sent, so that an EVALSHA behind it in the same pipeline is taught to its connection.
-                if let ("SCRIPT LOAD", Some(body)) = (known.name(), args.get(2)) {
-                    let scripts_max = self.config().limits().scripts_max;
-                    self.core.scripts.learn(body, scripts_max);
-                }
-                Body::Everywhere(merge)
-            }
+            Ok(Route::Everywhere(merge)) => Body::Everywhere(merge),
             Ok(Route::Blocking(..)) => {
                 refuse("it may block, and would hold up every command behind it; call it by itself")
             }
@@ -680,6 +674,28 @@ impl Cluster {
             known,
             body,
             script,
+        }
+    }
+
+    /// Takes in the scripts that a batch is about to load, so that an EVALSHA behind SCRIPT LOAD in the same batch is not run by a
+    /// connection that has not seen the script yet. Not before the batch is known to be sent: what was refused must leave nothing behind.
+    pub(crate) fn learn_scripts(&self, entries: &mut [Entry<'_>]) {
+        let mut loads = false;
+        for entry in entries {
+            let is_load = entry.known.name() == "SCRIPT LOAD";
+            if !is_load && !(loads && entry.known.runs_scripts()) {
+                continue;
+            }
+            let args = routing::arguments(entry.cmd);
+            match (&entry.body, args.as_slice()) {
+                (Body::Everywhere(_), [_, _, body]) if is_load => {
+                    let scripts_max = self.config().limits().scripts_max;
+                    self.core.scripts.learn(body, scripts_max);
+                    loads = true;
+                }
+                _ if entry.script.is_none() => entry.script = self.script_of(entry.known, &args),
+                _ => {}
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 //! * A command whose keys or blocking timeout cannot be read is refused by us (`Invalid`) with a text of our own; the server must refuse it too.
 //! * EXECABORT also says which command was refused, and why.
 //! * A script body that a server has seen in an EVAL is known to that server only; SCRIPT LOAD makes it known to all.
+//! * A SCAN cursor that no scan over the cluster gave is refused (`CursorStale`); one server takes any number.
 //! * [`compare`] lists the commands whose replies are not determined by what was sent.
 
 mod compare;
@@ -290,7 +291,7 @@ impl Rig {
             return self.refusal(args, row, kind).await;
         }
         let Some(row) = row else { return };
-        if row.name == "SCAN" && args.get(1).is_some_and(|cursor| cursor == b"0") {
+        if row.name == "SCAN" && args.len() > 1 {
             return self.scan(args, row).await;
         }
         let cmd = cmd(args);

@@ -41,7 +41,11 @@ const NOT_EXACT: &[(&str, How, &str)] = &[
         Sorted,
         "the order of a hash table, and of several servers",
     ),
-    ("OBJECT IDLETIME", Near(60), "grows"),
+    (
+        "OBJECT IDLETIME",
+        Shape,
+        "grows, and is another clock's after a change of maxmemory-policy",
+    ),
     ("OBJECT FREQ", Near(255), "a counter that grows by chance"),
     ("SDIFF", Sorted, "the order of a hash table"),
     ("SINTER", Sorted, "the order of a hash table"),
@@ -85,10 +89,15 @@ pub(super) fn how(name: &str, args: &[Vec<u8>]) -> How {
         args.iter()
             .any(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
     };
+    // BY a pattern without an asterisk switches sorting off.
+    let is_unsorted = || {
+        args.windows(2)
+            .any(|pair| pair[0].eq_ignore_ascii_case(b"BY") && !pair[1].contains(&b'*'))
+    };
     match name {
         // Of a set: in the order of a hash table, and then which part of it LIMIT takes is not determined.
-        "SORT" | "SORT_RO" if args.iter().any(|arg| arg == b"nosort") && is("LIMIT") => Shape,
-        "SORT" | "SORT_RO" if args.iter().any(|arg| arg == b"nosort") => Sorted,
+        "SORT" | "SORT_RO" if is_unsorted() && is("LIMIT") => Shape,
+        "SORT" | "SORT_RO" if is_unsorted() => Sorted,
         "XADD" if is("*") => Shape,
         _ => NOT_EXACT
             .iter()
