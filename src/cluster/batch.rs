@@ -142,11 +142,12 @@ impl Batch {
     /// queued; what was written is executed.
     pub async fn send(self) -> Replies {
         let manner = self.cluster.manner();
-        let entries = self
+        let mut entries: Vec<_> = self
             .cmds
             .iter()
             .map(|cmd| self.cluster.entry(cmd, Scope::Cluster, None))
             .collect();
+        self.cluster.learn_scripts(&mut entries);
         let results = self.cluster.scatter().many(entries, manner).await;
         Replies {
             results: results.into_iter().map(Some).collect(),

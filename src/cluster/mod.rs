@@ -515,6 +515,7 @@ impl Cluster {
             }
             entries.push(entry);
         }
+        self.learn_scripts(&mut entries);
         let results = self.core.scatter.many(entries, manner).await;
         Ok(results
             .into_iter()
@@ -545,9 +546,9 @@ impl Cluster {
                     crate::config::MultiKey::Refuse,
                 )?
             };
-            match route {
+            match (route, server) {
                 // Inside a transaction a blocking command does not block.
-                Route::Node(to) | Route::Blocking(to, _) => {
+                (Route::Node(to) | Route::Blocking(to, _), _) => {
                     let first = *node.get_or_insert((to, known.name()));
                     if first.0 != to {
                         let why = format!(
@@ -560,7 +561,7 @@ impl Cluster {
                         return Err(Error::new(ErrorKind::CrossNode, why).of_command(known.name()));
                     }
                 }
-                Route::Named if server.is_some() => {}
+                (Route::Named, Some(name)) => self.check_at_home(&args, known, name)?,
                 _ => {
                     let why = "it goes to several nodes or servers, so it cannot be part of a transaction";
                     return Err(Error::new(ErrorKind::Refused, why).of_command(known.name()));
@@ -641,8 +642,8 @@ impl Cluster {
             Err(error) => Body::Refused(error),
             Ok(Route::Node(node)) => Body::Node(node),
             Ok(Route::Split(split, parts)) => Body::Split { split, args, parts },
-            Ok(Route::Everywhere(_)) if known.name().starts_with("SCRIPT ") => {
-                refuse("scripts are loaded and flushed by a call of their own, not in a pipeline")
+            Ok(Route::Everywhere(_)) if known.name() == "SCRIPT FLUSH" => {
+                refuse("scripts are flushed by a call of their own, not in a pipeline")
             }
             Ok(Route::Everywhere(merge)) => Body::Everywhere(merge),
             Ok(Route::Blocking(..)) => {
@@ -676,6 +677,28 @@ impl Cluster {
             known,
             body,
             script,
+        }
+    }
+
+    /// Takes in the scripts that a batch is about to load, so that an EVALSHA behind SCRIPT LOAD in the same batch is not run by a
+    /// connection that has not seen the script yet. Not before the batch is known to be sent: what was refused must leave nothing behind.
+    pub(crate) fn learn_scripts(&self, entries: &mut [Entry<'_>]) {
+        let mut loads = false;
+        for entry in entries {
+            let is_load = entry.known.name() == "SCRIPT LOAD";
+            if !is_load && !(loads && entry.known.runs_scripts()) {
+                continue;
+            }
+            let args = routing::arguments(entry.cmd);
+            match (&entry.body, args.as_slice()) {
+                (Body::Everywhere(_), [_, _, body]) if is_load => {
+                    let scripts_max = self.config().limits().scripts_max;
+                    self.core.scripts.learn(body, scripts_max);
+                    loads = true;
+                }
+                _ if entry.script.is_none() => entry.script = self.script_of(entry.known, &args),
+                _ => {}
+            }
         }
     }
 

@@ -10,8 +10,10 @@ mod cli;
 mod client;
 #[cfg(feature = "cli")]
 mod demo;
+mod differential;
 mod fixture;
 mod fixture_works;
 mod gather;
+mod redis_rs;
 
 mod command_table;
