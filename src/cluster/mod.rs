@@ -686,7 +686,7 @@ impl Cluster {
         let mut loads = false;
         for entry in entries {
             let is_load = entry.known.name() == "SCRIPT LOAD";
-            if !is_load && !(loads && entry.known.runs_scripts()) {
+            if !(is_load || loads && entry.known.runs_scripts()) {
                 continue;
             }
             let args = routing::arguments(entry.cmd);

@@ -15,11 +15,13 @@ pub(super) enum How {
     Near(i64),
     /// A cursor and elements in any order; if one scan did not see all, only that both have elements and a cursor.
     Scan,
+    /// A cursor and elements, from somewhere in a hash table.
+    ScanStep,
     /// Exactly, but for clock readings and idle times.
     Clocks,
 }
 
-use How::{Clocks, Exactly, Near, Scan, Shape, Sorted, SortedPairs};
+use How::{Clocks, Exactly, Near, Scan, ScanStep, Shape, Sorted, SortedPairs};
 
 /// The commands that are not compared exactly, and why.
 const NOT_EXACT: &[(&str, How, &str)] = &[
@@ -99,6 +101,8 @@ pub(super) fn how(name: &str, args: &[Vec<u8>]) -> How {
         "SORT" | "SORT_RO" if is_unsorted() && is("LIMIT") => Shape,
         "SORT" | "SORT_RO" if is_unsorted() => Sorted,
         "XADD" if is("*") => Shape,
+        // A cursor that was made up.
+        "HSCAN" | "SSCAN" | "ZSCAN" if args.get(2).is_none_or(|cursor| cursor != b"0") => ScanStep,
         _ => NOT_EXACT
             .iter()
             .find(|(listed, _, _)| *listed == name)
@@ -123,6 +127,9 @@ pub(super) fn difference(how: How, ours: &Value, theirs: &Value) -> Option<Strin
         {
             return None;
         }
+        (ScanStep, ours, theirs) if scanned(ours).is_some() && scanned(theirs).is_some() => {
+            return None;
+        }
         (Scan, ours, theirs) => match (scanned(ours), scanned(theirs)) {
             (Some(ours), Some(theirs)) if ours.complete && theirs.complete => {
                 (sorted(ours.elements, 1), sorted(theirs.elements, 1))
@@ -134,7 +141,7 @@ pub(super) fn difference(how: How, ours: &Value, theirs: &Value) -> Option<Strin
             print(&without_clocks(ours.clone())),
             print(&without_clocks(theirs.clone())),
         ),
-        (Exactly | Near(_), ours, theirs) => (print(ours), print(theirs)),
+        (Exactly | ScanStep | Near(_), ours, theirs) => (print(ours), print(theirs)),
     };
     (ours != theirs).then(|| format!("keyway {ours}\n    redis  {theirs}"))
 }
