@@ -154,12 +154,21 @@ impl Server {
     pub(crate) fn link(&self, lane: Lane, node: NodeId) -> &Arc<Link> {
         let links = match lane {
             Lane::Shared => &self.shared,
-            Lane::Bulk => self.bulk.get_or_init(|| {
-                let generation = self.generation.load(Ordering::SeqCst);
-                (0..self.settings.pool.bulk_connections)
-                    .map(|_| Link::shared(self.dialler.clone(), generation, &self.runtime).0)
-                    .collect()
-            }),
+            Lane::Bulk => {
+                let links = self.bulk.get_or_init(|| {
+                    let generation = self.generation.load(Ordering::SeqCst);
+                    (0..self.settings.pool.bulk_connections)
+                        .map(|_| Link::shared(self.dialler.clone(), generation, &self.runtime).0)
+                        .collect()
+                });
+                // Asked behind their making: a drain that came before has not met them.
+                if self.leases.is_closed() {
+                    for link in links {
+                        link.outbox().drain(Cause::Closed);
+                    }
+                }
+                links
+            }
         };
         &links[node.index() % links.len()]
     }
@@ -182,20 +191,43 @@ impl Server {
         self.shared.iter().find_map(|link| link.outbox().outage())
     }
 
-    /// A connection of one's own. Waits for a place until the deadline; does not dial a server that is known to be down.
+    /// Why the last dial of any connection failed, if one is missing: they are dialled one after the other, and those that wait for
+    /// their turn have no cause of their own.
+    pub(crate) fn outage_cause(&self) -> Option<Cause> {
+        self.shared
+            .iter()
+            .chain(self.bulk.get().into_iter().flatten())
+            .find_map(|link| link.outbox().outage()?.1)
+    }
+
+    /// Commands queued and in flight on all connections.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.all()
+            .iter()
+            .map(|link| u64::from(link.outbox().in_flight()))
+            .sum()
+    }
+
+    /// A connection of one's own, for what was routed under `generation`. Waits for a place until the deadline; does not dial a server
+    /// that is known to be down.
     ///
     /// # Errors
-    /// The cause; nothing was sent.
+    /// The cause; nothing was sent. [`Cause::NodeMoved`] when there is a newer topology: route again.
     pub(crate) async fn lease(
         self: &Arc<Self>,
         node: Option<NodeId>,
+        generation: u64,
         deadline: Instant,
     ) -> Result<Lease, Cause> {
         let permit =
             match tokio::time::timeout_at(deadline.into(), self.leases.clone().acquire_owned())
                 .await
             {
-                Err(_) => return Err(Cause::NoRoom),
+                Err(_) => return Err(Cause::NoLease(self.settings.pool.dedicated_max)),
+                // A server that a reload has dropped: the newer topology knows better.
+                Ok(Err(_)) if self.generation.load(Ordering::SeqCst) > generation => {
+                    return Err(Cause::NodeMoved);
+                }
                 Ok(Err(_)) => return Err(Cause::Closed),
                 Ok(Ok(permit)) => permit,
             };
@@ -204,30 +236,23 @@ impl Server {
                 break;
             };
             if link.outbox().is_up() {
-                return Ok(self.lend(link, node, permit));
+                return self.lend(link, node, generation, permit);
             }
         }
         if let Some((_, Some(cause))) = self.outage() {
             return Err(cause);
         }
-        let generation = self.generation.load(Ordering::SeqCst);
+        let greeted = self.generation.load(Ordering::SeqCst);
         // Dialled on the owner's runtime: a caller that gives up must not tear a half-made connection out of another runtime.
         let (dialler, runtime) = (self.dialler.clone(), self.runtime.clone());
         let dial = self
             .runtime
-            .spawn(async move { Link::leased(dialler, generation, &runtime).await });
+            .spawn(async move { Link::leased(dialler, greeted, &runtime).await });
         match tokio::time::timeout_at(deadline.into(), dial).await {
             Err(_) => Err(Cause::Deadline),
             Ok(Err(_)) => Err(Cause::RuntimeGone),
             Ok(Ok(Err(error))) => Err(Cause::Down(error.message.into())),
-            Ok(Ok(Ok(link))) => {
-                if self.generation.load(Ordering::SeqCst) != generation {
-                    // A switch went by while we dialled; its walk did not see this connection.
-                    link.outbox().cut(Cause::NodeMoved);
-                    return Err(Cause::NodeMoved);
-                }
-                Ok(self.lend(link, node, permit))
-            }
+            Ok(Ok(Ok(link))) => self.lend(link, node, generation, permit),
         }
     }
 
@@ -235,18 +260,25 @@ impl Server {
         self: &Arc<Self>,
         link: Arc<Link>,
         node: Option<NodeId>,
+        generation: u64,
         permit: OwnedSemaphorePermit,
-    ) -> Lease {
+    ) -> Result<Lease, Cause> {
         let mut leased = self.leased.lock();
+        // Asked under the lock under which a switch walks the leases: either the walk meets this one, or it is not lent any more.
+        if self.generation.load(Ordering::SeqCst) > generation {
+            drop(leased);
+            link.outbox().cut(Cause::NodeMoved);
+            return Err(Cause::NodeMoved);
+        }
         leased.retain(|(link, _)| link.strong_count() > 0);
         leased.push((Arc::downgrade(&link), node));
         drop(leased);
-        Lease {
+        Ok(Lease {
             link,
             server: self.clone(),
             clean: false,
             _permit: permit,
-        }
+        })
     }
 
     /// A connection for pub/sub: its stream is the caller's.

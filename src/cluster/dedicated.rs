@@ -1,5 +1,6 @@
 use super::{Cluster, parse, window};
 use crate::command::BlocksFor;
+use crate::connection::Cause;
 use crate::error::{Error, ErrorKind};
 use crate::placement::NodeId;
 use crate::pool::Lease;
@@ -42,19 +43,27 @@ struct Conversation {
 impl Dedicated {
     pub(super) async fn open(cluster: Cluster, node: NodeId) -> Result<Dedicated, Error> {
         let manner = cluster.manner();
-        let server = cluster.current().server_of(node).clone();
-        let lease = server
-            .lease(Some(node), manner.deadline)
-            .await
-            .map_err(|cause| {
-                let known = Known {
-                    row: None,
-                    is_read: false,
-                };
-                scatter::fail(Some(&server), known, false, cause)
-                    .at_node(node)
-                    .at_server(server.name())
-            })?;
+        let lease = loop {
+            let current = cluster.current();
+            let server = current.server_of(node);
+            match server
+                .lease(Some(node), current.generation, manner.deadline)
+                .await
+            {
+                Ok(lease) => break lease,
+                // There is a newer topology by now: its server is asked.
+                Err(Cause::NodeMoved) => {}
+                Err(cause) => {
+                    let known = Known {
+                        row: None,
+                        is_read: false,
+                    };
+                    return Err(scatter::fail(Some(server), known, false, cause)
+                        .at_node(node)
+                        .at_server(server.name()));
+                }
+            }
+        };
         let conversation = Mutex::default();
         Ok(Dedicated {
             shared: Arc::new(Shared {

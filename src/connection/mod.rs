@@ -115,7 +115,7 @@ impl Dialler {
         result
     }
 
-    /// Dials until it succeeds or the outbox is closed. `first` hears how the first try went.
+    /// Dials until it succeeds or the outbox is closed. `first` hears when the first try failed.
     async fn dial_until(
         &self,
         outbox: &Outbox,
@@ -127,9 +127,11 @@ impl Dialler {
                 return None;
             }
             let result = self.dial(Purpose::Commands).await;
-            if let Some(first) = first.take() {
+            if let Err(error) = &result
+                && let Some(first) = first.take()
+            {
                 // Nobody listens after the connect has given up.
-                let _ = first.send(result.as_ref().map(|_| ()).map_err(Clone::clone));
+                let _ = first.send(Err(error.clone()));
             }
             match result {
                 Ok(connection) => {
@@ -197,7 +199,9 @@ impl Link {
     ) -> (Arc<Link>, oneshot::Receiver<Result<(), DialError>>) {
         let link = Link::new(dialler, generation);
         let (tx, rx) = oneshot::channel();
-        runtime.spawn(link.clone().keep_connected(Some(tx)));
+        // Made here, not inside: a runtime that is gone drops the task before its first poll, and callers must hear of that too.
+        let gone = CloseOnDrop(link.outbox.clone());
+        runtime.spawn(link.clone().keep_connected(Some(tx), gone));
         (link, rx)
     }
 
@@ -209,7 +213,8 @@ impl Link {
     ) -> Result<Arc<Link>, DialError> {
         let link = Link::new(dialler, generation);
         let connection = link.dialler.dial(Purpose::Commands).await?;
-        let driver = link.start(connection, generation);
+        // Nobody else has seen this slot, so nobody can have closed it.
+        let (driver, _) = link.start(connection, generation);
         let outbox = link.outbox.clone();
         let stats = link.dialler.stats.clone();
         runtime.spawn(async move {
@@ -234,11 +239,12 @@ impl Link {
         self.connection_id.load(Ordering::Relaxed)
     }
 
+    /// The driver of a new connection, and whether it is wanted: the slot may have been closed during the dial.
     fn start(
         &self,
         (stream, decoder, admitted): (Stream, Decoder, Admitted),
         greeted: u64,
-    ) -> Driver<Stream> {
+    ) -> (Driver<Stream>, bool) {
         self.connection_id
             .store(admitted.connection_id, Ordering::Relaxed);
         let driver = Driver::new(
@@ -249,22 +255,30 @@ impl Link {
             self.dialler.patience,
         );
         // Opened behind the driver's birth: its drop would fail whatever was pushed in between.
-        self.outbox.open(greeted);
-        driver
+        let is_wanted = self.outbox.open(greeted);
+        (driver, is_wanted)
     }
 
     async fn keep_connected(
         self: Arc<Self>,
         mut first: Option<oneshot::Sender<Result<(), DialError>>>,
-    ) {
         // A runtime that is torn down drops this task wherever it is; callers must hear of it.
-        let _gone = CloseOnDrop(&self.outbox);
+        _gone: CloseOnDrop,
+    ) {
         loop {
             let greeted = self.outbox.generation();
             let Some(connection) = self.dialler.dial_until(&self.outbox, &mut first).await else {
                 return;
             };
-            let cause = self.start(connection, greeted).await;
+            let (driver, is_wanted) = self.start(connection, greeted);
+            if !is_wanted {
+                return;
+            }
+            // Only now: whoever has connected finds the connection up.
+            if let Some(first) = first.take() {
+                let _ = first.send(Ok(()));
+            }
+            let cause = driver.await;
             self.dialler.stats.disconnected();
             if self.outbox.is_closed() {
                 return;
@@ -274,9 +288,9 @@ impl Link {
     }
 }
 
-struct CloseOnDrop<'a>(&'a Outbox);
+struct CloseOnDrop(Arc<Outbox>);
 
-impl Drop for CloseOnDrop<'_> {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.close(Cause::RuntimeGone);
     }

@@ -48,9 +48,15 @@ pub(crate) struct Parcel<'a> {
     pub(crate) scripts: &'a [Arc<Script>],
     pub(crate) started: Instant,
     pub(crate) deadline: Instant,
+    /// Only behind what was pushed on this connection: later pieces of a batch must not overtake a piece that was lost.
+    pub(crate) behind: Option<Incarnation>,
     /// The command may rightly stay unanswered until the deadline, so silence does not mean that the server is dead.
     pub(crate) blocking: bool,
 }
+
+/// Which of an outbox's connections, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Incarnation(u64);
 
 pub(crate) enum Items<'a> {
     One(Item<'a>),
@@ -110,6 +116,8 @@ pub(crate) struct Broken {
 pub(crate) enum Refusal {
     /// It was routed under an older generation: route again.
     Stale,
+    /// The connection that it was to follow others on is gone.
+    Severed,
     /// No room now: wait for [`Outbox::changed`].
     Full,
     /// No connection now; since when, and why if a dial has failed since.
@@ -279,6 +287,7 @@ enum Phase {
 
 struct State {
     generation: u64,
+    incarnation: u64,
     phase: Phase,
     /// Encoded bytes in order: the chunks, then the tail. A parcel lies whole in one of them.
     chunks: Vec<Vec<u8>>,
@@ -325,6 +334,7 @@ impl Outbox {
         Outbox {
             state: Mutex::new(State {
                 generation,
+                incarnation: 0,
                 phase: Phase::Disconnected {
                     since: now,
                     cause: None,
@@ -370,8 +380,15 @@ impl Outbox {
         if generation < state.generation {
             return Err(Refusal::Stale);
         }
+        let is_severed = parcel
+            .behind
+            .is_some_and(|incarnation| incarnation.0 != state.incarnation);
         match &state.phase {
+            Phase::Up if is_severed => return Err(Refusal::Severed),
             Phase::Up => {}
+            Phase::Disconnected { .. } | Phase::Renewing(_) if parcel.behind.is_some() => {
+                return Err(Refusal::Severed);
+            }
             Phase::Disconnected { since, cause } => {
                 return Err(Refusal::Disconnected {
                     since: *since,
@@ -455,6 +472,7 @@ impl Outbox {
             blocking: parcel.blocking,
         });
         let driver = state.driver.take();
+        let incarnation = Incarnation(state.incarnation);
         drop(guard);
         if let Some(driver) = driver {
             driver.wake();
@@ -462,6 +480,7 @@ impl Outbox {
         Ok(Ticket {
             rx,
             outbox: Some(self.clone()),
+            incarnation,
         })
     }
 
@@ -556,6 +575,7 @@ impl Outbox {
             return false;
         }
         state.phase = Phase::Up;
+        state.incarnation += 1;
         state.total = 0;
         state.loaded.clear();
         state.cut = None;
@@ -654,7 +674,11 @@ impl Outbox {
         // Dropped callers' commands are cut out before they are written: they were never sent.
         if self.abandoned.swap(false, Ordering::Acquire) {
             state.cut_out(
-                |waiter| waiter.tx.as_ref().is_some_and(oneshot::Sender::is_closed),
+                |waiter| {
+                    // The connection's own commands have no caller to begin with.
+                    !matches!(waiter.expect, Expect::Housekeeping)
+                        && waiter.tx.as_ref().is_some_and(oneshot::Sender::is_closed)
+                },
                 None,
             );
             if self.has_room_for_a_crowd(state) {
@@ -884,6 +908,14 @@ pub(crate) struct Ticket {
     rx: oneshot::Receiver<Delivery>,
     /// None once the delivery has come.
     outbox: Option<Arc<Outbox>>,
+    incarnation: Incarnation,
+}
+
+impl Ticket {
+    /// The connection that the parcel went to.
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
 }
 
 impl Future for Ticket {
