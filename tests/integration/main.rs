@@ -6,6 +6,7 @@
 )]
 
 mod client;
+mod faults;
 mod fixture;
 mod fixture_works;
 
