@@ -62,6 +62,19 @@ async fn a_clean_connection_is_returned_and_used_again() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_connection_serves_many_blocking_calls_in_sequence() {
+    let fixture = TestCluster::start(1).await;
+    let cluster = fixture.connect().await;
+    for _ in 0..300 {
+        query::<i64>(&cluster, "RPUSH list job").await.unwrap();
+        query::<(String, String)>(&cluster, "BLPOP list 1")
+            .await
+            .unwrap();
+    }
+    assert_eq!(cluster.stats().servers[0].connects, 2);
+}
+
 #[tokio::test]
 async fn a_connection_left_in_a_transaction_or_watching_or_unanswered_is_closed() {
     let fixture = TestCluster::start(1).await;
