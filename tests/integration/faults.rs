@@ -18,6 +18,9 @@ use std::time::Duration;
 /// Far beyond what anything here takes, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Settings of tests in which nothing is to be late, also on a busy machine.
+const PATIENT: &str = "[timeouts]\nconnect = \"10s\"\nresponse = \"10s\"\n";
+
 /// Real servers, each behind a proxy of its own; the cluster knows only the proxies.
 struct Proxied {
     fixture: TestCluster,

@@ -1,6 +1,6 @@
 //! How a cluster ends: drained, with its runtime, or with its last clone.
 
-use super::{PATIENCE, Proxied, ask, query};
+use super::{PATIENCE, PATIENT, Proxied, ask, query};
 use crate::fixture::{TestCluster, eventually};
 use keyway::{Cluster, ErrorKind};
 use std::time::{Duration, Instant};
@@ -171,7 +171,7 @@ async fn a_close_during_a_dial_leaves_no_connection_behind() {
 
 #[tokio::test]
 async fn with_the_last_clone_the_connections_end() {
-    let fixture = TestCluster::start(2).await;
+    let fixture = TestCluster::start(2).await.settings(PATIENT);
     let cluster = fixture.connect().await;
     query::<i64>(&cluster.bulk(), "INCR k").await.unwrap();
     let mut pubsub = cluster.pubsub();

@@ -1,6 +1,6 @@
 //! Connections of one's own: returned only if they are as they were.
 
-use super::{PATIENCE, Proxied, ask, cmd, key_on, query};
+use super::{PATIENCE, PATIENT, Proxied, ask, cmd, key_on, query};
 use crate::fixture::{TestCluster, cluster_toml, eventually, parse};
 use keyway::{Dedicated, ErrorKind};
 use redis::Value;
@@ -31,7 +31,7 @@ async fn say(dedicated: &Dedicated, text: &str) -> Value {
 
 #[tokio::test]
 async fn a_clean_connection_is_returned_and_used_again() {
-    let fixture = TestCluster::start(1).await;
+    let fixture = TestCluster::start(1).await.settings(PATIENT);
     let cluster = fixture.connect().await;
     let dedicated = cluster.dedicated("k").await.unwrap();
     let first = newest(&fixture).await;
@@ -64,7 +64,7 @@ async fn a_clean_connection_is_returned_and_used_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_connection_serves_many_blocking_calls_in_sequence() {
-    let fixture = TestCluster::start(1).await;
+    let fixture = TestCluster::start(1).await.settings(PATIENT);
     let cluster = fixture.connect().await;
     for _ in 0..300 {
         query::<i64>(&cluster, "RPUSH list job").await.unwrap();
@@ -77,7 +77,7 @@ async fn one_connection_serves_many_blocking_calls_in_sequence() {
 
 #[tokio::test]
 async fn a_connection_left_in_a_transaction_or_watching_or_unanswered_is_closed() {
-    let fixture = TestCluster::start(1).await;
+    let fixture = TestCluster::start(1).await.settings(PATIENT);
     let cluster = fixture.connect().await;
     for left in ["WATCH k", "MULTI", "unanswered"] {
         let dedicated = cluster.dedicated("k").await.unwrap();
@@ -108,7 +108,7 @@ async fn a_connection_left_in_a_transaction_or_watching_or_unanswered_is_closed(
 
 #[tokio::test]
 async fn a_broken_watch_gives_no_transaction() {
-    let fixture = TestCluster::start(1).await;
+    let fixture = TestCluster::start(1).await.settings(PATIENT);
     let cluster = fixture.connect().await;
     let mut dedicated = cluster.dedicated("k").await.unwrap();
     let number = newest(&fixture).await;
@@ -182,7 +182,7 @@ async fn a_connection_whose_node_has_moved_is_refused() {
 
 #[tokio::test]
 async fn a_dropped_blocking_call_takes_nothing_with_it() {
-    let fixture = TestCluster::start(1).await;
+    let fixture = TestCluster::start(1).await.settings(PATIENT);
     let cluster = fixture.connect().await;
     let blocked = tokio::spawn({
         let cluster = cluster.clone();

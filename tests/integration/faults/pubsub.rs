@@ -1,6 +1,6 @@
 //! Subscriptions: at most once, and what may have been missed is said.
 
-use super::{PATIENCE, Proxied, ask, cmd, query};
+use super::{PATIENCE, PATIENT, Proxied, ask, cmd, query};
 use crate::fixture::{TestCluster, cluster_toml, eventually, parse};
 use keyway::{ErrorKind, PubSub, PubSubEvent};
 use std::collections::BTreeSet;
@@ -27,7 +27,7 @@ async fn message(pubsub: &mut PubSub) -> (String, Option<String>, String) {
 
 #[tokio::test]
 async fn channels_and_patterns_of_all_servers_are_heard() {
-    let fixture = TestCluster::start(2).await;
+    let fixture = TestCluster::start(2).await.settings(PATIENT);
     let cluster = fixture.connect().await;
     let mut pubsub = cluster.pubsub();
     let error = pubsub.next().await.unwrap_err();
@@ -69,7 +69,7 @@ async fn channels_and_patterns_of_all_servers_are_heard() {
 
 #[tokio::test]
 async fn changes_of_keys_are_heard_from_every_server() {
-    let fixture = TestCluster::start(2).await;
+    let fixture = TestCluster::start(2).await.settings(PATIENT);
     let cluster = fixture.connect().await;
     for server in &fixture.servers {
         ask::<()>(server, "CONFIG SET notify-keyspace-events KEA").await;
@@ -93,7 +93,7 @@ async fn changes_of_keys_are_heard_from_every_server() {
 async fn a_slow_subscriber_hears_how_much_it_has_missed() {
     let fixture = TestCluster::start(1)
         .await
-        .settings("[limits]\npubsub_buffer = 10\n");
+        .settings("[timeouts]\nresponse = \"10s\"\n[limits]\npubsub_buffer = 10\n");
     let cluster = fixture.connect().await;
     let mut pubsub = cluster.pubsub();
     pubsub.subscribe("c").await.unwrap();

@@ -1,6 +1,6 @@
 //! After `reload()` has returned, no command of the old topology is sent any more.
 
-use super::{PATIENCE, Proxied, ask, cmd, key_on, query};
+use super::{PATIENCE, PATIENT, Proxied, ask, cmd, key_on, query};
 use crate::fixture::{FaultProxy, RedisServer, eventually, parse};
 use keyway::{Cluster, Config, ErrorKind};
 use redis::AsyncCommands;
@@ -168,7 +168,7 @@ async fn under_load_no_command_of_the_old_topology_arrives_after_reload_has_retu
 
 #[tokio::test]
 async fn connections_are_named_with_the_cluster_and_its_epoch() {
-    let proxied = Proxied::start(1, "").await;
+    let proxied = Proxied::start(1, PATIENT).await;
     let cluster = proxied.connect().await;
     let names = async || -> Vec<String> {
         let list: String = ask(&proxied.fixture.servers[0], "CLIENT LIST").await;
@@ -405,7 +405,7 @@ async fn a_refused_reload_changes_nothing() {
     let proxied = Proxied::start(2, "").await;
     let ports = ports(&proxied.proxies);
     let halves = |node: u16| usize::from(node % 2);
-    let cluster = Cluster::connect_config(config(&ports, "", halves))
+    let cluster = Cluster::connect_config(config(&ports, PATIENT, halves))
         .await
         .unwrap();
     query::<()>(&cluster, "SET k v").await.unwrap();
@@ -413,7 +413,7 @@ async fn a_refused_reload_changes_nothing() {
     let locked = RedisServer::builder().password("secret").start().await;
     let good = |name: &str, algorithm: &str, protocol: &str, port: u16| {
         parse(&format!(
-            "name = \"{name}\"\nprotocol = \"{protocol}\"\n[placement]\nalgorithm = \"{algorithm}\"\nnodes = {NODES}\n\
+            "name = \"{name}\"\nprotocol = \"{protocol}\"\n[placement]\nalgorithm = \"{algorithm}\"\nnodes = {NODES}\n{PATIENT}\
              [servers.s0]\nurl = \"redis://127.0.0.1:{}\"\nnodes = \"0-15\"\n[servers.s1]\nurl = \"redis://127.0.0.1:{port}\"\nnodes = []\n",
             ports[0]
         ))
