@@ -402,10 +402,6 @@ fn unexpected(value: &Value) -> Arc<str> {
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::expect_used,
-    reason = "a test that cannot go on fails here, with the cause"
-)]
 mod tests {
     use super::super::outbox::{Bounds, Delivery, Item, Items, Parcel};
     use super::*;
