@@ -168,12 +168,19 @@ impl Server {
 
     fn open_bulk(&self) -> &[Arc<Link>] {
         self.bulk_wanted.store(true, Ordering::SeqCst);
-        self.bulk.get_or_init(|| {
+        let links = self.bulk.get_or_init(|| {
             let generation = self.generation.load(Ordering::SeqCst);
             (0..self.settings.pool.bulk_connections)
                 .map(|_| Link::shared(self.dialler.clone(), generation, &self.runtime).0)
                 .collect()
-        })
+        });
+        // Asked behind their making: a drain that came before has not met them.
+        if self.leases.is_closed() {
+            for link in links {
+                link.outbox().drain(Cause::Closed);
+            }
+        }
+        links
     }
 
     /// How many connections a lane has.
@@ -194,7 +201,16 @@ impl Server {
         self.shared.iter().find_map(|link| link.outbox().outage())
     }
 
-    /// Commands queued and in flight on all connections, now.
+    /// Why the last dial of any connection failed, if one is missing: they are dialled one after the other, and those that wait for
+    /// their turn have no cause of their own.
+    pub(crate) fn outage_cause(&self) -> Option<Cause> {
+        self.shared
+            .iter()
+            .chain(self.bulk.get().into_iter().flatten())
+            .find_map(|link| link.outbox().outage()?.1)
+    }
+
+    /// Commands queued and in flight on all connections.
     pub(crate) fn in_flight(&self) -> u64 {
         self.all()
             .iter()
@@ -217,7 +233,11 @@ impl Server {
             match tokio::time::timeout_at(deadline.into(), self.leases.clone().acquire_owned())
                 .await
             {
-                Err(_) => return Err(Cause::NoRoom),
+                Err(_) => return Err(Cause::NoLease(self.settings.pool.dedicated_max)),
+                // A server that a reload has dropped: the newer topology knows better.
+                Ok(Err(_)) if self.generation.load(Ordering::SeqCst) > routed => {
+                    return Err(Cause::NodeMoved);
+                }
                 Ok(Err(_)) => return Err(Cause::Closed),
                 Ok(Ok(permit)) => permit,
             };
@@ -227,19 +247,19 @@ impl Server {
         if let Some((_, Some(cause))) = self.outage() {
             return Err(cause);
         }
-        let generation = self.generation.load(Ordering::SeqCst);
+        let greeted = self.generation.load(Ordering::SeqCst);
         // Dialled on the owner's runtime: a caller that gives up must not tear a half-made connection out of another runtime.
         let (dialler, runtime) = (self.dialler.clone(), self.runtime.clone());
         let dial = self
             .runtime
-            .spawn(async move { Link::leased(dialler, generation, &runtime).await });
+            .spawn(async move { Link::leased(dialler, greeted, &runtime).await });
         match tokio::time::timeout_at(deadline.into(), dial).await {
             Err(_) => Err(Cause::Deadline),
             Ok(Err(_)) => Err(Cause::RuntimeGone),
             Ok(Ok(Err(error))) => Err(Cause::Down(error.message.into())),
             Ok(Ok(Ok(link))) => {
                 self.leased.lock().push((link.clone(), node));
-                self.lend(link, generation.min(routed), permit)
+                self.lend(link, greeted.min(routed), permit)
             }
         }
     }
@@ -249,12 +269,11 @@ impl Server {
         let mut idle = self.idle.lock();
         loop {
             let link = idle.pop()?;
-            if link.outbox().is_up() && link.outbox().in_flight() == 0 {
+            // The outbox's count is not asked: it falls a moment after the last owner has its reply, and that owner has vouched for the rest.
+            if link.outbox().is_up() {
                 self.leased.lock().push((link.clone(), node));
                 return Some(link);
             }
-            link.outbox()
-                .cut(Cause::Dropped("it was not idle when it was wanted"));
         }
     }
 

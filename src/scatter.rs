@@ -6,7 +6,7 @@
 use crate::command::{BlocksFor, Merge, Row, Split};
 use crate::config::Mode;
 use crate::connection::{
-    Broken, Cause, Delivery, Item, Items, Outbox, Parcel, Refusal, Script, backoff,
+    Broken, Cause, Delivery, Item, Items, Outbox, Parcel, Refusal, Script, Ticket, backoff,
 };
 use crate::control::{Control, Current};
 use crate::error::{Error, ErrorKind, Partial};
@@ -124,7 +124,16 @@ impl Scatter {
             }
             match self.judge(call, outcome, server.as_ref(), &mut failures) {
                 Verdict::Done(result) => {
-                    let Err(error) = result else { return result };
+                    let error = match result {
+                        // A fault of the server, not of the command: which server it is matters.
+                        Ok(Value::ServerError(error))
+                            if not_executed(&error) && !call.known.runs_scripts() =>
+                        {
+                            Error::from_server(error)
+                        }
+                        Ok(value) => return Ok(value),
+                        Err(error) => error,
+                    };
                     return self.or_miss(
                         call.cmd,
                         call.known,
@@ -195,6 +204,7 @@ impl Scatter {
             scripts,
             started: call.manner.started,
             deadline: call.manner.deadline,
+            behind: None,
             blocking: false,
         };
         let (pushed, server, outbox, generation) = {
@@ -285,7 +295,7 @@ impl Scatter {
         outbox: &Arc<Outbox>,
         generation: u64,
         parcel: &Parcel<'_>,
-    ) -> Result<crate::connection::Ticket, Outcome> {
+    ) -> Result<Ticket, Outcome> {
         loop {
             // Listening and counted before the try, so that a change right behind it is not missed.
             let mut changed = std::pin::pin!(outbox.changed());
@@ -295,10 +305,14 @@ impl Scatter {
                 Ok(ticket) => return Ok(ticket),
                 Err(Refusal::Stale) => return Err(Outcome::Stale),
                 Err(Refusal::Full) => parcel.deadline,
+                Err(Refusal::Severed) => {
+                    let why = "the connection broke behind an earlier part of the batch";
+                    return Err(Outcome::NotSent(Cause::Dropped(why)));
+                }
                 Err(Refusal::Disconnected { since, cause }) => {
                     let patience = since + server.settings().timeouts.connect;
-                    if let Some(cause) = cause
-                        && Instant::now() >= patience
+                    if Instant::now() >= patience
+                        && let Some(cause) = cause.or_else(|| server.outage_cause())
                     {
                         return Err(Outcome::NotSent(cause));
                     }
@@ -321,8 +335,9 @@ impl Scatter {
             };
             if Instant::now() >= parcel.deadline {
                 let cause = match outbox.outage() {
-                    Some((_, Some(cause))) => cause,
-                    Some(_) => Cause::Deadline,
+                    Some((_, cause)) => cause
+                        .or_else(|| server.outage_cause())
+                        .unwrap_or(Cause::Deadline),
                     None => Cause::NoRoom,
                 };
                 return Err(Outcome::NotSent(cause));
@@ -363,19 +378,20 @@ impl Scatter {
                         return verdict;
                     }
                 }
-                if not_executed(&error) && !call.known.runs_scripts() {
-                    if let Some(server) = server {
-                        if error.code() == "READONLY" {
-                            let why = Cause::Dropped("the server has become read-only");
-                            server
-                                .link(call.manner.lane, call.target.lane_node())
-                                .outbox()
-                                .renew(why, RENEW_EVERY);
-                        }
-                        let wait = backoff(&server.settings().retry, *failures + 3);
-                        if let Some(verdict) = again(failures, wait) {
-                            return verdict;
-                        }
+                if not_executed(&error)
+                    && !call.known.runs_scripts()
+                    && let Some(server) = server
+                {
+                    if error.code() == "READONLY" {
+                        let why = Cause::Dropped("the server has become read-only");
+                        server
+                            .link(call.manner.lane, call.target.lane_node())
+                            .outbox()
+                            .renew(why, RENEW_EVERY);
+                    }
+                    let wait = backoff(&server.settings().retry, *failures + 3);
+                    if let Some(verdict) = again(failures, wait) {
+                        return verdict;
                     }
                 }
                 Verdict::Done(Ok(Value::ServerError(error)))
@@ -418,6 +434,7 @@ impl Scatter {
             scripts,
             started: manner.started,
             deadline: manner.deadline,
+            behind: None,
             blocking: false,
         };
         let is_read = items.iter().all(|(_, known)| known.is_read);
@@ -666,9 +683,11 @@ impl Scatter {
         let mut outcomes = Vec::with_capacity(shipments.len());
         let mut tickets = Vec::new();
         let mut stopped: Option<Outcome> = None;
-        let piece_max = PIECE_COMMANDS.min(server.settings().limits.in_flight_max.max(1) as usize);
-        for (piece, chunk) in cmds.chunks(piece_max).enumerate() {
-            let first = piece * piece_max;
+        // Small beside the bound, or a piece would wait for a moment at which nobody else uses the connection.
+        let bound = server.settings().limits.in_flight_max as usize;
+        let piece_commands = PIECE_COMMANDS.min((bound / 4).max(1));
+        for (piece, chunk) in cmds.chunks(piece_commands).enumerate() {
+            let first = piece * piece_commands;
             let items: Vec<Item<'_>> = chunk
                 .iter()
                 .zip(&shipments[first..])
@@ -690,6 +709,9 @@ impl Scatter {
                 scripts: &scripts,
                 started: manner.started,
                 deadline: manner.deadline,
+                behind: tickets
+                    .last()
+                    .map(|(ticket, _): &(Ticket, usize)| ticket.incarnation()),
                 blocking: false,
             };
             // The first piece usually fits at once; later ones wait for room behind it.
@@ -757,6 +779,7 @@ async fn converse_once(
         scripts: &[],
         started: manner.started,
         deadline: manner.deadline,
+        behind: None,
         blocking,
     };
     // A lease belongs to its node, and a switch that takes the node away closes it, so no generation is asked for.
@@ -768,7 +791,9 @@ async fn converse_once(
                 | Refusal::Disconnected {
                     cause: Some(cause), ..
                 } => cause,
-                Refusal::Disconnected { .. } | Refusal::Stale => Cause::ClosedByServer,
+                Refusal::Disconnected { .. } | Refusal::Stale | Refusal::Severed => {
+                    Cause::ClosedByServer
+                }
                 Refusal::Full => Cause::NoRoom,
             };
             Delivery::Broken(Box::new(Broken {
@@ -914,10 +939,13 @@ fn is_transient(cause: &Cause) -> bool {
         Cause::Io(_)
         | Cause::ClosedByServer
         | Cause::Silent(_)
-        | Cause::Protocol(_)
+        | Cause::Poisoned(_)
         | Cause::Dropped(_) => true,
         Cause::Deadline
+        | Cause::Protocol(_)
+        | Cause::Unreadable(_)
         | Cause::NoRoom
+        | Cause::NoLease(_)
         | Cause::Down(_)
         | Cause::Refused(_)
         | Cause::RuntimeGone
@@ -937,7 +965,7 @@ pub(crate) fn fail(
         (Cause::Deadline, true) => (ErrorKind::Unknown, Failure::Timeout),
         (_, true) => (ErrorKind::Unknown, Failure::Unknown),
         (Cause::Deadline, false) => (ErrorKind::NotSent, Failure::Timeout),
-        (Cause::NoRoom, false) => (ErrorKind::NotSent, Failure::Full),
+        (Cause::NoRoom | Cause::NoLease(_), false) => (ErrorKind::NotSent, Failure::Full),
         (Cause::Down(_), false) => (ErrorKind::ServerDown, Failure::ServerDown),
         (Cause::Refused(_), false) => (ErrorKind::Refused, Failure::Refused),
         (Cause::Closed | Cause::RuntimeGone, false) => (ErrorKind::Closed, Failure::NotSent),

@@ -51,6 +51,7 @@ impl Dedicated {
                 .await
             {
                 Ok(lease) => break lease,
+                // There is a newer topology by now: its server is asked.
                 Err(Cause::NodeMoved) => {}
                 Err(cause) => {
                     let known = Known {

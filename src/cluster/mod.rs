@@ -34,6 +34,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tracing::Instrument;
 
 /// A cluster of Redis servers, as one connection.
@@ -72,6 +73,8 @@ pub(crate) struct Core {
     admission: Arc<Admission>,
     scripts: ScriptBook,
     runtime: Handle,
+    /// True once `close()` was called.
+    closed: watch::Sender<bool>,
 }
 
 /// Where a key lives.
@@ -138,6 +141,7 @@ impl Cluster {
             admission,
             scripts: ScriptBook::new(),
             runtime,
+            closed: watch::Sender::new(false),
         };
         Ok(Cluster {
             core: Arc::new(core),
@@ -316,6 +320,8 @@ impl Cluster {
     /// # Errors
     /// [`ErrorKind::Unknown`] when something had to be cut off.
     pub async fn close(&self) -> Result<(), Error> {
+        // First: a reload that is under way then closes what it has connected.
+        self.core.closed.send_replace(true);
         let current = self.current();
         let patience = current.config.timeouts().close;
         for server in &current.servers {
@@ -341,6 +347,11 @@ impl Cluster {
 
     pub(crate) fn scatter(&self) -> &Scatter {
         &self.core.scatter
+    }
+
+    /// Hears of `close()`.
+    pub(crate) fn closed(&self) -> watch::Receiver<bool> {
+        self.core.closed.subscribe()
     }
 
     pub(crate) fn runtime(&self) -> &Handle {
@@ -760,6 +771,9 @@ impl Core {
     async fn reload(&self, config: Config) -> Result<Reloaded, Error> {
         let control = self.scatter.control();
         let writer = control.writer().await;
+        if *self.closed.borrow() {
+            return Err(closed());
+        }
         let old = control.load_full();
         check_reload(&old.config, &config)?;
         let servers = pool::connect(
@@ -773,6 +787,12 @@ impl Core {
         .map_err(|(name, error)| cannot_connect(&name, &error))?;
         let patience = config.timeouts().dead;
         let (old, new) = writer.switch(Arc::new(config), servers);
+        if *self.closed.borrow() {
+            for server in &new.servers {
+                server.drain();
+            }
+            return Err(closed());
+        }
         let mut tell: Vec<(Arc<Server>, Vec<NodeId>)> = new
             .servers
             .iter()
@@ -831,6 +851,10 @@ impl Core {
         );
         Ok(reloaded)
     }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the cluster has been closed")
 }
 
 /// What a reload may not change.

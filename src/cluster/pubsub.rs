@@ -8,6 +8,7 @@ use crate::resp::Decoder;
 use redis::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -105,6 +106,21 @@ struct Listener {
     server: Arc<Server>,
     orders: mpsc::Sender<Order>,
     task: JoinHandle<()>,
+    /// Set when the task has ended, which only happens with its runtime.
+    gone: Arc<AtomicBool>,
+}
+
+/// Tells the subscriber that a listener has ended.
+struct TellGone {
+    gone: Arc<AtomicBool>,
+    inbox: Arc<Inbox>,
+}
+
+impl Drop for TellGone {
+    fn drop(&mut self) {
+        self.gone.store(true, Ordering::Release);
+        self.inbox.arrived.notify_one();
+    }
 }
 
 impl Drop for Listener {
@@ -180,8 +196,10 @@ impl PubSub {
     /// loses nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::Closed`] when nothing is subscribed, as there is nothing to wait for.
+    /// [`ErrorKind::Closed`] when nothing is subscribed, as there is nothing to wait for; when the cluster was closed, or the runtime that
+    /// owns its connections is gone.
     pub async fn next(&mut self) -> Result<PubSubEvent, Error> {
+        let mut closed = self.cluster.closed();
         let mut switched = self.cluster.scatter().control().watch();
         loop {
             if let Some(event) = self.inbox.take() {
@@ -189,6 +207,20 @@ impl PubSub {
             }
             if self.wanted == Wanted::default() {
                 return Err(Error::new(ErrorKind::Closed, "nothing is subscribed"));
+            }
+            if *closed.borrow() {
+                self.listeners.clear();
+                return Err(super::closed());
+            }
+            if self
+                .listeners
+                .values()
+                .any(|listener| listener.gone.load(Ordering::Acquire))
+            {
+                return Err(Error::new(
+                    ErrorKind::Closed,
+                    "the runtime that owns the connections is gone",
+                ));
             }
             if self.cluster.current().generation != self.generation {
                 // A server that cannot be reached now is asked when it comes back, so its error is no reason to stop listening.
@@ -200,6 +232,7 @@ impl PubSub {
             tokio::select! {
                 () = inbox.arrived.notified() => {}
                 _ = switched.wait_for(|newest| *newest > generation) => {}
+                _ = closed.wait_for(|closed| *closed) => {}
             }
         }
     }
@@ -213,6 +246,9 @@ impl PubSub {
 
     /// Gives every server its part of what is wanted, and waits until they have confirmed it.
     async fn apply(&mut self) -> Result<(), Error> {
+        if *self.cluster.closed().borrow() {
+            return Err(super::closed());
+        }
         let current = self.cluster.current();
         self.generation = current.generation;
         let deadline = self.cluster.manner().deadline;
@@ -248,15 +284,20 @@ impl PubSub {
             }
             let listener = self.listeners.entry(name.clone()).or_insert_with(|| {
                 let (orders, orders_rx) = mpsc::channel(16);
-                let task = self.cluster.runtime().spawn(listen(
-                    server.clone(),
-                    orders_rx,
-                    self.inbox.clone(),
-                ));
+                let gone = Arc::new(AtomicBool::new(false));
+                let tell = TellGone {
+                    gone: gone.clone(),
+                    inbox: self.inbox.clone(),
+                };
+                let task = self
+                    .cluster
+                    .runtime()
+                    .spawn(listen(server.clone(), orders_rx, tell));
                 Listener {
                     server,
                     orders,
                     task,
+                    gone,
                 }
             });
             let (confirmed, heard) = oneshot::channel();
@@ -308,7 +349,8 @@ fn is_keyspace(channel: &[u8]) -> bool {
 }
 
 /// Keeps one server's subscriptions, over as many connections as it takes.
-async fn listen(server: Arc<Server>, mut orders: mpsc::Receiver<Order>, inbox: Arc<Inbox>) {
+async fn listen(server: Arc<Server>, mut orders: mpsc::Receiver<Order>, tell: TellGone) {
+    let inbox = &tell.inbox;
     let mut wanted = Wanted::default();
     let mut waiting: Vec<oneshot::Sender<Result<(), String>>> = Vec::new();
     let mut failures = 0;
@@ -353,7 +395,7 @@ async fn listen(server: Arc<Server>, mut orders: mpsc::Receiver<Order>, inbox: A
         was_connected = true;
         if session.order(&wanted).await.is_ok() {
             session
-                .run(&mut wanted, &mut orders, &inbox, resubscribed)
+                .run(&mut wanted, &mut orders, inbox, resubscribed)
                 .await;
         }
         waiting.append(&mut session.waiting);

@@ -165,10 +165,7 @@ impl Admission {
                     if let Some(mode) = info_field(reply, "redis_mode")
                         && mode != "standalone"
                     {
-                        return Verdict::Refused(format!(
-                            "the server runs in {mode} mode; keyway spreads data over plain servers. Use a Redis Cluster client, \
-                             or start the server with cluster-enabled no"
-                        ));
+                        return Verdict::Refused(wrong_mode(mode));
                     }
                 }
                 Step::Hello | Step::Auth | Step::Select | Step::SetName => {}
@@ -181,6 +178,13 @@ impl Admission {
         }
         Verdict::Admitted(Admitted { connection_id })
     }
+}
+
+fn wrong_mode(mode: &str) -> String {
+    format!(
+        "the server runs in {mode} mode; keyway spreads data over plain servers. Use a Redis Cluster client, or start the server with \
+         cluster-enabled no"
+    )
 }
 
 pub(super) fn refuse(step: Step, error: &redis::ServerError) -> Verdict {
@@ -196,6 +200,8 @@ pub(super) fn refuse(step: Step, error: &redis::ServerError) -> Verdict {
                 "{text}: raise maxclients, or lower pool.dedicated_max"
             ));
         }
+        // A cluster-mode server need not own the slot of our key, so it says this before INFO is read.
+        (_, "MOVED" | "ASK" | "CLUSTERDOWN") => return Verdict::Refused(wrong_mode("cluster")),
         (Step::Hello | Step::Auth, _) => "check username and password of this server",
         (Step::Select, _) => "check the database number in this server's url",
         (_, "NOAUTH") => "the server wants a password: give one in the url or by password_file",

@@ -12,12 +12,18 @@ pub(crate) enum Cause {
     ClosedByServer,
     /// Work was outstanding and not a byte came for `timeouts.dead`.
     Silent(Duration),
-    /// The server sent something that is no RESP, or a reply nobody asked for.
+    /// The server sent a reply that nobody asked for, or of an impossible shape.
     Protocol(Arc<str>),
+    /// The reply to this very command cannot be read: no RESP, or larger than `limits.reply_bytes_max`.
+    Unreadable(Arc<str>),
+    /// The connection had to be closed over the reply to another command.
+    Poisoned(Arc<str>),
     /// The caller's deadline passed.
     Deadline,
     /// The connection was busy to its bound until the deadline.
     NoRoom,
+    /// All dedicated connections were in use until the deadline.
+    NoLease(u16),
     /// The server could not be reached, or refused us; callers are told at once until a dial succeeds.
     Down(Arc<str>),
     /// The node's state does not let it through, or its server is no more.
@@ -36,9 +42,15 @@ impl Cause {
     /// The connection was lost, as opposed to given up on purpose.
     pub(crate) fn is_loss(&self) -> bool {
         match self {
-            Cause::Io(_) | Cause::ClosedByServer | Cause::Silent(_) | Cause::Protocol(_) => true,
+            Cause::Io(_)
+            | Cause::ClosedByServer
+            | Cause::Silent(_)
+            | Cause::Protocol(_)
+            | Cause::Unreadable(_)
+            | Cause::Poisoned(_) => true,
             Cause::Deadline
             | Cause::NoRoom
+            | Cause::NoLease(_)
             | Cause::Down(_)
             | Cause::Refused(_)
             | Cause::RuntimeGone
@@ -56,8 +68,14 @@ impl fmt::Display for Cause {
             Cause::ClosedByServer => f.write_str("the server closed the connection"),
             Cause::Silent(quiet) => write!(f, "no byte from the server for {quiet:?} with work outstanding"),
             Cause::Protocol(what) => write!(f, "the server broke the protocol: {what}"),
+            Cause::Unreadable(what) => write!(f, "the reply cannot be read: {what}"),
+            Cause::Poisoned(what) => write!(f, "the connection was closed over the reply to another command: {what}"),
             Cause::Deadline => f.write_str("the deadline passed"),
             Cause::NoRoom => f.write_str("the connection was busy to its bound until the deadline"),
+            Cause::NoLease(most) => write!(
+                f,
+                "all {most} dedicated connections (pool.dedicated_max) were in use until the deadline"
+            ),
             Cause::Down(why) | Cause::Refused(why) => f.write_str(why),
             Cause::RuntimeGone => f.write_str(
                 "the tokio runtime that owns this cluster's connections has been shut down; connect again on a running one",

@@ -6,6 +6,7 @@ use crate::config::{Address, Endpoint, Tcp};
 use crate::resp::{Decoder, DecoderLimits};
 use redis::Value;
 use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -59,13 +60,17 @@ pub(crate) async fn dial(
     purpose: Purpose,
     epoch: u64,
 ) -> Result<(Stream, Decoder, Admitted), DialError> {
+    let stage = AtomicU8::new(CONNECTING);
     let attempt = async {
-        let mut stream = open(endpoint, manner).await?;
+        let mut stream = open(endpoint, manner, &stage).await?;
+        stage.store(GREETING, Ordering::Relaxed);
         let password = match &endpoint.password {
             // Read anew at each dial, so that a rotated password needs no restart.
-            Some(password) => Some(password.read().map_err(|error| {
-                DialError::misconfigured(format!("the password file cannot be read: {error}"))
-            })?),
+            Some(password) => Some(
+                password
+                    .read()
+                    .map_err(|error| DialError::misconfigured(format!("cannot read {error}")))?,
+            ),
             None => None,
         };
         let greeting = admission.greeting(
@@ -94,13 +99,28 @@ pub(crate) async fn dial(
     match tokio::time::timeout(manner.connect, attempt).await {
         Ok(result) => result,
         Err(_) => Err(DialError::unreachable(format!(
-            "no connection within {:?}",
+            "{} within {:?} (timeouts.connect)",
+            match stage.into_inner() {
+                CONNECTING => "no connection",
+                SHAKING_HANDS =>
+                    "connected, but no TLS handshake (is it a server without TLS, redis://?)",
+                _ => "connected, but no answer to the greeting",
+            },
             manner.connect
         ))),
     }
 }
 
-pub(super) async fn open(endpoint: &Endpoint, manner: &Manner) -> Result<Stream, DialError> {
+/// How far a dial has come, for the message when it takes too long.
+const CONNECTING: u8 = 0;
+const SHAKING_HANDS: u8 = 1;
+const GREETING: u8 = 2;
+
+pub(super) async fn open(
+    endpoint: &Endpoint,
+    manner: &Manner,
+    stage: &AtomicU8,
+) -> Result<Stream, DialError> {
     match &endpoint.address {
         Address::Tcp { host, port } => {
             // Resolved at every dial: after a failover the name may lead elsewhere.
@@ -111,7 +131,10 @@ pub(super) async fn open(endpoint: &Endpoint, manner: &Manner) -> Result<Stream,
             match &endpoint.tls {
                 None => Ok(Stream::Tcp(stream)),
                 #[cfg(feature = "tls")]
-                Some(tls) => super::tls::connect(stream, tls, host).await,
+                Some(tls) => {
+                    stage.store(SHAKING_HANDS, Ordering::Relaxed);
+                    super::tls::connect(stream, tls, host).await
+                }
                 #[cfg(not(feature = "tls"))]
                 Some(_) => Err(DialError::misconfigured(
                     "this build has no TLS: build keyway with the feature `tls`",
@@ -162,9 +185,12 @@ pub(super) async fn greet(
         let n = match stream.read(&mut buffer).await {
             Ok(0) => break,
             Ok(n) => n,
-            Err(error) if values.is_empty() => {
-                return Err(DialError::unreachable(error.to_string()));
+            // In TLS 1.3 the server judges our certificate after we have taken the handshake for done.
+            #[cfg(feature = "tls")]
+            Err(error) if super::tls::is_refusal(&error) => {
+                return Err(super::tls::refused(&error));
             }
+            // A reset or an end of stream in place of an answer: the same hang-up, told by another packet.
             Err(_) => break,
         };
         let mut at = 0;
@@ -180,10 +206,11 @@ pub(super) async fn greet(
             }
         }
     }
-    if values.is_empty()
-        && let Err(error) = wrote
-    {
-        return Err(DialError::unreachable(error.to_string()));
+    match wrote {
+        #[cfg(feature = "tls")]
+        Err(error) if values.is_empty() && super::tls::is_refusal(&error) => {
+            Err(super::tls::refused(&error))
+        }
+        _ => Ok(values),
     }
-    Ok(values)
 }

@@ -53,6 +53,8 @@ pub(crate) struct Driver<S> {
     write_failed: Option<Cause>,
     /// Accepted bytes may still lie in the TLS layer.
     flushing: bool,
+    /// The socket took no more at the last try.
+    blocked: bool,
     reading: Box<[u8]>,
     /// Taken from the outbox, not yet answered, oldest first. Those at the end may not be written yet.
     in_flight: VecDeque<Waiter>,
@@ -91,6 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             written: 0,
             write_failed: None,
             flushing: false,
+            blocked: false,
             reading: vec![0; READ_BYTES].into_boxed_slice(),
             in_flight: VecDeque::new(),
             earliest: None,
@@ -184,7 +187,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     self.give_up_writing(Cause::Io(Arc::new(error)));
                     return progress;
                 }
-                Poll::Pending => return progress,
+                Poll::Pending => {
+                    self.blocked = true;
+                    return progress;
+                }
             }
         }
         if self.flushing {
@@ -207,7 +213,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     fn wrote(&mut self, mut n: usize) {
         self.written += n as u64;
+        self.flushing = true;
         self.stats.sent(n);
+        if std::mem::take(&mut self.blocked) {
+            // A full socket has room again: the server has acknowledged bytes, which is a sign of life during a long upload.
+            self.quiet_since = Instant::now();
+        }
         while let Some(front) = self.writing.front() {
             let left = front.len() - self.at;
             if n < left {
@@ -247,7 +258,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     value
                 }
                 Err(error) => {
-                    failed = Some(Cause::Protocol(error.to_string().into()));
+                    let why: Arc<str> = error.to_string().into();
+                    // Whose reply it is must not ask for it again; those behind it have done nothing wrong and may.
+                    if let Some(mut culprit) = self.in_flight.pop_front() {
+                        culprit.fail(self.written, Cause::Unreadable(why.clone()));
+                    }
+                    failed = Some(Cause::Poisoned(why));
                     break;
                 }
             };
@@ -405,5 +421,113 @@ fn unexpected(value: &Value) -> Arc<str> {
     match value {
         Value::ServerError(error) => format!("an error nobody asked for: {error}").into(),
         _ => "a reply nobody asked for".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::outbox::{Bounds, Delivery, Item, Items, Parcel};
+    use super::*;
+    use crate::resp::DecoderLimits;
+    use std::io;
+    use std::task::Waker;
+
+    /// Keeps what is written until it is flushed, and is not ready to be flushed at first: TLS over a full socket.
+    #[derive(Default)]
+    struct Reluctant {
+        held: Vec<u8>,
+        flushed: Vec<u8>,
+        flushes: u32,
+        reader: Option<Waker>,
+    }
+
+    impl AsyncWrite for Reluctant {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.held.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.flushes += 1;
+            if self.flushes == 1 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let held = std::mem::take(&mut self.held);
+            self.flushed.extend(held);
+            self.reader.take().inspect(Waker::wake_by_ref);
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncRead for Reluctant {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if self.flushed.is_empty() {
+                self.reader = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            self.flushed.clear();
+            buffer.put_slice(b"+PONG\r\n");
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flush_that_a_full_socket_puts_off_is_made_up_for() {
+        let bounds = Bounds {
+            commands_max: 10,
+            bytes_max: 1000,
+        };
+        let outbox = Arc::new(Outbox::new(1, bounds, Instant::now()));
+        outbox.open(1);
+        let limits = DecoderLimits {
+            reply_bytes_max: 1000,
+            depth_max: 10,
+            line_bytes_max: 1000,
+        };
+        let patience = Patience {
+            dead: Duration::from_secs(2),
+            idle_ping: Duration::from_secs(30),
+        };
+        let driver = Driver::new(
+            Reluctant::default(),
+            outbox.clone(),
+            Arc::new(ServerStats::new("a".into(), 1, |_| "PING")),
+            Decoder::new(limits),
+            patience,
+        );
+        let driver = tokio::spawn(driver);
+        let ping = redis::cmd("PING");
+        let ticket = outbox.push(
+            1,
+            &Parcel {
+                items: Items::One(Item {
+                    cmd: &ping,
+                    command: 0,
+                }),
+                scripts: &[],
+                started: Instant::now(),
+                deadline: Instant::now() + Duration::from_secs(1),
+                behind: None,
+                blocking: false,
+            },
+        );
+        let delivery = tokio::time::timeout(Duration::from_secs(5), ticket.expect("it is taken"))
+            .await
+            .expect("the bytes are flushed");
+        assert!(matches!(delivery, Delivery::Reply(_)), "{delivery:?}");
+        driver.abort();
     }
 }

@@ -129,20 +129,18 @@ impl Dialler {
         result
     }
 
-    /// Dials until it succeeds or the outbox is closed. `first` hears how the first try went.
+    /// Dials until it succeeds or the outbox is closed. `first` hears when the first try failed.
     async fn dial_until(
         &self,
         outbox: &Outbox,
         first: &mut Option<oneshot::Sender<Result<(), DialError>>>,
     ) -> Option<(Stream, Decoder, Admitted)> {
-        let mut tell = |result: &Result<(), DialError>| {
+        let mut tell = |error: &DialError| {
             if let Some(first) = first.take() {
                 // Nobody listens after the connect has given up.
-                let _ = first.send(result.clone());
+                let _ = first.send(Err(error.clone()));
             }
-            if let Err(error) = result {
-                outbox.dial_failed(Cause::Down(error.message.as_str().into()));
-            }
+            outbox.dial_failed(Cause::Down(error.message.as_str().into()));
         };
         let mut others = self.failed.subscribe();
         let mut turn = {
@@ -155,7 +153,7 @@ impl Dialler {
                     () = closed(outbox) => return None,
                     Ok(()) = others.changed() => {
                         if let Some(error) = others.borrow_and_update().clone() {
-                            tell(&Err(error));
+                            tell(&error);
                         }
                     }
                 }
@@ -167,13 +165,13 @@ impl Dialler {
                 () = closed(outbox) => return None,
                 result = self.dial(Purpose::Commands) => result,
             };
-            tell(&result.as_ref().map(|_| ()).map_err(Clone::clone));
             match result {
                 Ok(connection) => {
                     *turn = 0;
                     return Some(connection);
                 }
                 Err(error) => {
+                    tell(&error);
                     self.failed.send_replace(Some(error));
                     // Full jitter, so that the clients of a server that comes back do not come all at once.
                     let pause = backoff(&self.retry, *turn);
@@ -234,7 +232,9 @@ impl Link {
     ) -> (Arc<Link>, oneshot::Receiver<Result<(), DialError>>) {
         let link = Link::new(dialler, generation);
         let (tx, rx) = oneshot::channel();
-        runtime.spawn(link.clone().keep_connected(Some(tx)));
+        // Made here, not inside: a runtime that is gone drops the task before its first poll, and callers must hear of that too.
+        let gone = CloseOnDrop(link.outbox.clone());
+        runtime.spawn(link.clone().keep_connected(Some(tx), gone));
         (link, rx)
     }
 
@@ -297,9 +297,9 @@ impl Link {
     async fn keep_connected(
         self: Arc<Self>,
         mut first: Option<oneshot::Sender<Result<(), DialError>>>,
-    ) {
         // A runtime that is torn down drops this task wherever it is; callers must hear of it.
-        let _gone = CloseOnDrop(&self.outbox);
+        _gone: CloseOnDrop,
+    ) {
         let retry = &self.dialler.retry;
         let mut short_lives = 0;
         loop {
@@ -310,6 +310,10 @@ impl Link {
             let Some(driver) = self.start(connection, greeted) else {
                 return;
             };
+            // Only now: whoever has connected finds the connection up.
+            if let Some(first) = first.take() {
+                let _ = first.send(Ok(()));
+            }
             let opened = now();
             let cause = driver.await;
             if cause.is_loss() {
@@ -341,9 +345,9 @@ impl Drop for Link {
     }
 }
 
-struct CloseOnDrop<'a>(&'a Outbox);
+struct CloseOnDrop(Arc<Outbox>);
 
-impl Drop for CloseOnDrop<'_> {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.close(Cause::RuntimeGone);
     }

@@ -49,9 +49,15 @@ pub(crate) struct Parcel<'a> {
     pub(crate) scripts: &'a [Arc<Script>],
     pub(crate) started: Instant,
     pub(crate) deadline: Instant,
+    /// Only behind what was pushed on this connection: later pieces of a batch must not overtake a piece that was lost.
+    pub(crate) behind: Option<Incarnation>,
     /// The command may rightly stay unanswered until the deadline, so silence does not mean that the server is dead.
     pub(crate) blocking: bool,
 }
+
+/// Which of an outbox's connections, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Incarnation(u64);
 
 pub(crate) enum Items<'a> {
     One(Item<'a>),
@@ -111,6 +117,8 @@ pub(crate) struct Broken {
 pub(crate) enum Refusal {
     /// It was routed under an older generation: route again.
     Stale,
+    /// The connection that it was to follow others on is gone.
+    Severed,
     /// No room now: wait for [`Outbox::changed`].
     Full,
     /// No connection now; since when, and why if a dial has failed since.
@@ -305,6 +313,7 @@ enum Phase {
 
 struct State {
     generation: u64,
+    incarnation: u64,
     phase: Phase,
     /// Encoded bytes in order: the chunks, then the tail. A parcel lies whole in one of them.
     chunks: Vec<Vec<u8>>,
@@ -351,6 +360,7 @@ impl Outbox {
         Outbox {
             state: Mutex::new(State {
                 generation,
+                incarnation: 0,
                 phase: Phase::Disconnected {
                     since: now,
                     cause: None,
@@ -386,7 +396,13 @@ impl Outbox {
         // Big values are encoded before the lock is taken: nobody waits while they are copied. Not before there is room for them, or a
         // caller that waits would encode again at each look.
         let large = if size > LARGE_BYTES {
-            self.admit(&self.state.lock(), generation, count, size as u64)?;
+            self.admit(
+                &self.state.lock(),
+                generation,
+                parcel.behind,
+                count,
+                size as u64,
+            )?;
             Some(encode_large(&parcel.items, size))
         } else {
             None
@@ -395,7 +411,7 @@ impl Outbox {
 
         let mut guard = self.state.lock();
         let state = &mut *guard;
-        self.admit(state, generation, count, size as u64)?;
+        self.admit(state, generation, parcel.behind, count, size as u64)?;
 
         let before = state.tail.len();
         let mut skip = 0;
@@ -456,6 +472,7 @@ impl Outbox {
             blocking: parcel.blocking,
         });
         let driver = state.driver.take();
+        let incarnation = Incarnation(state.incarnation);
         drop(guard);
         if let Some(driver) = driver {
             driver.wake();
@@ -463,16 +480,29 @@ impl Outbox {
         Ok(Ticket {
             rx,
             outbox: Some(self.clone()),
+            incarnation,
         })
     }
 
     /// May this generation still send, is there a connection, and is there room?
-    fn admit(&self, state: &State, generation: u64, count: u32, size: u64) -> Result<(), Refusal> {
+    fn admit(
+        &self,
+        state: &State,
+        generation: u64,
+        behind: Option<Incarnation>,
+        count: u32,
+        size: u64,
+    ) -> Result<(), Refusal> {
         if generation < state.generation {
             return Err(Refusal::Stale);
         }
+        let is_severed = behind.is_some_and(|incarnation| incarnation.0 != state.incarnation);
         match &state.phase {
+            Phase::Up if is_severed => return Err(Refusal::Severed),
             Phase::Up => {}
+            Phase::Disconnected { .. } | Phase::Renewing(_) if behind.is_some() => {
+                return Err(Refusal::Severed);
+            }
             Phase::Disconnected { since, cause } => {
                 return Err(Refusal::Disconnected {
                     since: *since,
@@ -615,6 +645,7 @@ impl Outbox {
             return false;
         }
         state.phase = Phase::Up;
+        state.incarnation += 1;
         state.total = 0;
         state.loaded.clear();
         state.cut = None;
@@ -715,7 +746,11 @@ impl Outbox {
         // Dropped callers' commands are cut out before they are written: they were never sent.
         if self.abandoned.swap(false, Ordering::Acquire) {
             state.cut_out(
-                |waiter| waiter.tx.as_ref().is_some_and(oneshot::Sender::is_closed),
+                |waiter| {
+                    // The connection's own commands have no caller to begin with.
+                    !matches!(waiter.expect, Expect::Housekeeping)
+                        && waiter.tx.as_ref().is_some_and(oneshot::Sender::is_closed)
+                },
                 None,
             );
             if self.has_room_for_a_crowd(state) {
@@ -973,6 +1008,14 @@ pub(crate) struct Ticket {
     rx: oneshot::Receiver<Delivery>,
     /// None once the delivery has come.
     outbox: Option<Arc<Outbox>>,
+    incarnation: Incarnation,
+}
+
+impl Ticket {
+    /// The connection that the parcel went to.
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
 }
 
 impl Future for Ticket {

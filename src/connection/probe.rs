@@ -6,6 +6,7 @@ use super::stream::Stream;
 use crate::config::Endpoint;
 use crate::resp::Decoder;
 use redis::{Cmd, Value, cmd};
+use std::sync::atomic::AtomicU8;
 
 /// One connection outside of any pool: let in with the server's credentials, in RESP2, and admitted by nobody. It only serves to find out
 /// why a server cannot be used, so nothing of the cluster's data may be written through it.
@@ -19,7 +20,7 @@ impl Probe {
     /// Dials, authenticates and selects the database. `manner.connect` bounds this, and each [`ask`](Probe::ask).
     pub(crate) async fn open(endpoint: &Endpoint, manner: Manner) -> Result<Probe, DialError> {
         let opening = async {
-            let stream = open(endpoint, &manner).await?;
+            let stream = open(endpoint, &manner, &AtomicU8::new(0)).await?;
             let mut probe = Probe {
                 stream,
                 decoder: Decoder::new(manner.decoder),

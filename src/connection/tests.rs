@@ -85,6 +85,7 @@ fn push_to(
             started: now(),
             deadline: now() + patience,
             blocking: false,
+            behind: None,
         },
     )
 }
@@ -355,6 +356,7 @@ async fn a_call_that_began_long_ago_elsewhere_is_no_sign_of_a_dead_connection() 
                 started: now() - PATIENCE.dead * 2,
                 deadline: now() + ms(1500),
                 blocking: false,
+                behind: None,
             },
         )
         .expect("taken");
@@ -407,6 +409,7 @@ async fn a_blocking_command_may_be_silent_for_long() {
                 started: now(),
                 deadline: now() + PATIENCE.dead * 5,
                 blocking: true,
+                behind: None,
             },
         )
         .expect("taken");
@@ -880,6 +883,7 @@ async fn run(steps: Vec<Step>, weather: Weather) {
                             is_dropped: false,
                         });
                     }
+                    Err(Refusal::Severed) => panic!("no push was behind another"),
                     Err(Refusal::Stale) => assert!(is_stale),
                     Err(Refusal::Full) => assert!(outbox.held().0 > 0),
                     Err(Refusal::Disconnected { .. }) => {

@@ -30,8 +30,16 @@ pub(super) async fn connect(stream: TcpStream, tls: &Tls, host: &str) -> Result<
     }
 }
 
+/// The peer has refused us with a TLS alert.
+pub(super) fn is_refusal(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        .is_some_and(|inner| matches!(inner, rustls::Error::AlertReceived(_)))
+}
+
 /// A handshake that the certificates refuse will be refused again; one that the network cut may not be.
-fn refused(error: &io::Error) -> DialError {
+pub(super) fn refused(error: &io::Error) -> DialError {
     let inner = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>());

@@ -11,6 +11,7 @@ mod client;
 #[cfg(feature = "cli")]
 mod demo;
 mod differential;
+mod faults;
 mod fixture;
 mod fixture_works;
 mod gather;
