@@ -180,7 +180,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 }
                 Poll::Ready(Ok(n)) => {
                     progress = true;
-                    self.flushing = true;
                     self.wrote(n);
                 }
                 Poll::Ready(Err(error)) => {
@@ -217,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         self.stats.sent(n);
         if std::mem::take(&mut self.blocked) {
             // A full socket has room again: the server has acknowledged bytes, which is a sign of life during a long upload.
-            self.quiet_since = Instant::now();
+            self.quiet_since = now();
         }
         while let Some(front) = self.writing.front() {
             let left = front.len() - self.at;

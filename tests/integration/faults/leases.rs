@@ -137,7 +137,7 @@ async fn the_bound_makes_callers_wait_and_then_fail_as_not_sent() {
     let error = cluster.dedicated("c").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotSent, "{error}");
     assert!(started.elapsed() < Duration::from_secs(2));
-    insta::assert_snapshot!(super::redacted(&error, &[]), @r#"server "s0": not executed: all 2 dedicated connections (pool.dedicated_max) were in use until the deadline"#);
+    insta::assert_snapshot!(super::redacted(&error, &[]), @r#"node 32, server "s0": not executed: all 2 dedicated connections (pool.dedicated_max) were in use until the deadline"#);
     let error = query::<Value>(&cluster, "BLPOP list 1").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotSent, "{error}");
     query::<i64>(&cluster, "INCR n").await.unwrap();
