@@ -1154,7 +1154,7 @@ fn bad_nodes_of_a_server_are_refused() {
 
 #[test]
 fn bad_servers_are_refused() {
-    assert_snapshot!(refused(&GOOD.split("[servers.a]").next().unwrap_or_default().to_owned()), @r#"
+    assert_snapshot!(refused(GOOD.split("[servers.a]").next().unwrap_or_default()), @r#"
     conf/cluster.toml:1:1: there is no server
       |
     1 | name = "feeds"

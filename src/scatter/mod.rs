@@ -1,0 +1,506 @@
+//! Scatter: sends parcels to the servers and puts the replies back. The only retry loop is here.
+//!
+//! Every attempt ends as [`Outcome`]; what may follow is decided in one place ([`Verdict`]). An attempt loads the topology once, and every
+//! retry routes anew.
+
+mod batch;
+mod lease;
+mod many;
+mod merge;
+mod transaction;
+
+pub(crate) use batch::own_keys;
+pub(crate) use lease::{blocking_deadline, converse, converse_atomic};
+
+use crate::command::{Merge, Split};
+use crate::config::Mode;
+use crate::connection::{
+    Cause, Delivery, Item, Items, Outbox, Parcel, Refusal, Script, Ticket, backoff,
+};
+use crate::control::{Control, Current};
+use crate::error::{Error, ErrorKind};
+use crate::placement::NodeId;
+use crate::pool::{Lane, Server};
+use crate::routing::{self, Gate, Known, Part};
+use crate::stats::Failure;
+use redis::{Cmd, ServerError, Value};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A connection that answers READONLY is renewed at most this often.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// Callers that may wait at once for one frozen node.
+const HOLD_MAX: usize = 10_000;
+
+/// How one call is to be made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    pub(crate) lane: Lane,
+    pub(crate) started: Instant,
+    pub(crate) deadline: Instant,
+}
+
+/// One command for one node.
+pub(crate) struct Call<'a> {
+    pub(crate) cmd: &'a Cmd,
+    pub(crate) known: Known,
+    pub(crate) target: Target<'a>,
+    pub(crate) script: Option<Arc<Script>>,
+    pub(crate) manner: Manner,
+}
+
+/// Where a command of one call goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target<'a> {
+    Node(NodeId),
+    /// A server by name.
+    Server(&'a str),
+}
+
+/// One command of a batch.
+pub(crate) struct Entry<'a> {
+    pub(crate) cmd: &'a Cmd,
+    pub(crate) known: Known,
+    pub(crate) body: Body<'a>,
+    pub(crate) script: Option<Arc<Script>>,
+}
+
+pub(crate) enum Body<'a> {
+    Node(NodeId),
+    /// To the server that the batch is for.
+    Server(&'a str),
+    Split {
+        split: Split,
+        args: Vec<&'a [u8]>,
+        parts: Vec<Part>,
+    },
+    Everywhere(Merge),
+    /// Refused before anything is sent.
+    Refused(Error),
+}
+
+/// How an attempt ended, for one command.
+#[derive(Debug)]
+enum Outcome {
+    Reply(Value),
+    /// Certainly not executed.
+    NotSent(Cause),
+    /// Written; perhaps executed.
+    Unknown(Cause),
+    /// Routed under an older topology; nothing was written.
+    Stale,
+}
+
+/// What follows an attempt.
+enum Verdict {
+    Done(Result<Value, Error>),
+    /// Again, after this wait.
+    Again(Duration),
+}
+
+/// Sends commands by the current topology.
+#[derive(Debug)]
+pub(crate) struct Scatter {
+    control: Control<Server>,
+    /// Callers that wait for a frozen node.
+    holds: tokio::sync::Semaphore,
+}
+
+impl Scatter {
+    pub(crate) fn new(control: Control<Server>) -> Scatter {
+        Scatter {
+            control,
+            holds: tokio::sync::Semaphore::new(HOLD_MAX),
+        }
+    }
+
+    pub(crate) fn control(&self) -> &Control<Server> {
+        &self.control
+    }
+
+    /// Sends one command and returns its reply; error replies come as `Value::ServerError`. Retries what is safe within the deadline.
+    pub(crate) async fn call(&self, call: &Call<'_>) -> Result<Value, Error> {
+        let mut failures = 0;
+        loop {
+            let (outcome, server) = self.attempt(call).await;
+            if matches!(outcome, Outcome::Stale) {
+                continue;
+            }
+            match self.judge(call, outcome, server.as_ref(), &mut failures) {
+                Verdict::Done(result) => {
+                    let error = match result {
+                        // A fault of the server, not of the command: which server it is matters.
+                        Ok(Value::ServerError(error))
+                            if not_executed(&error) && !call.known.runs_scripts() =>
+                        {
+                            Error::from_server(error)
+                        }
+                        Ok(value) => return Ok(value),
+                        Err(error) => error,
+                    };
+                    return self.or_miss(
+                        call.cmd,
+                        call.known,
+                        server.as_ref(),
+                        Self::name(call, error, server.as_ref()),
+                    );
+                }
+                Verdict::Again(wait) => {
+                    if let Some(server) = &server {
+                        server.stats().retried(call.known.id());
+                    }
+                    tracing::debug!(target: "keyway::scatter", command = call.known.name(), attempt = failures + 1, "retry");
+                    pause(wait, call.manner.deadline).await;
+                }
+            }
+        }
+    }
+
+    fn name(call: &Call<'_>, error: Error, server: Option<&Arc<Server>>) -> Error {
+        let mut error = error.of_command(call.known.name());
+        if let Target::Node(node) = call.target {
+            error = error.at_node(node);
+        }
+        match server {
+            Some(server) => error.at_server(server.name()),
+            None => error,
+        }
+    }
+
+    /// In cache mode a read of a server that is down is a miss, and a plain write is dropped and counted.
+    fn or_miss(
+        &self,
+        cmd: &Cmd,
+        known: Known,
+        server: Option<&Arc<Server>>,
+        error: Error,
+    ) -> Result<Value, Error> {
+        let current = self.control.load();
+        if current.config.mode() != Mode::Cache || !is_absence(error.kind(), known.is_read) {
+            return Err(error);
+        }
+        let (Some(row), Some(server)) = (known.row, server) else {
+            return Err(error);
+        };
+        let args = routing::arguments(cmd);
+        let resp3 = current.config.protocol() == crate::config::Protocol::Resp3;
+        match row.miss_reply(&args, resp3) {
+            Some(reply) => {
+                if row.is_plain_set(&args) {
+                    server.stats().cache_write_dropped(row.id.0);
+                } else {
+                    server.stats().cache_miss_answered(row.id.0);
+                }
+                Ok(reply)
+            }
+            None => Err(error),
+        }
+    }
+
+    /// One attempt: routed once, pushed once, awaited. Waits for room and for a dial, within the deadline.
+    async fn attempt(&self, call: &Call<'_>) -> (Outcome, Option<Arc<Server>>) {
+        let scripts = call.script.as_slice();
+        let parcel = Parcel {
+            items: Items::One(Item {
+                cmd: call.cmd,
+                command: call.known.id(),
+            }),
+            scripts,
+            started: call.manner.started,
+            deadline: call.manner.deadline,
+            behind: None,
+            blocking: false,
+        };
+        let (pushed, server, outbox, generation) = {
+            let current = self.control.load();
+            let server = match self.aim(&current, call.target, call.known.is_read) {
+                Ok(server) => server.clone(),
+                Err(Aim::Hold) => {
+                    let generation = current.generation;
+                    drop(current);
+                    return (self.hold(generation, call.manner.deadline).await, None);
+                }
+                Err(Aim::Refused(cause)) => return (Outcome::NotSent(cause), None),
+            };
+            let outbox = server
+                .link(call.manner.lane, call.target.lane_node())
+                .outbox();
+            let pushed = outbox.push(current.generation, &parcel);
+            let outbox = if pushed.is_err() {
+                Some(outbox.clone())
+            } else {
+                None
+            };
+            (pushed, server, outbox, current.generation)
+        };
+        server.budget().earn(1);
+        let ticket = match (pushed, outbox) {
+            (Ok(ticket), _) => ticket,
+            (Err(Refusal::Stale), _) | (Err(_), None) => return (Outcome::Stale, None),
+            (Err(_), Some(outbox)) => match self
+                .push_patiently(&server, &outbox, generation, &parcel)
+                .await
+            {
+                Ok(ticket) => ticket,
+                Err(outcome) => return (outcome, Some(server)),
+            },
+        };
+        let outcome = match ticket.await {
+            Delivery::Reply(value) => Outcome::Reply(value),
+            Delivery::Replies(mut values) => values
+                .pop()
+                .map_or(Outcome::Unknown(Cause::ClosedByServer), Outcome::Reply),
+            Delivery::Broken(broken) if broken.written == 0 => Outcome::NotSent(broken.cause),
+            Delivery::Broken(broken) => Outcome::Unknown(broken.cause),
+        };
+        (outcome, Some(server))
+    }
+
+    /// The server of a target, if the node's state lets the command through.
+    fn aim<'c>(
+        &self,
+        current: &'c Current<Server>,
+        target: Target<'_>,
+        is_read: bool,
+    ) -> Result<&'c Arc<Server>, Aim> {
+        match target {
+            Target::Node(node) => match routing::gate(&current.topology, node, is_read) {
+                Gate::Send => Ok(current.server_of(node)),
+                // Live moves install a key before its first command; until they are built, such a node is not served by a file.
+                Gate::Hold | Gate::Import => Err(Aim::Hold),
+                Gate::Refuse(why) => Err(Aim::Refused(Cause::Refused(why.into()))),
+            },
+            Target::Server(name) => match current.topology.server_by_name(name) {
+                Some(id) => Ok(current.server(id)),
+                None => Err(Aim::Refused(Cause::Refused(
+                    format!("the topology has no server {name:?} any more").into(),
+                ))),
+            },
+        }
+    }
+
+    /// Waits for the next topology; nothing was sent.
+    async fn hold(&self, generation: u64, deadline: Instant) -> Outcome {
+        let Ok(_permit) = self.holds.try_acquire() else {
+            return Outcome::NotSent(Cause::NoRoom);
+        };
+        let mut changed = self.control.watch();
+        let newer = changed.wait_for(|newest| *newest > generation);
+        match tokio::time::timeout_at(deadline.into(), newer).await {
+            Ok(_) => Outcome::Stale,
+            Err(_) => Outcome::NotSent(Cause::Deadline),
+        }
+    }
+
+    /// Pushes as soon as there is room and a connection. Bounced by a switch like everything that is not in an outbox yet.
+    async fn push_patiently(
+        &self,
+        server: &Arc<Server>,
+        outbox: &Arc<Outbox>,
+        generation: u64,
+        parcel: &Parcel<'_>,
+    ) -> Result<Ticket, Outcome> {
+        loop {
+            // Listening and counted before the try, so that a change right behind it is not missed.
+            let mut changed = std::pin::pin!(outbox.changed());
+            changed.as_mut().enable();
+            let _waiting = outbox.wait_for_room();
+            let until = match outbox.push(generation, parcel) {
+                Ok(ticket) => return Ok(ticket),
+                Err(Refusal::Stale) => return Err(Outcome::Stale),
+                Err(Refusal::Full) => parcel.deadline,
+                Err(Refusal::Severed) => {
+                    let why = "the connection broke behind an earlier part of the batch";
+                    return Err(Outcome::NotSent(Cause::Dropped(why)));
+                }
+                Err(Refusal::Disconnected { since, cause }) => {
+                    let patience = since + server.settings().timeouts.connect;
+                    if Instant::now() >= patience
+                        && let Some(cause) = cause.or_else(|| server.outage_cause())
+                    {
+                        return Err(Outcome::NotSent(cause));
+                    }
+                    // Past it the first dial is still out; how it ends is heard as a change.
+                    if Instant::now() < patience {
+                        patience.min(parcel.deadline)
+                    } else {
+                        parcel.deadline
+                    }
+                }
+                Err(Refusal::Closed(cause)) => {
+                    // A server that a reload has dropped: the newer topology knows better.
+                    let newer = self.control.load().generation > generation;
+                    return Err(if newer {
+                        Outcome::Stale
+                    } else {
+                        Outcome::NotSent(cause)
+                    });
+                }
+            };
+            if Instant::now() >= parcel.deadline {
+                let cause = match outbox.outage() {
+                    Some((_, cause)) => cause
+                        .or_else(|| server.outage_cause())
+                        .unwrap_or(Cause::Deadline),
+                    None => Cause::NoRoom,
+                };
+                return Err(Outcome::NotSent(cause));
+            }
+            // Woken or not, look again.
+            let _ = tokio::time::timeout_at(until.into(), changed).await;
+        }
+    }
+
+    fn judge(
+        &self,
+        call: &Call<'_>,
+        outcome: Outcome,
+        server: Option<&Arc<Server>>,
+        failures: &mut u32,
+    ) -> Verdict {
+        let again = |failures: &mut u32, wait: Duration| -> Option<Verdict> {
+            let server = server?;
+            let retry = &server.settings().retry;
+            *failures += 1;
+            let possible = *failures < retry.attempts_max
+                && Instant::now() + wait < call.manner.deadline
+                && server.budget().spend();
+            possible.then_some(Verdict::Again(wait))
+        };
+        match outcome {
+            Outcome::Reply(Value::ServerError(error)) => {
+                if let Some(script) = &call.script
+                    && error.code() == "NOSCRIPT"
+                    && let Some(server) = server
+                {
+                    // Somebody flushed the server's scripts behind our back.
+                    server
+                        .link(call.manner.lane, call.target.lane_node())
+                        .outbox()
+                        .forget_script(&script.sha);
+                    if let Some(verdict) = again(failures, Duration::ZERO) {
+                        return verdict;
+                    }
+                }
+                if not_executed(&error)
+                    && !call.known.runs_scripts()
+                    && let Some(server) = server
+                {
+                    if error.code() == "READONLY" {
+                        let why = Cause::Dropped("the server has become read-only");
+                        server
+                            .link(call.manner.lane, call.target.lane_node())
+                            .outbox()
+                            .renew(why, RENEW_EVERY);
+                    }
+                    let wait = backoff(&server.settings().retry, *failures + 3);
+                    if let Some(verdict) = again(failures, wait) {
+                        return verdict;
+                    }
+                }
+                Verdict::Done(Ok(Value::ServerError(error)))
+            }
+            Outcome::Reply(value) => Verdict::Done(Ok(value)),
+            Outcome::NotSent(cause) => {
+                if is_transient(&cause)
+                    && let Some(verdict) = again(failures, Duration::ZERO)
+                {
+                    return verdict;
+                }
+                Verdict::Done(Err(fail(server, call.known, false, cause)))
+            }
+            Outcome::Unknown(cause) => {
+                if call.known.is_read
+                    && is_transient(&cause)
+                    && let Some(verdict) = again(failures, Duration::ZERO)
+                {
+                    return verdict;
+                }
+                Verdict::Done(Err(fail(server, call.known, true, cause)))
+            }
+            Outcome::Stale => Verdict::Again(Duration::ZERO),
+        }
+    }
+}
+
+/// Why a command cannot be aimed at a server now.
+enum Aim {
+    Hold,
+    Refused(Cause),
+}
+
+impl Target<'_> {
+    /// Which of a server's connections: a node keeps to its own.
+    fn lane_node(self) -> NodeId {
+        match self {
+            Target::Node(node) => node,
+            Target::Server(_) => NodeId(0),
+        }
+    }
+}
+
+async fn pause(wait: Duration, deadline: Instant) {
+    if !wait.is_zero() {
+        tokio::time::sleep_until((Instant::now() + wait).min(deadline).into()).await;
+    }
+}
+
+/// Errors by which a server says that it did nothing.
+fn not_executed(error: &ServerError) -> bool {
+    matches!(error.code(), "LOADING" | "READONLY" | "MASTERDOWN")
+}
+
+/// Errors that mean the server was not there: what cache mode takes for a miss.
+fn is_absence(kind: ErrorKind, is_read: bool) -> bool {
+    matches!(kind, ErrorKind::ServerDown | ErrorKind::NotSent)
+        || (kind == ErrorKind::Unknown && is_read)
+}
+
+/// May the next attempt do better within the same call?
+fn is_transient(cause: &Cause) -> bool {
+    match cause {
+        Cause::Io(_)
+        | Cause::ClosedByServer
+        | Cause::Silent(_)
+        | Cause::Poisoned(_)
+        | Cause::Dropped(_) => true,
+        Cause::Deadline
+        | Cause::Protocol(_)
+        | Cause::Unreadable(_)
+        | Cause::NoRoom
+        | Cause::NoLease(_)
+        | Cause::Down(_)
+        | Cause::Refused(_)
+        | Cause::RuntimeGone
+        | Cause::Closed
+        | Cause::NodeMoved => false,
+    }
+}
+
+/// The final error of a call without a reply, counted.
+pub(crate) fn fail(
+    server: Option<&Arc<Server>>,
+    known: Known,
+    may_have_run: bool,
+    cause: Cause,
+) -> Error {
+    let (kind, failure) = match (&cause, may_have_run) {
+        (Cause::Deadline, true) => (ErrorKind::Unknown, Failure::Timeout),
+        (_, true) => (ErrorKind::Unknown, Failure::Unknown),
+        (Cause::Deadline, false) => (ErrorKind::NotSent, Failure::Timeout),
+        (Cause::NoRoom | Cause::NoLease(_), false) => (ErrorKind::NotSent, Failure::Full),
+        (Cause::Down(_), false) => (ErrorKind::ServerDown, Failure::ServerDown),
+        (Cause::Refused(_), false) => (ErrorKind::Refused, Failure::Refused),
+        (Cause::Closed | Cause::RuntimeGone, false) => (ErrorKind::Closed, Failure::NotSent),
+        (_, false) => (ErrorKind::NotSent, Failure::NotSent),
+    };
+    if let Some(server) = server {
+        server.stats().failure(known.id(), failure);
+    }
+    let error = Error::new(kind, cause.to_string());
+    if matches!(cause, Cause::Deadline) {
+        error.by_timeout()
+    } else {
+        error
+    }
+}
