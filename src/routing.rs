@@ -111,12 +111,7 @@ pub(crate) fn identify(args: &[&[u8]], scope: Scope) -> Result<Known, Error> {
             row: None,
             is_read: false,
         }),
-        Err(unknown) => Err(Error::new(
-            ErrorKind::UnknownCommand,
-            format!(
-                "{unknown}. To send it all the same, say where: cluster.for_key(key), on_node(node) or on_server(name)"
-            ),
-        )),
+        Err(unknown) => Err(Error::new(ErrorKind::UnknownCommand, unknown.to_string())),
     }
 }
 
@@ -206,10 +201,8 @@ pub(crate) fn route(
     }
     let keys = row
         .key_positions(args)
-        .map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()).of_command(row.name))?;
-    let blocks = row
-        .blocks(args)
-        .map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()).of_command(row.name))?;
+        .map_err(|error| invalid(row, &error))?;
+    let blocks = row.blocks(args).map_err(|error| invalid(row, &error))?;
     for at in keys {
         check_reserved(args[at], row)?;
     }
@@ -281,7 +274,7 @@ fn check_keys(
 ) -> Result<(), Error> {
     let keys = row
         .key_positions(args)
-        .map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()).of_command(row.name))?;
+        .map_err(|error| invalid(row, &error))?;
     for at in keys {
         check_reserved(args[at], row)?;
         if node.is_some_and(|node| placement.node(args[at]) != node) {
@@ -295,6 +288,33 @@ fn check_keys(
         }
     }
     Ok(())
+}
+
+/// The table's own words, without the name that every error begins with.
+pub(crate) fn invalid(row: &'static Row, error: &command::KeyError) -> Error {
+    let text = error.to_string();
+    let text = text.strip_prefix(row.name).unwrap_or(&text).trim_start();
+    Error::new(ErrorKind::Invalid, text).of_command(row.name)
+}
+
+/// A command of a transaction whose keys are on several nodes.
+pub(crate) fn torn_transaction(placement: &Placement, args: &[&[u8]], row: &'static Row) -> Error {
+    match row.key_positions(args) {
+        Ok(keys) => cross_node(
+            placement,
+            args,
+            keys,
+            row,
+            "and a transaction runs on one node",
+        ),
+        Err(error) => invalid(row, &error),
+    }
+}
+
+/// The first key of a command, for messages.
+pub(crate) fn first_key(args: &[&[u8]], row: &'static Row) -> String {
+    let first = row.key_positions(args).ok().and_then(|keys| keys.first());
+    first.map(|at| shorten(args[at])).unwrap_or_default()
 }
 
 fn check_reserved(key: &[u8], row: &'static Row) -> Result<(), Error> {

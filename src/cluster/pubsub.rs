@@ -309,18 +309,15 @@ impl PubSub {
             if !matches!(sent, Ok(Ok(()))) {
                 return Err(
                     Error::new(ErrorKind::NotSent, "the subscriber's connection is busy")
-                        .of_command("SUBSCRIBE")
+                        .of_command("pub/sub")
                         .at_server(&name),
                 );
             }
             confirmations.push((name, heard));
         }
         for (name, heard) in confirmations {
-            let wrong = |kind, why: String| {
-                Error::new(kind, why)
-                    .of_command("SUBSCRIBE")
-                    .at_server(&name)
-            };
+            let wrong =
+                |kind, why: String| Error::new(kind, why).of_command("pub/sub").at_server(&name);
             match tokio::time::timeout_at(deadline.into(), heard).await {
                 Ok(Ok(Ok(()))) => {}
                 Ok(Ok(Err(why))) => return Err(wrong(ErrorKind::ServerDown, why)),

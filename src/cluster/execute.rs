@@ -1,0 +1,409 @@
+//! From a command to the layer that answers it: routed, split, gathered, broadcast or refused.
+
+use super::Cluster;
+use crate::command::Rule;
+use crate::connection::Script;
+use crate::error::{Error, ErrorKind};
+use crate::gather;
+use crate::routing::{self, Known, Route, Scope};
+use crate::scatter::{Body, Call, Entry, Manner, Target};
+use redis::{Cmd, Pipeline, Value};
+use std::sync::Arc;
+
+impl Cluster {
+    /// Sends one command where it belongs. Error replies come as values.
+    pub(crate) async fn execute(
+        &self,
+        cmd: &Cmd,
+        scope: Scope,
+        server: Option<&str>,
+    ) -> Result<Value, Error> {
+        // Most calls: one key, nothing special.
+        if scope == Scope::Cluster
+            && let Some((row, key)) = routing::simple(cmd)
+        {
+            let node = self.core.scatter.control().load().node(key);
+            let known = Known {
+                row: Some(row),
+                is_read: row.access == crate::command::Access::Read,
+            };
+            let call = Call {
+                cmd,
+                known,
+                target: Target::Node(node),
+                script: None,
+                manner: self.manner(),
+            };
+            return self.core.scatter.call(&call).await;
+        }
+        let args = routing::arguments(cmd);
+        let known = routing::identify(&args, scope)?;
+        let manner = self.manner();
+        let route = {
+            let current = self.core.scatter.control().load();
+            routing::route(
+                current.config.placement(),
+                &args,
+                known,
+                scope,
+                current.config.multi_key(),
+            )?
+        };
+        let scatter = &self.core.scatter;
+        let script = self.script_of(known, &args);
+        match route {
+            Route::Node(node) => {
+                scatter
+                    .call(&Call {
+                        cmd,
+                        known,
+                        target: Target::Node(node),
+                        script,
+                        manner,
+                    })
+                    .await
+            }
+            Route::Blocking(node, wait) => {
+                scatter
+                    .call_blocking(
+                        &Call {
+                            cmd,
+                            known,
+                            target: Target::Node(node),
+                            script,
+                            manner,
+                        },
+                        wait,
+                    )
+                    .await
+            }
+            Route::Named => {
+                let Some(name) = server else {
+                    return Err(Error::new(
+                        ErrorKind::Refused,
+                        "say where it goes: cluster.on_server(name)",
+                    )
+                    .of_command(known.name()));
+                };
+                self.check_at_home(&args, known, name)?;
+                let call = Call {
+                    cmd,
+                    known,
+                    target: Target::Server(name),
+                    script,
+                    manner,
+                };
+                match known.row.map(|row| row.blocks(&args)) {
+                    Some(Ok(Some(wait))) => scatter.call_blocking(&call, wait).await,
+                    _ => scatter.call(&call).await,
+                }
+            }
+            Route::Split(split, parts) => {
+                let body = Body::Split { split, args, parts };
+                one(scatter
+                    .many(
+                        vec![Entry {
+                            cmd,
+                            known,
+                            body,
+                            script: None,
+                        }],
+                        manner,
+                    )
+                    .await)
+            }
+            Route::Everywhere(merge) => {
+                let entry = Entry {
+                    cmd,
+                    known,
+                    body: Body::Everywhere(merge),
+                    script: None,
+                };
+                let reply = one(scatter.many(vec![entry], manner).await)?;
+                self.remember_scripts(known, &args, &reply);
+                Ok(reply)
+            }
+            Route::Gather(gather, keys) => {
+                gather::algebra(scatter, gather, &args, keys, manner).await
+            }
+            Route::Scan => gather::scan(scatter, cmd, &args, manner).await,
+        }
+    }
+
+    /// Sends a pipeline. `Err` only when nothing was sent; what fails at one position is an error value there.
+    pub(crate) async fn execute_pipeline(
+        &self,
+        pipeline: &Pipeline,
+        scope: Scope,
+        server: Option<&str>,
+    ) -> Result<Vec<Value>, Error> {
+        let cmds: Vec<&Cmd> = pipeline.cmd_iter().collect();
+        let manner = self.manner();
+        if pipeline.is_transaction() {
+            return Ok(vec![
+                self.execute_atomic(&cmds, scope, server, manner).await?,
+            ]);
+        }
+        let mut entries = Vec::with_capacity(cmds.len());
+        for cmd in cmds {
+            let entry = self.entry(cmd, scope, server);
+            if let Body::Refused(error) = entry.body {
+                return Err(error);
+            }
+            entries.push(entry);
+        }
+        self.learn_scripts(&mut entries);
+        let results = self.core.scatter.many(entries, manner).await;
+        Ok(results
+            .into_iter()
+            .map(|result| result.unwrap_or_else(Error::into_value))
+            .collect())
+    }
+
+    async fn execute_atomic(
+        &self,
+        cmds: &[&Cmd],
+        scope: Scope,
+        server: Option<&str>,
+        manner: Manner,
+    ) -> Result<Value, Error> {
+        let mut node = None;
+        let mut items = Vec::with_capacity(cmds.len());
+        let mut scripts = Vec::new();
+        for cmd in cmds {
+            let args = routing::arguments(cmd);
+            let known = routing::identify(&args, scope)?;
+            let route = {
+                let current = self.core.scatter.control().load();
+                routing::route(
+                    current.config.placement(),
+                    &args,
+                    known,
+                    scope,
+                    crate::config::MultiKey::Split,
+                )?
+            };
+            match (route, server) {
+                (Route::Split(..) | Route::Gather(..), _) => {
+                    let current = self.current();
+                    let torn =
+                        |row| routing::torn_transaction(current.config.placement(), &args, row);
+                    return Err(known.row.map_or_else(|| scattered(known), torn));
+                }
+                // Inside a transaction a blocking command does not block.
+                (Route::Node(to) | Route::Blocking(to, _), _) => {
+                    let key = known
+                        .row
+                        .map_or_else(String::new, |row| routing::first_key(&args, row));
+                    let (first, first_key) = node.get_or_insert((to, key.clone()));
+                    if *first != to {
+                        let why = format!(
+                            "a transaction needs all its keys on one node: \"{first_key}\" is on node {first}, \"{key}\" on node {to}. \
+                             Keys with the same hash tag share a node: \"{{{first_key}}}:a\" and \"{{{first_key}}}:b\""
+                        );
+                        return Err(Error::new(ErrorKind::CrossNode, why).of_command(known.name()));
+                    }
+                }
+                (Route::Named, Some(name)) => self.check_at_home(&args, known, name)?,
+                _ => return Err(scattered(known)),
+            }
+            scripts.extend(self.script_of(known, &args));
+            items.push((*cmd, known));
+        }
+        let target = match (server, node) {
+            (Some(name), _) => Target::Server(name),
+            (None, Some((node, _))) => Target::Node(node),
+            // An empty transaction needs no server to say that it did nothing.
+            (None, None) => return Ok(Value::Array(Vec::new())),
+        };
+        match self
+            .core
+            .scatter
+            .atomic(&items, &scripts, target, manner)
+            .await?
+        {
+            Value::ServerError(error) => Err(Error::from_server(error).of_command("EXEC")),
+            value => Ok(value),
+        }
+    }
+
+    /// One command as part of a batch.
+    pub(crate) fn entry<'a>(
+        &self,
+        cmd: &'a Cmd,
+        scope: Scope,
+        server: Option<&'a str>,
+    ) -> Entry<'a> {
+        if scope == Scope::Cluster
+            && let Some((row, key)) = routing::simple(cmd)
+        {
+            let node = self.core.scatter.control().load().node(key);
+            let known = Known {
+                row: Some(row),
+                is_read: row.access == crate::command::Access::Read,
+            };
+            return Entry {
+                cmd,
+                known,
+                body: Body::Node(node),
+                script: None,
+            };
+        }
+        let args = routing::arguments(cmd);
+        let known = match routing::identify(&args, scope) {
+            Ok(known) => known,
+            Err(error) => {
+                let known = Known {
+                    row: None,
+                    is_read: false,
+                };
+                return Entry {
+                    cmd,
+                    known,
+                    body: Body::Refused(error),
+                    script: None,
+                };
+            }
+        };
+        let route = {
+            let current = self.core.scatter.control().load();
+            routing::route(
+                current.config.placement(),
+                &args,
+                known,
+                scope,
+                current.config.multi_key(),
+            )
+        };
+        let script = self.script_of(known, &args);
+        let refuse =
+            |why: &str| Body::Refused(Error::new(ErrorKind::Refused, why).of_command(known.name()));
+        let body = match route {
+            Err(error) => Body::Refused(error),
+            Ok(Route::Node(node)) => Body::Node(node),
+            Ok(Route::Split(split, parts)) => Body::Split { split, args, parts },
+            Ok(Route::Everywhere(_)) if known.name() == "SCRIPT FLUSH" => {
+                refuse("scripts are flushed by a call of their own, not in a pipeline")
+            }
+            Ok(Route::Everywhere(merge)) => Body::Everywhere(merge),
+            Ok(Route::Blocking(..)) => {
+                refuse("it may block, and would hold up every command behind it; call it by itself")
+            }
+            Ok(Route::Gather(..)) => refuse(
+                "its keys are on several nodes, which takes several round trips; call it by itself, not in a pipeline",
+            ),
+            Ok(Route::Scan) => refuse(
+                "a scan over the cluster is a sequence of calls; call it by itself, not in a pipeline",
+            ),
+            Ok(Route::Named) => match server {
+                None => refuse("say where it goes: cluster.on_server(name)"),
+                Some(_)
+                    if known
+                        .row
+                        .is_some_and(|row| matches!(row.blocks(&args), Ok(Some(_)))) =>
+                {
+                    refuse(
+                        "it may block, and would hold up every command behind it; call it by itself",
+                    )
+                }
+                Some(name) => match self.check_at_home(&args, known, name) {
+                    Ok(()) => Body::Server(name),
+                    Err(error) => Body::Refused(error),
+                },
+            },
+        };
+        Entry {
+            cmd,
+            known,
+            body,
+            script,
+        }
+    }
+
+    /// Takes in the scripts that a batch is about to load, so that an EVALSHA behind SCRIPT LOAD in the same batch is not run by a
+    /// connection that has not seen the script yet. Not before the batch is known to be sent: what was refused must leave nothing behind.
+    pub(crate) fn learn_scripts(&self, entries: &mut [Entry<'_>]) {
+        let mut loads = false;
+        for entry in entries {
+            let is_load = entry.known.name() == "SCRIPT LOAD";
+            if !(is_load || loads && entry.known.runs_scripts()) {
+                continue;
+            }
+            let args = routing::arguments(entry.cmd);
+            match (&entry.body, args.as_slice()) {
+                (Body::Everywhere(_), [_, _, body]) if is_load => {
+                    let scripts_max = self.config().limits().scripts_max;
+                    self.core.scripts.learn(body, scripts_max);
+                    loads = true;
+                }
+                _ if entry.script.is_none() => entry.script = self.script_of(entry.known, &args),
+                _ => {}
+            }
+        }
+    }
+
+    /// A write that names its server must not go to the wrong one: there it would be found by nobody.
+    fn check_at_home(&self, args: &[&[u8]], known: Known, name: &str) -> Result<(), Error> {
+        let Some(row) = known.row else { return Ok(()) };
+        let routed_by_key = matches!(
+            row.rule,
+            Rule::Keyed | Rule::Split(_) | Rule::Gather(_) | Rule::Script
+        );
+        if known.is_read || !routed_by_key {
+            return Ok(());
+        }
+        let current = self.core.scatter.control().load();
+        let keys = row
+            .key_positions(args)
+            .map_err(|error| routing::invalid(row, &error))?;
+        for at in keys {
+            let node = current.node(args[at]);
+            let home = current.server_of(node);
+            if &**home.name() != name {
+                let why = format!(
+                    "the key \"{}\" belongs to node {node}, which lives on server {:?}, not on {name:?}",
+                    args[at].escape_ascii(),
+                    home.name()
+                );
+                return Err(Error::new(ErrorKind::Refused, why).of_command(row.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn script_of(&self, known: Known, args: &[&[u8]]) -> Option<Arc<Script>> {
+        match known.row.map(|row| row.name) {
+            Some("EVALSHA" | "EVALSHA_RO") => self.core.scripts.find(args.get(1)?),
+            _ => None,
+        }
+    }
+
+    fn remember_scripts(&self, known: Known, args: &[&[u8]], reply: &Value) {
+        match (known.name(), args, reply) {
+            ("SCRIPT LOAD", [_, _, body, ..], Value::BulkString(_) | Value::SimpleString(_)) => {
+                self.core
+                    .scripts
+                    .learn(body, self.config().limits().scripts_max);
+            }
+            ("SCRIPT FLUSH", _, Value::Okay) => {
+                self.core.scripts.forget_all();
+                for server in &self.current().servers {
+                    server.forget_scripts();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn one(mut results: Vec<Result<Value, Error>>) -> Result<Value, Error> {
+    results
+        .pop()
+        .unwrap_or_else(|| Err(Error::new(ErrorKind::NotSent, "nothing was sent")))
+}
+
+/// A part of a transaction that no single node can run.
+fn scattered(known: Known) -> Error {
+    let why = "it goes to several nodes or servers, so it cannot be part of a transaction";
+    Error::new(ErrorKind::Refused, why).of_command(known.name())
+}
