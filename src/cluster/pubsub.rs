@@ -58,7 +58,8 @@ pub enum PubSubEvent {
     Message(Message),
     /// This many events were dropped because the subscriber was too slow.
     Lagged(u64),
-    /// The connection to a server was lost and is there again: messages in between are lost.
+    /// The connection to a server was lost and is there again, or a channel has followed its node to this server: messages in between are
+    /// lost.
     Resubscribed {
         /// Its name.
         server: Arc<str>,
@@ -108,6 +109,8 @@ struct Listener {
     task: JoinHandle<()>,
     /// Set when the task has ended, which only happens with its runtime.
     gone: Arc<AtomicBool>,
+    /// What it was told to listen to.
+    part: Wanted,
 }
 
 /// Tells the subscriber that a listener has ended.
@@ -250,6 +253,7 @@ impl PubSub {
             return Err(super::closed());
         }
         let current = self.cluster.current();
+        let switched = self.generation != current.generation;
         self.generation = current.generation;
         let deadline = self.cluster.manner().deadline;
         let mut parts: BTreeMap<Arc<str>, (Arc<Server>, Wanted)> = current
@@ -282,7 +286,9 @@ impl PubSub {
             if part == Wanted::default() {
                 continue;
             }
+            let mut is_other = false;
             let listener = self.listeners.entry(name.clone()).or_insert_with(|| {
+                is_other = true;
                 let (orders, orders_rx) = mpsc::channel(16);
                 let gone = Arc::new(AtomicBool::new(false));
                 let tell = TellGone {
@@ -298,8 +304,17 @@ impl PubSub {
                     orders,
                     task,
                     gone,
+                    part: Wanted::default(),
                 }
             });
+            is_other |= listener.part != part;
+            listener.part = part.clone();
+            // What moved here with a switch was not heard in between. Said before the first message from here can come.
+            if switched && is_other {
+                self.inbox.put(PubSubEvent::Resubscribed {
+                    server: name.clone(),
+                });
+            }
             let (confirmed, heard) = oneshot::channel();
             let order = Order {
                 wanted: part,
@@ -315,28 +330,31 @@ impl PubSub {
             }
             confirmations.push((name, heard));
         }
+        let mut first_error = None;
         for (name, heard) in confirmations {
-            let wrong =
-                |kind, why: String| Error::new(kind, why).of_command("pub/sub").at_server(&name);
-            match tokio::time::timeout_at(deadline.into(), heard).await {
-                Ok(Ok(Ok(()))) => {}
-                Ok(Ok(Err(why))) => return Err(wrong(ErrorKind::ServerDown, why)),
-                Ok(Err(_)) => {
-                    return Err(wrong(
+            let (kind, why, is_timeout) =
+                match tokio::time::timeout_at(deadline.into(), heard).await {
+                    Ok(Ok(Ok(()))) => continue,
+                    Ok(Ok(Err(why))) => (ErrorKind::ServerDown, why, false),
+                    Ok(Err(_)) => (
                         ErrorKind::Closed,
                         "the runtime that owns the connections is gone".to_owned(),
-                    ));
-                }
-                Err(_) => {
-                    return Err(wrong(
+                        false,
+                    ),
+                    Err(_) => (
                         ErrorKind::NotSent,
                         "no confirmation before the deadline; it is still being tried".to_owned(),
-                    )
-                    .by_timeout());
-                }
-            }
+                        true,
+                    ),
+                };
+            let error = Error::new(kind, why).of_command("pub/sub").at_server(&name);
+            first_error.get_or_insert(if is_timeout {
+                error.by_timeout()
+            } else {
+                error
+            });
         }
-        Ok(())
+        first_error.map_or(Ok(()), Err)
     }
 }
 

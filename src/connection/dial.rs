@@ -136,9 +136,12 @@ pub(super) async fn open(
                     super::tls::connect(stream, tls, host).await
                 }
                 #[cfg(not(feature = "tls"))]
-                Some(_) => Err(DialError::misconfigured(
-                    "this build has no TLS: build keyway with the feature `tls`",
-                )),
+                Some(_) => {
+                    stage.store(SHAKING_HANDS, Ordering::Relaxed);
+                    Err(DialError::misconfigured(
+                        "this build has no TLS: build keyway with the feature `tls`",
+                    ))
+                }
             }
         }
         #[cfg(unix)]

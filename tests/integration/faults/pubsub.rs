@@ -200,8 +200,9 @@ async fn a_subscription_follows_its_node() {
     let mut pubsub = cluster.pubsub();
     pubsub.subscribe(&channel).await.unwrap();
     let listening = tokio::spawn(async move {
+        let followed = next(&mut pubsub).await;
         let heard = message(&mut pubsub).await;
-        (heard, pubsub)
+        (followed, heard, pubsub)
     });
     cluster
         .reload(parse(&cluster_toml(
@@ -221,7 +222,14 @@ async fn a_subscription_follows_its_node() {
         heard == 1
     })
     .await;
-    let (heard, _pubsub) = listening.await.unwrap();
+    let (followed, heard, _pubsub) = listening.await.unwrap();
+    assert_eq!(
+        followed,
+        PubSubEvent::Resubscribed {
+            server: "s0".into()
+        },
+        "what was published in between is lost, and the subscriber is told so"
+    );
     assert_eq!(heard, (channel, None, "moved".to_owned()));
     eventually("nobody listens at the old server", PATIENCE, async || {
         let list: String = ask(&fixture.servers[1], "CLIENT LIST").await;
