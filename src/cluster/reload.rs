@@ -9,7 +9,7 @@ use crate::topology::NodeMove;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What a [`Cluster::reload`] changed.
+/// What a [`Cluster::reload`](crate::Cluster::reload) changed.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Reloaded {
