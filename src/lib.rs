@@ -58,6 +58,20 @@
 //! | know where a key lives, what is up, what was slow | [`Cluster::locate`], [`Cluster::health`], [`Cluster::stats`] |
 //! | give nodes another server | [`Cluster::reload`] |
 //!
+//! # What can be watched
+//!
+//! [`Cluster::stats`] is plain data: counters and latency histograms per server and command. Beside it there are [`tracing`] spans and
+//! events, whose names are part of the API; none carries a key, a value or a password. While nobody listens they cost a branch each.
+//!
+//! | target | name | level | fields |
+//! |---|---|---|---|
+//! | `keyway::call` | spans `keyway.call`, `keyway.dedicated` | trace | `command` |
+//! | `keyway::call` | spans `keyway.pipeline`, `keyway.batch` | trace | `commands` |
+//! | `keyway::scatter` | event `retry` | debug | `command`, `attempt` |
+//! | `keyway::connection` | events `connected`, `dial failed`, `disconnected` | info, warn, warn | `server`, `address`, `error`, `cause` |
+//! | `keyway::pubsub` | event `subscriber disconnected` | warn | `server` |
+//! | `keyway::control` | event `topology switched` | info | `generation`, `moved`, `connected`, `dropped` |
+//!
 //! Errors are asked, not matched: [`Error::kind`] says whether the command may have been executed, [`Error::is_retryable`] whether it may be
 //! repeated without a risk. Every setting is in [`config::REFERENCE`].
 //!

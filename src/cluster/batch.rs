@@ -3,6 +3,7 @@ use crate::error::{Error, ErrorKind};
 use crate::routing::Scope;
 use redis::{Cmd, FromRedisValue, ToRedisArgs, Value};
 use std::marker::PhantomData;
+use tracing::Instrument;
 
 /// Commands that are sent together: one write per server, one round trip, one typed result per command.
 ///
@@ -148,7 +149,13 @@ impl Batch {
             .map(|cmd| self.cluster.entry(cmd, Scope::Cluster, None))
             .collect();
         self.cluster.learn_scripts(&mut entries);
-        let results = self.cluster.scatter().many(entries, manner).await;
+        let span = tracing::trace_span!(target: "keyway::call", "keyway.batch", commands = self.cmds.len());
+        let results = self
+            .cluster
+            .scatter()
+            .many(entries, manner)
+            .instrument(span)
+            .await;
         Replies {
             results: results.into_iter().map(Some).collect(),
             commands: self

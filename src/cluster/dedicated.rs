@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisFuture, Value};
 use std::sync::Arc;
+use tracing::Instrument;
 
 /// A connection of one's own, to the server of one node: for WATCH, MULTI typed by hand, WAIT, blocking commands.
 ///
@@ -278,7 +279,8 @@ impl Drop for Outstanding<'_> {
 
 impl ConnectionLike for Dedicated {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(async move { self.execute(cmd).await.map_err(Into::into) })
+        let span = tracing::trace_span!(target: "keyway::call", "keyway.dedicated", command = name_of(cmd));
+        Box::pin(async move { self.execute(cmd).instrument(span).await.map_err(Into::into) })
     }
 
     fn req_packed_commands<'a>(

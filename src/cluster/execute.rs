@@ -1,6 +1,6 @@
 //! From a command to the layer that answers it: routed, split, gathered, broadcast or refused.
 
-use super::Cluster;
+use super::{Cluster, name_of};
 use crate::command::Rule;
 use crate::connection::Script;
 use crate::error::{Error, ErrorKind};
@@ -9,6 +9,7 @@ use crate::routing::{self, Known, Route, Scope};
 use crate::scatter::{Body, Call, Entry, Manner, Target};
 use redis::{Cmd, Pipeline, Value};
 use std::sync::Arc;
+use tracing::Instrument;
 
 impl Cluster {
     /// Sends one command where it belongs. Error replies come as values.
@@ -18,24 +19,47 @@ impl Cluster {
         scope: Scope,
         server: Option<&str>,
     ) -> Result<Value, Error> {
-        // Most calls: one key, nothing special.
-        if scope == Scope::Cluster
-            && let Some((row, key)) = routing::simple(cmd)
-        {
-            let node = self.core.scatter.control().load().node(key);
-            let known = Known {
+        let span =
+            tracing::trace_span!(target: "keyway::call", "keyway.call", command = name_of(cmd));
+        if span.is_disabled() {
+            return self.dispatch(cmd, scope, server).await;
+        }
+        Box::pin(self.dispatch(cmd, scope, server).instrument(span)).await
+    }
+
+    /// Most calls have one key and need nothing special; the others' larger future is only made for them.
+    async fn dispatch(
+        &self,
+        cmd: &Cmd,
+        scope: Scope,
+        server: Option<&str>,
+    ) -> Result<Value, Error> {
+        if scope != Scope::Cluster {
+            return Box::pin(self.route_and_send(cmd, scope, server)).await;
+        }
+        let Some((row, key)) = routing::simple(cmd) else {
+            return Box::pin(self.route_and_send(cmd, scope, server)).await;
+        };
+        let node = self.core.scatter.control().load().node(key);
+        let call = Call {
+            cmd,
+            known: Known {
                 row: Some(row),
                 is_read: row.access == crate::command::Access::Read,
-            };
-            let call = Call {
-                cmd,
-                known,
-                target: Target::Node(node),
-                script: None,
-                manner: self.manner(),
-            };
-            return self.core.scatter.call(&call).await;
-        }
+            },
+            target: Target::Node(node),
+            script: None,
+            manner: self.manner(),
+        };
+        self.core.scatter.call(&call).await
+    }
+
+    async fn route_and_send(
+        &self,
+        cmd: &Cmd,
+        scope: Scope,
+        server: Option<&str>,
+    ) -> Result<Value, Error> {
         let args = routing::arguments(cmd);
         let known = routing::identify(&args, scope)?;
         let manner = self.manner();
@@ -132,6 +156,18 @@ impl Cluster {
 
     /// Sends a pipeline. `Err` only when nothing was sent; what fails at one position is an error value there.
     pub(crate) async fn execute_pipeline(
+        &self,
+        pipeline: &Pipeline,
+        scope: Scope,
+        server: Option<&str>,
+    ) -> Result<Vec<Value>, Error> {
+        let span = tracing::trace_span!(target: "keyway::call", "keyway.pipeline", commands = pipeline.len());
+        self.send_pipeline(pipeline, scope, server)
+            .instrument(span)
+            .await
+    }
+
+    async fn send_pipeline(
         &self,
         pipeline: &Pipeline,
         scope: Scope,

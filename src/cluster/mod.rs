@@ -36,7 +36,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tracing::Instrument;
 
 /// A cluster of Redis servers, as one connection.
 ///
@@ -422,18 +421,11 @@ fn shape_of(value: &Value) -> &'static str {
 
 impl ConnectionLike for Cluster {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        let span =
-            tracing::trace_span!(target: "keyway::call", "keyway.call", command = name_of(cmd));
-        let call = async move {
+        Box::pin(async move {
             self.execute(cmd, Scope::Cluster, None)
                 .await
                 .map_err(Into::into)
-        };
-        if span.is_disabled() {
-            Box::pin(call)
-        } else {
-            Box::pin(call.instrument(span))
-        }
+        })
     }
 
     fn req_packed_commands<'a>(
@@ -442,18 +434,12 @@ impl ConnectionLike for Cluster {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        let span = tracing::trace_span!(target: "keyway::call", "keyway.pipeline", commands = pipeline.len());
-        let call = async move {
+        Box::pin(async move {
             let values = self
                 .execute_pipeline(pipeline, Scope::Cluster, None)
                 .await?;
             Ok(window(values, pipeline, offset, count))
-        };
-        if span.is_disabled() {
-            Box::pin(call)
-        } else {
-            Box::pin(call.instrument(span))
-        }
+        })
     }
 
     fn get_db(&self) -> i64 {

@@ -237,13 +237,12 @@ impl Scatter {
         let ticket = match (pushed, outbox) {
             (Ok(ticket), _) => ticket,
             (Err(Refusal::Stale), _) | (Err(_), None) => return (Outcome::Stale, None),
-            (Err(_), Some(outbox)) => match self
-                .push_patiently(&server, &outbox, generation, &parcel)
-                .await
-            {
-                Ok(ticket) => ticket,
-                Err(outcome) => return (outcome, Some(server)),
-            },
+            (Err(_), Some(outbox)) => {
+                match Box::pin(self.push_patiently(&server, &outbox, generation, &parcel)).await {
+                    Ok(ticket) => ticket,
+                    Err(outcome) => return (outcome, Some(server)),
+                }
+            }
         };
         let outcome = match ticket.await {
             Delivery::Reply(value) => Outcome::Reply(value),

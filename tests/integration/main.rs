@@ -15,6 +15,7 @@ mod faults;
 mod fixture;
 mod fixture_works;
 mod gather;
+mod observability;
 mod redis_rs;
 
 mod command_table;
