@@ -1,10 +1,12 @@
 //! From a command to the layer that answers it: routed, split, gathered, broadcast or refused.
 
 use super::{Cluster, name_of};
-use crate::command::Rule;
+use crate::command::{Access, Rule};
+use crate::config::MultiKey;
 use crate::connection::Script;
 use crate::error::{Error, ErrorKind};
 use crate::gather;
+use crate::placement::NodeId;
 use crate::routing::{self, Known, Route, Scope};
 use crate::scatter::{Body, Call, Entry, Manner, Target};
 use redis::{Cmd, Pipeline, Value};
@@ -34,24 +36,43 @@ impl Cluster {
         scope: Scope,
         server: Option<&str>,
     ) -> Result<Value, Error> {
-        if scope != Scope::Cluster {
-            return Box::pin(self.route_and_send(cmd, scope, server)).await;
-        }
-        let Some((row, key)) = routing::simple(cmd) else {
+        let Some((known, node)) = self.simple(cmd, scope) else {
             return Box::pin(self.route_and_send(cmd, scope, server)).await;
         };
-        let node = self.core.scatter.control().load().node(key);
         let call = Call {
             cmd,
-            known: Known {
-                row: Some(row),
-                is_read: row.access == crate::command::Access::Read,
-            },
+            known,
             target: Target::Node(node),
             script: None,
             manner: self.manner(),
         };
         self.core.scatter.call(&call).await
+    }
+
+    /// What most calls are: one key, for the node that it hashes to.
+    fn simple(&self, cmd: &Cmd, scope: Scope) -> Option<(Known, NodeId)> {
+        if scope != Scope::Cluster {
+            return None;
+        }
+        let (row, key) = routing::simple(cmd)?;
+        let known = Known {
+            row: Some(row),
+            is_read: row.access == Access::Read,
+        };
+        Some((known, self.core.scatter.control().load().node(key)))
+    }
+
+    /// Where a command goes; `multi_key` in place of the configured one.
+    fn route(
+        &self,
+        args: &[&[u8]],
+        known: Known,
+        scope: Scope,
+        multi_key: Option<MultiKey>,
+    ) -> Result<Route, Error> {
+        let current = self.core.scatter.control().load();
+        let multi_key = multi_key.unwrap_or_else(|| current.config.multi_key());
+        routing::route(current.config.placement(), args, known, scope, multi_key)
     }
 
     async fn route_and_send(
@@ -63,16 +84,7 @@ impl Cluster {
         let args = routing::arguments(cmd);
         let known = routing::identify(&args, scope)?;
         let manner = self.manner();
-        let route = {
-            let current = self.core.scatter.control().load();
-            routing::route(
-                current.config.placement(),
-                &args,
-                known,
-                scope,
-                current.config.multi_key(),
-            )?
-        };
+        let route = self.route(&args, known, scope, None)?;
         let scatter = &self.core.scatter;
         let script = self.script_of(known, &args);
         match route {
@@ -209,16 +221,7 @@ impl Cluster {
         for cmd in cmds {
             let args = routing::arguments(cmd);
             let known = routing::identify(&args, scope)?;
-            let route = {
-                let current = self.core.scatter.control().load();
-                routing::route(
-                    current.config.placement(),
-                    &args,
-                    known,
-                    scope,
-                    crate::config::MultiKey::Split,
-                )?
-            };
+            let route = self.route(&args, known, scope, Some(MultiKey::Split))?;
             match (route, server) {
                 (Route::Split(..) | Route::Gather(..), _) => {
                     let current = self.current();
@@ -270,14 +273,7 @@ impl Cluster {
         scope: Scope,
         server: Option<&'a str>,
     ) -> Entry<'a> {
-        if scope == Scope::Cluster
-            && let Some((row, key)) = routing::simple(cmd)
-        {
-            let node = self.core.scatter.control().load().node(key);
-            let known = Known {
-                row: Some(row),
-                is_read: row.access == crate::command::Access::Read,
-            };
+        if let Some((known, node)) = self.simple(cmd, scope) {
             return Entry {
                 cmd,
                 known,
@@ -301,16 +297,7 @@ impl Cluster {
                 };
             }
         };
-        let route = {
-            let current = self.core.scatter.control().load();
-            routing::route(
-                current.config.placement(),
-                &args,
-                known,
-                scope,
-                current.config.multi_key(),
-            )
-        };
+        let route = self.route(&args, known, scope, None);
         let script = self.script_of(known, &args);
         let refuse =
             |why: &str| Body::Refused(Error::new(ErrorKind::Refused, why).of_command(known.name()));

@@ -8,7 +8,7 @@ use super::report::{
 use super::servers::{Servers, ServersError, info_field};
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
-use keyway::{Cluster, Error};
+use keyway::{Cluster, Error, ErrorKind};
 use redis::{AsyncCommands, Cmd, FromRedisValue};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -326,7 +326,10 @@ impl Story<'_> {
                 answered_times.push(answer.time);
                 continue;
             }
-            lost.expect(is_down(&answer.count, dead), || {
+            // Those that were written before the client heard of the kill end as "outcome unknown", beyond the budget for retries.
+            let was_cut = matches!(&answer.count, Err(error)
+                if error.kind() == ErrorKind::Unknown && error.server() == Some(dead));
+            lost.expect(was_cut || is_down(&answer.count, dead), || {
                 format!("SCARD {}: {:?}", key.name, answer.count)
             });
             lost_keys.push(key.clone());
