@@ -13,7 +13,7 @@ use crate::pool::{Lane, Server};
 use crate::routing::{self, Gate};
 use redis::{Cmd, Value};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -280,12 +280,27 @@ impl<'a> Batch<'a> {
             shipments,
             mut outcomes,
         } = end;
+        let is_plain = |outcome: &Outcome| match outcome {
+            Outcome::Reply(value) => !matches!(value, Value::ServerError(_)),
+            _ => false,
+        };
+        if outcomes.iter().all(is_plain) {
+            // As nearly always: nothing to weigh.
+            for (shipment, outcome) in shipments.iter().zip(outcomes) {
+                if let Outcome::Reply(value) = outcome {
+                    self.store(shipment, Ok(value), &server, current);
+                }
+            }
+            return None;
+        }
         let retry = &server.settings().retry;
         let mut wait = Duration::ZERO;
+        // What the server said to those that are taken for not sent: their reply after all, if they are not sent again.
+        let mut said: HashMap<usize, Value> = HashMap::new();
         // LOADING and the like mean "not executed", but sending such a command again must not overtake a later one of its node.
         let mut executed_later: HashSet<NodeId> = HashSet::new();
         let mut renew = false;
-        for (shipment, outcome) in shipments.iter().zip(&mut outcomes).rev() {
+        for (at, (shipment, outcome)) in shipments.iter().zip(&mut outcomes).enumerate().rev() {
             let entry = &self.entries[shipment.entry];
             if let Outcome::Reply(value) = outcome {
                 if let Value::ServerError(error) = value {
@@ -298,8 +313,12 @@ impl<'a> Batch<'a> {
                             .iter()
                             .any(|node| executed_later.contains(node))
                         {
-                            *outcome =
-                                Outcome::NotSent(Cause::Dropped("the server has lost the script"));
+                            let why = Cause::Dropped("the server has lost the script");
+                            if let Outcome::Reply(value) =
+                                std::mem::replace(outcome, Outcome::NotSent(why))
+                            {
+                                said.insert(at, value);
+                            }
                             continue;
                         }
                     } else if not_executed(error)
@@ -312,9 +331,12 @@ impl<'a> Batch<'a> {
                     {
                         renew |= error.code() == "READONLY";
                         wait = wait.max(backoff(retry, failures + 3));
-                        *outcome = Outcome::NotSent(Cause::Dropped(
-                            "the server could not execute just now",
-                        ));
+                        let why = Cause::Dropped("the server could not execute just now");
+                        if let Outcome::Reply(value) =
+                            std::mem::replace(outcome, Outcome::NotSent(why))
+                        {
+                            said.insert(at, value);
+                        }
                         continue;
                     }
                 }
@@ -339,6 +361,14 @@ impl<'a> Batch<'a> {
         // The unanswered commands of one node are sent again only if none of them can have been executed, or all are reads; and nothing
         // of a node is sent behind a command of it that failed. A command over several nodes ties them together.
         let mut bad: HashSet<NodeId> = HashSet::new();
+        let unanswered_writes: HashSet<NodeId> = shipments
+            .iter()
+            .zip(&outcomes)
+            .filter(|(shipment, outcome)| {
+                !matches!(outcome, Outcome::Reply(_)) && !self.entries[shipment.entry].known.is_read
+            })
+            .flat_map(|(shipment, _)| shipment.nodes.iter().copied())
+            .collect();
         loop {
             let before = bad.len();
             for (shipment, outcome) in shipments.iter().zip(&outcomes) {
@@ -352,7 +382,10 @@ impl<'a> Batch<'a> {
                         !may_retry
                             || !self.entries[shipment.entry].known.is_read
                             || shipment.nodes.iter().any(|node| bad.contains(node))
-                            || self.has_unanswered_write(&shipments, &outcomes, &shipment.nodes)
+                            || shipment
+                                .nodes
+                                .iter()
+                                .any(|node| unanswered_writes.contains(node))
                     }
                 };
                 if fails {
@@ -364,7 +397,7 @@ impl<'a> Batch<'a> {
             }
         }
         let mut again = false;
-        for (shipment, outcome) in shipments.into_iter().zip(outcomes) {
+        for (at, (shipment, outcome)) in shipments.into_iter().zip(outcomes).enumerate() {
             let known = self.entries[shipment.entry].known;
             let tied = shipment.nodes.iter().any(|node| bad.contains(node));
             let final_outcome = match outcome {
@@ -385,7 +418,10 @@ impl<'a> Batch<'a> {
                     again = true;
                     continue;
                 }
-                Outcome::NotSent(cause) => Err(fail(Some(&server), known, false, cause)),
+                Outcome::NotSent(cause) => match said.remove(&at) {
+                    Some(value) => Ok(value),
+                    None => Err(fail(Some(&server), known, false, cause)),
+                },
                 Outcome::Unknown(cause) => Err(fail(Some(&server), known, true, cause)),
             };
             let final_outcome = final_outcome.map_err(|error| {
@@ -398,19 +434,6 @@ impl<'a> Batch<'a> {
             self.store(&shipment, final_outcome, &server, current);
         }
         again.then_some(wait)
-    }
-
-    fn has_unanswered_write(
-        &self,
-        shipments: &[Shipment],
-        outcomes: &[Outcome],
-        nodes: &[NodeId],
-    ) -> bool {
-        shipments.iter().zip(outcomes).any(|(shipment, outcome)| {
-            !matches!(outcome, Outcome::Reply(_))
-                && !self.entries[shipment.entry].known.is_read
-                && shipment.nodes.iter().any(|node| nodes.contains(node))
-        })
     }
 
     fn store(

@@ -248,3 +248,36 @@ async fn blocking_commands_wait_on_a_connection_of_their_own() {
     let nothing: Option<(String, String)> = redis.blpop("queue", 0.05).await.unwrap();
     assert_eq!(nothing, None);
 }
+
+#[tokio::test]
+async fn what_a_read_only_server_says_at_the_positions_of_a_pipeline_reaches_the_caller() {
+    let fixture = TestCluster::start(2).await;
+    let cluster = fixture.connect().await;
+    let mut redis = cluster.clone();
+    let replica = cluster.locate("a").server;
+    let other = (0..)
+        .map(|i| format!("b{i}"))
+        .find(|key| cluster.locate(key).server != replica)
+        .unwrap();
+    let (from, to) = if &*replica == "s0" { (0, 1) } else { (1, 0) };
+    let mut direct = fixture.servers[from].connection().await;
+    let _: () = redis::cmd("REPLICAOF")
+        .arg("127.0.0.1")
+        .arg(fixture.servers[to].port())
+        .query_async(&mut direct)
+        .await
+        .unwrap();
+    let mut batch = cluster.batch();
+    let refused = batch.set::<()>("a", 1);
+    let done = batch.set::<()>(&other, 2);
+    let behind = batch.set::<()>("a", 3);
+    let mut replies = batch.send().await;
+    for place in [refused, behind] {
+        let error = replies.take(place).unwrap_err();
+        let said = error.server_error().map(|error| error.code().to_owned());
+        assert_eq!(said.as_deref(), Some("READONLY"), "{error}");
+    }
+    replies.take(done).unwrap();
+    let value: i64 = redis.get(&other).await.unwrap();
+    assert_eq!(value, 2);
+}
