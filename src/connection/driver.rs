@@ -126,6 +126,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             }
             match answered {
                 Some(0) => {}
+                // A lone caller has its answer, and nobody else waits: there is no parcel to wait for.
+                Some(1) if self.in_flight.is_empty() => {}
                 // The tasks that were just woken fill the next parcel before the driver takes it: fewer, larger writes.
                 Some(_) => {
                     cx.waker().wake_by_ref();
