@@ -557,8 +557,13 @@ fn syntax(text: &str, error: &toml::de::Error) -> Problem {
         .get(line_start..)
         .and_then(|rest| rest.lines().next())
         .unwrap_or_default();
+    // The parser guesses what a bare word was meant to be (a boolean, a number); that it is a bare word is what helps.
+    let is_bare_word = message.contains("invalid boolean") || message.contains("must be quoted");
     let message = match line.trim_end().ends_with('=') {
         true => "there is no value after =",
+        false if is_bare_word => {
+            "the value is neither a number nor true or false, and not in quotes"
+        }
         false => message.as_str(),
     };
     let (expected, help) = if message.contains("duplicate key") {

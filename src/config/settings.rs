@@ -148,7 +148,7 @@ pub struct Limits {
     /// closes the connection.
     pub reply_bytes_max: u64,
     /// Bytes of intermediate results that one command over several nodes may hold. 1 KiB to 16 GiB, default 64 MiB; a command
-    /// beyond that fails, and names the streaming call to use.
+    /// beyond that fails with `TooLarge`, which names this setting.
     pub gather_bytes_max: u64,
     /// Bodies of scripts kept to load them again where they are missing. 1 to 1,048,576, default 1,024; the least recently
     /// used goes first.

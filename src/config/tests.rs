@@ -543,7 +543,7 @@ fn what_is_not_toml_is_refused() {
       = help: texts, durations and URLs stand in double quotes; tables in [ ]
     "#);
     assert_snapshot!(refused(&with("name = \"feeds\"", "name = feeds")), @r#"
-    conf/cluster.toml:1:8: not TOML: invalid boolean, expected `false`
+    conf/cluster.toml:1:8: not TOML: the value is neither a number nor true or false, and not in quotes
       |
     1 | name = feeds
       |        ^^^^^ read: feeds
@@ -1732,7 +1732,7 @@ fn passwords_are_not_shown() {
       = help: remove it: only db, user and pass are known
     "#);
     assert_snapshot!(refused(&with("url = \"redis://10.0.0.1:6379\"", "url = redis://:hunter2@10.0.0.1:6379")), @r#"
-    conf/cluster.toml:8:7: not TOML: string values must be quoted, expected literal string
+    conf/cluster.toml:8:7: not TOML: the value is neither a number nor true or false, and not in quotes
       |
     8 | url = redis://:***@10.0.0.1:6379
       |       ^^^^^^^^^^^^^^^^^^^^^^^^^^ read: redis://:***@10.0.0.1:6379
@@ -1748,7 +1748,7 @@ fn passwords_are_not_shown() {
       = help: a backslash in double quotes is written twice
     "#);
     assert_snapshot!(refused(&with("[servers.a]", "[servers.a]\npassword = hunter2")), @r#"
-    conf/cluster.toml:8:12: not TOML: string values must be quoted, expected literal string
+    conf/cluster.toml:8:12: not TOML: the value is neither a number nor true or false, and not in quotes
       |
     8 | password = ***
       |            ^^^ read: ***
