@@ -3,18 +3,21 @@
 use super::{Cluster, name_of};
 use crate::command::{Access, Rule};
 use crate::config::MultiKey;
-use crate::connection::Script;
+use crate::connection::{Delivery, Script};
 use crate::error::{Error, ErrorKind};
 use crate::gather;
 use crate::placement::NodeId;
 use crate::routing::{self, Known, Route, Scope};
-use crate::scatter::{Body, Call, Entry, Manner, Target};
+use crate::scatter::{Body, Call, Entry, Manner, Started, Target};
 use redis::{Cmd, Pipeline, Value};
 use std::sync::Arc;
 use tracing::Instrument;
 
 impl Cluster {
     /// Sends one command where it belongs. Error replies come as values.
+    ///
+    /// Nearly all calls have one key, find their connection up and get a plain reply: they take the short way here, whose future is small.
+    /// All else goes by [`route_and_send`](Cluster::route_and_send), or on from what the short way has begun.
     pub(crate) async fn execute(
         &self,
         cmd: &Cmd,
@@ -23,30 +26,37 @@ impl Cluster {
     ) -> Result<Value, Error> {
         let span =
             tracing::trace_span!(target: "keyway::call", "keyway.call", command = name_of(cmd));
-        if span.is_disabled() {
-            return self.dispatch(cmd, scope, server).await;
+        if !span.is_disabled() {
+            return Box::pin(self.route_and_send(cmd, scope, server).instrument(span)).await;
         }
-        Box::pin(self.dispatch(cmd, scope, server).instrument(span)).await
-    }
-
-    /// Most calls have one key and need nothing special; the others' larger future is only made for them.
-    async fn dispatch(
-        &self,
-        cmd: &Cmd,
-        scope: Scope,
-        server: Option<&str>,
-    ) -> Result<Value, Error> {
-        let Some((known, node)) = self.simple(cmd, scope) else {
+        let Some((call, started)) = self.start(cmd, scope) else {
             return Box::pin(self.route_and_send(cmd, scope, server)).await;
         };
+        match started.ticket.await {
+            Delivery::Reply(value) if !matches!(value, Value::ServerError(_)) => Ok(value),
+            other => Box::pin(self.core.scatter.finish(&call, other, started.server)).await,
+        }
+    }
+
+    /// The short way: routed and pushed under one look at the topology, or nothing was done.
+    fn start<'a>(&self, cmd: &'a Cmd, scope: Scope) -> Option<(Call<'a>, Started)> {
+        if scope != Scope::Cluster {
+            return None;
+        }
+        let (row, key) = routing::simple(cmd)?;
+        let current = self.core.scatter.control().load();
         let call = Call {
             cmd,
-            known,
-            target: Target::Node(node),
+            known: Known {
+                row: Some(row),
+                is_read: row.access == Access::Read,
+            },
+            target: Target::Node(current.node(key)),
             script: None,
-            manner: self.manner(),
+            manner: self.manner_by(&current),
         };
-        self.core.scatter.call(&call).await
+        let started = self.core.scatter.start(&current, &call)?;
+        Some((call, started))
     }
 
     /// What most calls are: one key, for the node that it hashes to.

@@ -356,16 +356,12 @@ impl Cluster {
     }
 
     pub(crate) fn manner(&self) -> Manner {
+        self.manner_by(&self.core.scatter.control().load())
+    }
+
+    fn manner_by(&self, current: &Current<Server>) -> Manner {
         let started = Instant::now();
-        let timeout = self.timeout.unwrap_or_else(|| {
-            self.core
-                .scatter
-                .control()
-                .load()
-                .config
-                .timeouts()
-                .response
-        });
+        let timeout = self.timeout.unwrap_or(current.config.timeouts().response);
         Manner {
             lane: self.lane,
             started,

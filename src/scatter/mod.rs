@@ -120,9 +120,46 @@ impl Scatter {
 
     /// Sends one command and returns its reply; error replies come as `Value::ServerError`. Retries what is safe within the deadline.
     pub(crate) async fn call(&self, call: &Call<'_>) -> Result<Value, Error> {
+        self.go_on(call, None).await
+    }
+
+    /// The first attempt of a call, as far as it needs no waiting: pushed, or `None` and nothing was sent.
+    pub(crate) fn start(&self, current: &Current<Server>, call: &Call<'_>) -> Option<Started> {
+        let server = self.aim(current, call.target, call.known.is_read).ok()?;
+        let outbox = server
+            .link(call.manner.lane, call.target.lane_node())
+            .outbox();
+        let ticket = outbox.push(current.generation, &parcel_of(call)).ok()?;
+        server.budget().earn(1);
+        Some(Started {
+            ticket,
+            server: server.clone(),
+        })
+    }
+
+    /// What follows a started attempt that did not end with a plain reply.
+    pub(crate) async fn finish(
+        &self,
+        call: &Call<'_>,
+        delivery: Delivery,
+        server: Arc<Server>,
+    ) -> Result<Value, Error> {
+        self.go_on(call, Some((outcome_of(delivery), Some(server))))
+            .await
+    }
+
+    /// The retry loop of a single command, from the outcome of a first attempt if there was one.
+    async fn go_on(
+        &self,
+        call: &Call<'_>,
+        mut attempted: Option<(Outcome, Option<Arc<Server>>)>,
+    ) -> Result<Value, Error> {
         let mut failures = 0;
         loop {
-            let (outcome, server) = self.attempt(call).await;
+            let (outcome, server) = match attempted.take() {
+                Some(first) => first,
+                None => self.attempt(call).await,
+            };
             if matches!(outcome, Outcome::Stale) {
                 continue;
             }
@@ -199,18 +236,7 @@ impl Scatter {
 
     /// One attempt: routed once, pushed once, awaited. Waits for room and for a dial, within the deadline.
     async fn attempt(&self, call: &Call<'_>) -> (Outcome, Option<Arc<Server>>) {
-        let scripts = call.script.as_slice();
-        let parcel = Parcel {
-            items: Items::One(Item {
-                cmd: call.cmd,
-                command: call.known.id(),
-            }),
-            scripts,
-            started: call.manner.started,
-            deadline: call.manner.deadline,
-            behind: None,
-            blocking: false,
-        };
+        let parcel = parcel_of(call);
         let (pushed, server, outbox, generation) = {
             let current = self.control.load();
             let server = match self.aim(&current, call.target, call.known.is_read) {
@@ -244,14 +270,7 @@ impl Scatter {
                 }
             }
         };
-        let outcome = match ticket.await {
-            Delivery::Reply(value) => Outcome::Reply(value),
-            Delivery::Replies(mut values) => values
-                .pop()
-                .map_or(Outcome::Unknown(Cause::ClosedByServer), Outcome::Reply),
-            Delivery::Broken(broken) if broken.written == 0 => Outcome::NotSent(broken.cause),
-            Delivery::Broken(broken) => Outcome::Unknown(broken.cause),
-        };
+        let outcome = outcome_of(ticket.await);
         (outcome, Some(server))
     }
 
@@ -419,6 +438,38 @@ impl Scatter {
             }
             Outcome::Stale => Verdict::Again(Duration::ZERO),
         }
+    }
+}
+
+/// A first attempt under way.
+pub(crate) struct Started {
+    pub(crate) ticket: Ticket,
+    pub(crate) server: Arc<Server>,
+}
+
+fn parcel_of<'a>(call: &'a Call<'_>) -> Parcel<'a> {
+    Parcel {
+        items: Items::One(Item {
+            cmd: call.cmd,
+            command: call.known.id(),
+        }),
+        scripts: call.script.as_slice(),
+        started: call.manner.started,
+        deadline: call.manner.deadline,
+        behind: None,
+        blocking: false,
+    }
+}
+
+/// How the parcel of a single command ended.
+fn outcome_of(delivery: Delivery) -> Outcome {
+    match delivery {
+        Delivery::Reply(value) => Outcome::Reply(value),
+        Delivery::Replies(mut values) => values
+            .pop()
+            .map_or(Outcome::Unknown(Cause::ClosedByServer), Outcome::Reply),
+        Delivery::Broken(broken) if broken.written == 0 => Outcome::NotSent(broken.cause),
+        Delivery::Broken(broken) => Outcome::Unknown(broken.cause),
     }
 }
 
