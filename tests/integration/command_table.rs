@@ -7,7 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
-use fixture::RedisServer;
+use crate::fixture::RedisServer;
 use keyway::command::{self, Access, Blocking, Found, Keys, Merge, Row, Rule, Split};
 use redis::{Connection, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -902,59 +902,5 @@ impl Random {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (mixed ^ (mixed >> 31)) as usize % bound
-    }
-}
-
-mod fixture {
-    use std::process::{Child, Command, Stdio};
-    use std::time::{Duration, Instant};
-
-    /// A server of this test's own, killed when dropped.
-    pub(super) struct RedisServer {
-        process: Child,
-        port: u16,
-    }
-
-    impl RedisServer {
-        pub(super) async fn start() -> Self {
-            let port = std::net::TcpListener::bind(("127.0.0.1", 0))
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .port();
-            let process = Command::new("redis-server")
-                .args([
-                    "--port",
-                    &port.to_string(),
-                    "--save",
-                    "",
-                    "--bind",
-                    "127.0.0.1",
-                ])
-                .stdout(Stdio::null())
-                .spawn()
-                .expect("redis-server is needed in PATH");
-            let server = RedisServer { process, port };
-            let started = Instant::now();
-            while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-                assert!(
-                    started.elapsed() < Duration::from_secs(10),
-                    "redis-server did not listen on port {port}"
-                );
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            server
-        }
-
-        pub(super) fn url(&self) -> String {
-            format!("redis://127.0.0.1:{}/", self.port)
-        }
-    }
-
-    impl Drop for RedisServer {
-        fn drop(&mut self) {
-            let _ = self.process.kill();
-            let _ = self.process.wait();
-        }
     }
 }
