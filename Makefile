@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test ci fmt clippy layers doc examples fuzz
+.PHONY: help setup demo test ci fmt clippy layers doc examples bench fuzz
 
 FUZZ_SECONDS ?= 600
 
@@ -34,6 +34,9 @@ doc: ## the documentation builds without a warning
 
 examples: setup ## run every example against servers of its own
 	scripts/run-examples.sh
+
+bench: setup ## GET beside redis-rs in one run: throughput and client CPU, as ratios
+	cargo bench --bench get
 
 fuzz: ## fuzz the reply decoder for FUZZ_SECONDS (600); needs a nightly toolchain and cargo-fuzz
 	@cargo +nightly fuzz --version >/dev/null 2>&1 || { \
