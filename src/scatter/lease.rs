@@ -101,8 +101,12 @@ impl Scatter {
             };
             match outcome {
                 // Let go because the node moved: nothing was taken, so it is asked again where the node is now.
-                Outcome::Reply(Value::ServerError(error)) if error.code() == "UNBLOCKED" => {
-                    failures += 1
+                // Without a switch it was somebody else who unblocked us, and meant it.
+                Outcome::Reply(Value::ServerError(error))
+                    if error.code() == "UNBLOCKED"
+                        && self.control.load().generation > current.generation =>
+                {
+                    failures += 1;
                 }
                 Outcome::NotSent(Cause::NodeMoved) => {}
                 Outcome::Reply(value) => {

@@ -281,3 +281,36 @@ async fn what_a_read_only_server_says_at_the_positions_of_a_pipeline_reaches_the
     let value: i64 = redis.get(&other).await.unwrap();
     assert_eq!(value, 2);
 }
+
+#[tokio::test]
+async fn whoever_unblocks_a_blocking_command_by_hand_ends_it() {
+    let fixture = TestCluster::start(1).await;
+    let mut redis = fixture.connect().await;
+    let waiting = tokio::spawn(async move {
+        redis
+            .blpop::<_, Option<(String, String)>>("queue", 0.0)
+            .await
+    });
+    let mut direct = fixture.servers[0].connection().await;
+    crate::fixture::eventually(
+        "the blocked client is unblocked",
+        std::time::Duration::from_secs(5),
+        async || {
+            let list: String = redis::cmd("CLIENT")
+                .arg("LIST")
+                .query_async(&mut direct)
+                .await
+                .unwrap();
+            let blocked = list.lines().find(|line| line.contains("cmd=blpop"));
+            let id = blocked.and_then(|line| line.strip_prefix("id=")?.split(' ').next());
+            let Some(id) = id else { return false };
+            let mut unblock = redis::cmd("CLIENT");
+            unblock.arg("UNBLOCK").arg(id).arg("ERROR");
+            unblock.query_async::<i64>(&mut direct).await.unwrap() == 1
+        },
+    )
+    .await;
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(5), waiting).await;
+    let error = ended.expect("it is not asked again").unwrap().unwrap_err();
+    assert_eq!(error.code(), Some("UNBLOCKED"), "{error}");
+}
