@@ -4,9 +4,11 @@ use super::{Cluster, name_of};
 use crate::command::{Access, Rule};
 use crate::config::MultiKey;
 use crate::connection::{Delivery, Script};
+use crate::control::Current;
 use crate::error::{Error, ErrorKind};
 use crate::gather;
 use crate::placement::NodeId;
+use crate::pool::Server;
 use crate::routing::{self, Known, Route, Scope};
 use crate::scatter::{Body, Call, Entry, Manner, Started, Target};
 use redis::{Cmd, Pipeline, Value};
@@ -40,36 +42,17 @@ impl Cluster {
 
     /// The short way: routed and pushed under one look at the topology, or nothing was done.
     fn start<'a>(&self, cmd: &'a Cmd, scope: Scope) -> Option<(Call<'a>, Started)> {
-        if scope != Scope::Cluster {
-            return None;
-        }
-        let (row, key) = routing::simple(cmd)?;
         let current = self.core.scatter.control().load();
+        let (known, node) = simple(&current, cmd, scope)?;
         let call = Call {
             cmd,
-            known: Known {
-                row: Some(row),
-                is_read: row.access == Access::Read,
-            },
-            target: Target::Node(current.node(key)),
+            known,
+            target: Target::Node(node),
             script: None,
             manner: self.manner_by(&current),
         };
         let started = self.core.scatter.start(&current, &call)?;
         Some((call, started))
-    }
-
-    /// What most calls are: one key, for the node that it hashes to.
-    fn simple(&self, cmd: &Cmd, scope: Scope) -> Option<(Known, NodeId)> {
-        if scope != Scope::Cluster {
-            return None;
-        }
-        let (row, key) = routing::simple(cmd)?;
-        let known = Known {
-            row: Some(row),
-            is_read: row.access == Access::Read,
-        };
-        Some((known, self.core.scatter.control().load().node(key)))
     }
 
     /// Where a command goes; `multi_key` in place of the configured one.
@@ -283,7 +266,7 @@ impl Cluster {
         scope: Scope,
         server: Option<&'a str>,
     ) -> Entry<'a> {
-        if let Some((known, node)) = self.simple(cmd, scope) {
+        if let Some((known, node)) = simple(&self.core.scatter.control().load(), cmd, scope) {
             return Entry {
                 cmd,
                 known,
@@ -439,4 +422,17 @@ fn one(mut results: Vec<Result<Value, Error>>) -> Result<Value, Error> {
 fn scattered(known: Known) -> Error {
     let why = "it goes to several nodes or servers, so it cannot be part of a transaction";
     Error::new(ErrorKind::Refused, why).of_command(known.name())
+}
+
+/// What most calls are: one key, for the node that it hashes to.
+fn simple(current: &Current<Server>, cmd: &Cmd, scope: Scope) -> Option<(Known, NodeId)> {
+    if scope != Scope::Cluster {
+        return None;
+    }
+    let (row, key) = routing::simple(cmd)?;
+    let known = Known {
+        row: Some(row),
+        is_read: row.access == Access::Read,
+    };
+    Some((known, current.node(key)))
 }
