@@ -63,6 +63,10 @@ pub(crate) struct Driver<S> {
     quiet_since: Instant,
     /// The server owes us something since the last look at the clock.
     newly_busy: bool,
+    /// The driver went to sleep at the end of its last poll.
+    slept: bool,
+    /// Parcels that the last take found.
+    taken: usize,
     /// When deadlines were last looked at.
     looked_at: Instant,
     tick: Pin<Box<Sleep>>,
@@ -99,6 +103,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             earliest: None,
             quiet_since: now,
             newly_busy: false,
+            slept: false,
+            taken: 0,
             looked_at: now,
             tick: Box::pin(tokio::time::sleep_until(tick_at.into())),
             tick_at,
@@ -107,8 +113,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Infallible, Cause>> {
+        // Woken by the first of a crowd: the others are about to push, and on some schedulers the driver runs before all of them.
+        let mut gathering = std::mem::take(&mut self.slept) && self.is_crowded();
         loop {
-            if self.writing.is_empty() && self.write_failed.is_none() {
+            if self.writing.is_empty() && self.write_failed.is_none() && !gathering {
                 self.take(cx)?;
             }
             let wrote = self.poll_write(cx);
@@ -133,19 +141,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
+                None if std::mem::take(&mut gathering) => {
+                    if self.outbox.has_woken_driver() {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                }
                 None if wrote && self.writing.is_empty() => {}
                 None => {
                     if !self.writing.is_empty() {
                         self.outbox.park(cx)?;
                     }
+                    self.slept = true;
                     return self.poll_tick(cx);
                 }
             }
         }
     }
 
+    /// Several callers are at work, as far as the last parcels tell. A lone caller must not wait for others.
+    fn is_crowded(&self) -> bool {
+        self.taken > 1 || !self.in_flight.is_empty()
+    }
+
     fn take(&mut self, cx: &mut Context<'_>) -> Result<(), Cause> {
-        let idle = self.in_flight.is_empty();
+        let before = self.in_flight.len();
+        let idle = before == 0;
         let Some(taken) = self
             .outbox
             .take(cx, &mut self.in_flight, self.spare.take())?
@@ -154,6 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         };
         // The server has owed us nothing before this moment, however long ago the call began: it may have waited elsewhere.
         self.newly_busy |= idle;
+        self.taken = self.in_flight.len() - before;
         self.earliest = match (self.earliest, taken.earliest) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

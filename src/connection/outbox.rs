@@ -803,6 +803,11 @@ impl Outbox {
         Ok(())
     }
 
+    /// Somebody has pushed, or wants the driver's attention, since it was parked.
+    pub(crate) fn has_woken_driver(&self) -> bool {
+        self.state.lock().driver.is_none()
+    }
+
     /// Accounts for parcels that were answered, and lets waiting callers in.
     pub(crate) fn settle(&self, commands: u32, bytes: u64) {
         let mut state = self.state.lock();
