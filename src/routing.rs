@@ -211,7 +211,12 @@ pub(crate) fn route(
         Scope::Node(node) | Scope::Dedicated(node) => Some(node),
         Scope::Cluster => None,
     };
-    let Some(first) = keys.first() else {
+    // Each key is hashed once: that is most of what routing costs.
+    let mut parts = keys.iter().map(|at| Part {
+        node: placement.node(args[at]),
+        at,
+    });
+    let Some(first) = parts.next() else {
         return match target {
             Some(node) => Ok(Route::Node(node)),
             None if row.rule == Rule::Script => Err(refuse(
@@ -221,25 +226,27 @@ pub(crate) fn route(
             None => Err(Error::new(ErrorKind::Invalid, "it names no key").of_command(row.name)),
         };
     };
-    let node = target.unwrap_or_else(|| placement.node(args[first]));
-    let together = keys.iter().all(|at| placement.node(args[at]) == node);
-    if together {
+    let node = target.unwrap_or(first.node);
+    let mut here = 0;
+    let elsewhere = std::iter::once(first).chain(parts.by_ref()).find(|part| {
+        here += usize::from(part.node == node);
+        part.node != node
+    });
+    let Some(elsewhere) = elsewhere else {
         return Ok(match blocks {
             // On a connection of one's own it may block: nobody else waits behind it.
             Some(wait) if !matches!(scope, Scope::Dedicated(_)) => Route::Blocking(node, wait),
             _ => Route::Node(node),
         });
-    }
+    };
     match (row.rule, target, multi_key) {
-        (Rule::Split(split), None, MultiKey::Split) => Ok(Route::Split(
-            split,
-            keys.iter()
-                .map(|at| Part {
-                    node: placement.node(args[at]),
-                    at,
-                })
-                .collect(),
-        )),
+        (Rule::Split(split), None, MultiKey::Split) => {
+            let mut all = Vec::with_capacity(keys.len());
+            all.extend(keys.iter().take(here).map(|at| Part { node, at }));
+            all.push(elsewhere);
+            all.extend(parts);
+            Ok(Route::Split(split, all))
+        }
         (Rule::Gather(gather), None, MultiKey::Split) => Ok(Route::Gather(gather, keys)),
         (Rule::Split(_) | Rule::Gather(_), None, _) => Err(cross_node(
             placement,
@@ -398,7 +405,18 @@ pub(crate) fn gate(topology: &Topology, node: NodeId, is_read: bool) -> Gate {
 
 /// The sub-command of a split one that carries these keys, in this order.
 pub(crate) fn sub_command(args: &[&[u8]], split: Split, keys: impl Iterator<Item = usize>) -> Cmd {
-    let mut cmd = Cmd::new();
+    let keys = keys.collect::<Vec<_>>();
+    let per_key = if split == Split::Mset { 2 } else { 1 };
+    let bytes: usize = keys
+        .iter()
+        .map(|at| {
+            args[*at..at + per_key]
+                .iter()
+                .map(|arg| arg.len())
+                .sum::<usize>()
+        })
+        .sum();
+    let mut cmd = Cmd::with_capacity(1 + keys.len() * per_key, args[0].len() + bytes);
     cmd.arg(args[0]);
     for at in keys {
         cmd.arg(args[at]);

@@ -143,11 +143,13 @@ impl Batch {
     /// queued; what was written is executed.
     pub async fn send(self) -> Replies {
         let manner = self.cluster.manner();
+        let current = self.cluster.current();
         let mut entries: Vec<_> = self
             .cmds
             .iter()
-            .map(|cmd| self.cluster.entry(cmd, Scope::Cluster, None))
+            .map(|cmd| self.cluster.entry(&current, cmd, Scope::Cluster, None))
             .collect();
+        drop(current);
         self.cluster.learn_scripts(&mut entries);
         let span = tracing::trace_span!(target: "keyway::call", "keyway.batch", commands = self.cmds.len());
         let results = self

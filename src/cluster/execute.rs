@@ -10,7 +10,7 @@ use crate::gather;
 use crate::placement::NodeId;
 use crate::pool::Server;
 use crate::routing::{self, Known, Route, Scope};
-use crate::scatter::{Body, Call, Entry, Manner, Started, Target};
+use crate::scatter::{Body, Call, Divided, Entry, Manner, Started, Target};
 use redis::{Cmd, Pipeline, Value};
 use std::sync::Arc;
 use tracing::Instrument;
@@ -128,7 +128,7 @@ impl Cluster {
                 }
             }
             Route::Split(split, parts) => {
-                let body = Body::Split { split, args, parts };
+                let body = Body::Split(Box::new(Divided { split, args, parts }));
                 one(scatter
                     .many(
                         vec![Entry {
@@ -186,13 +186,15 @@ impl Cluster {
             ]);
         }
         let mut entries = Vec::with_capacity(cmds.len());
+        let current = self.current();
         for cmd in cmds {
-            let entry = self.entry(cmd, scope, server);
+            let entry = self.entry(&current, cmd, scope, server);
             if let Body::Refused(error) = entry.body {
                 return Err(error);
             }
             entries.push(entry);
         }
+        drop(current);
         self.learn_scripts(&mut entries);
         let results = self.core.scatter.many(entries, manner).await;
         Ok(results
@@ -262,11 +264,12 @@ impl Cluster {
     /// One command as part of a batch.
     pub(crate) fn entry<'a>(
         &self,
+        current: &Current<Server>,
         cmd: &'a Cmd,
         scope: Scope,
         server: Option<&'a str>,
     ) -> Entry<'a> {
-        if let Some((known, node)) = simple(&self.core.scatter.control().load(), cmd, scope) {
+        if let Some((known, node)) = simple(current, cmd, scope) {
             return Entry {
                 cmd,
                 known,
@@ -297,7 +300,7 @@ impl Cluster {
         let body = match route {
             Err(error) => Body::Refused(error),
             Ok(Route::Node(node)) => Body::Node(node),
-            Ok(Route::Split(split, parts)) => Body::Split { split, args, parts },
+            Ok(Route::Split(split, parts)) => Body::Split(Box::new(Divided { split, args, parts })),
             Ok(Route::Everywhere(_)) if known.name() == "SCRIPT FLUSH" => {
                 refuse("scripts are flushed by a call of their own, not in a pipeline")
             }

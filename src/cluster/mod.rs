@@ -451,7 +451,7 @@ pub(crate) fn window(
     offset: usize,
     count: usize,
 ) -> Vec<Value> {
-    if pipeline.is_transaction() {
+    if pipeline.is_transaction() || (offset == 0 && count == values.len()) {
         return values;
     }
     values.into_iter().skip(offset).take(count).collect()

@@ -10,9 +10,9 @@ use crate::control::Current;
 use crate::error::{Error, ErrorKind, Partial};
 use crate::placement::NodeId;
 use crate::pool::{Lane, Server};
-use crate::routing::{self, Gate};
+use crate::routing::{self, Gate, Part};
+use crate::topology::ServerId;
 use redis::{Cmd, Value};
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,17 +59,60 @@ pub(super) struct Group {
 /// One command as it is sent: an entry, or those parts of it that go to one server.
 pub(super) struct Shipment {
     pub(super) entry: usize,
-    /// Indexes into the parts of a split entry.
-    pub(super) parts: Vec<usize>,
-    /// Whose order it must keep.
-    pub(super) nodes: Vec<NodeId>,
+    pub(super) place: Place,
+}
+
+/// What of its entry a shipment carries, which says whose order it must keep.
+pub(super) enum Place {
+    /// All of it, for this node.
+    Node(NodeId),
+    /// These parts of a split entry.
+    Parts(Vec<u32>),
+    /// What goes to every server, and keeps no order.
+    Everywhere,
+}
+
+impl Shipment {
+    /// The parts of a split entry; none for what is sent whole.
+    fn parts(&self) -> impl Iterator<Item = usize> + '_ {
+        let parts: &[u32] = match &self.place {
+            Place::Parts(parts) => parts,
+            Place::Node(_) | Place::Everywhere => &[],
+        };
+        parts.iter().map(|part| *part as usize)
+    }
+
+    fn nodes<'s>(&'s self, entries: &'s [Entry<'_>]) -> impl Iterator<Item = NodeId> + 's {
+        let whole = match self.place {
+            Place::Node(node) => Some(node),
+            Place::Parts(_) | Place::Everywhere => None,
+        };
+        let split: &[Part] = match &entries[self.entry].body {
+            Body::Split(split) => &split.parts,
+            _ => &[],
+        };
+        whole
+            .into_iter()
+            .chain(self.parts().map(|part| split[part].node))
+    }
+
+    fn is_tied(&self, entries: &[Entry<'_>], nodes: &HashSet<NodeId>) -> bool {
+        !nodes.is_empty() && self.nodes(entries).any(|node| nodes.contains(&node))
+    }
+}
+
+/// How the commands of a group ended, in their order.
+pub(super) enum Ended {
+    /// All got a reply that is not an error.
+    Well(Vec<Value>),
+    Mixed(Vec<Outcome>),
 }
 
 pub(super) struct GroupEnd {
     pub(super) server: Arc<Server>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) shipments: Vec<Shipment>,
-    pub(super) outcomes: Vec<Outcome>,
+    pub(super) ended: Ended,
 }
 
 impl<'a> Batch<'a> {
@@ -78,8 +121,8 @@ impl<'a> Batch<'a> {
             .iter()
             .map(|entry| match &entry.body {
                 Body::Node(_) | Body::Server(_) => Slot::Pending,
-                Body::Split { parts, .. } => Slot::Split {
-                    parts: parts.iter().map(|_| PartState::Pending).collect(),
+                Body::Split(split) => Slot::Split {
+                    parts: split.parts.iter().map(|_| PartState::Pending).collect(),
                     sum: 0,
                     error: None,
                 },
@@ -111,29 +154,7 @@ impl<'a> Batch<'a> {
         lane: Lane,
         held: &mut bool,
     ) -> Vec<Group> {
-        let mut groups: Vec<Group> = Vec::new();
-        // By server and connection number; small, so a scan per command would do, but a table is as short.
-        let mut index: Vec<Option<usize>> = vec![None; current.servers.len() * 64];
-        let mut ship = |server: usize, node: NodeId, shipment: Shipment| {
-            let target = &current.servers[server];
-            let place = server * 64 + node.index() % target.width(lane).max(1);
-            let group = *index[place].get_or_insert_with(|| {
-                groups.push(Group {
-                    server: target.clone(),
-                    outbox: target.link(lane, node).outbox().clone(),
-                    shipments: Vec::new(),
-                });
-                groups.len() - 1
-            });
-            // Parts of one entry for one connection become one command.
-            match groups[group].shipments.last_mut() {
-                Some(last) if last.entry == shipment.entry && !last.parts.is_empty() => {
-                    last.parts.extend(shipment.parts);
-                    last.nodes.extend(shipment.nodes);
-                }
-                _ => groups[group].shipments.push(shipment),
-            }
-        };
+        let mut grouping = Grouping::new(current, lane, self.entries.len());
         for at in 0..self.entries.len() {
             let entry = &self.entries[at];
             let is_read = entry.known.is_read;
@@ -141,16 +162,7 @@ impl<'a> Batch<'a> {
                 (Body::Node(node), slot @ Slot::Pending) => {
                     match routing::gate(&current.topology, *node, is_read) {
                         Gate::Send => {
-                            let server = current.topology.server_of(*node).index();
-                            ship(
-                                server,
-                                *node,
-                                Shipment {
-                                    entry: at,
-                                    parts: Vec::new(),
-                                    nodes: vec![*node],
-                                },
-                            );
+                            grouping.add(current.topology.server_of(*node), *node, at);
                         }
                         Gate::Hold | Gate::Import => *held = true,
                         Gate::Refuse(why) => {
@@ -163,15 +175,7 @@ impl<'a> Batch<'a> {
                 }
                 (Body::Server(name), slot @ Slot::Pending) => {
                     match current.topology.server_by_name(name) {
-                        Some(id) => ship(
-                            id.index(),
-                            NodeId(0),
-                            Shipment {
-                                entry: at,
-                                parts: Vec::new(),
-                                nodes: vec![NodeId(0)],
-                            },
-                        ),
+                        Some(id) => grouping.add(id, NodeId(0), at),
                         None => {
                             let why = format!("the topology has no server {name:?} any more");
                             *slot = Slot::Done(Err((
@@ -182,29 +186,21 @@ impl<'a> Batch<'a> {
                     }
                 }
                 (
-                    Body::Split { parts, .. },
+                    Body::Split(split),
                     Slot::Split {
                         parts: states,
                         error,
                         ..
                     },
                 ) => {
-                    for (i, part) in parts.iter().enumerate() {
+                    for (i, part) in split.parts.iter().enumerate() {
                         if !matches!(states[i], PartState::Pending) {
                             continue;
                         }
                         match routing::gate(&current.topology, part.node, is_read) {
                             Gate::Send => {
-                                let server = current.topology.server_of(part.node).index();
-                                ship(
-                                    server,
-                                    part.node,
-                                    Shipment {
-                                        entry: at,
-                                        parts: vec![i],
-                                        nodes: vec![part.node],
-                                    },
-                                );
+                                let server = current.topology.server_of(part.node);
+                                grouping.add_part(server, part.node, at, i);
                             }
                             Gate::Hold | Gate::Import => *held = true,
                             Gate::Refuse(why) => {
@@ -233,15 +229,7 @@ impl<'a> Batch<'a> {
                     for (server, target) in current.servers.iter().enumerate() {
                         if !replies.contains_key(target.name()) {
                             complete = false;
-                            ship(
-                                server,
-                                NodeId(0),
-                                Shipment {
-                                    entry: at,
-                                    parts: Vec::new(),
-                                    nodes: Vec::new(),
-                                },
-                            );
+                            grouping.add_everywhere(ServerId(server as u16), at);
                         }
                     }
                     if complete {
@@ -251,19 +239,23 @@ impl<'a> Batch<'a> {
                 _ => {}
             }
         }
-        groups
+        grouping.groups
     }
 
-    pub(super) fn command(&self, shipment: &Shipment) -> Cow<'_, Cmd> {
-        let entry = &self.entries[shipment.entry];
-        match &entry.body {
-            Body::Split { split, args, parts } => Cow::Owned(routing::sub_command(
-                args,
-                *split,
-                shipment.parts.iter().map(|part| parts[*part].at),
-            )),
-            _ => Cow::Borrowed(entry.cmd),
-        }
+    /// Some entry is sent in parts.
+    pub(super) fn is_split(&self) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| matches!(entry.body, Body::Split(_)))
+    }
+
+    /// The command that carries these parts of a split entry.
+    pub(super) fn sub_command(&self, shipment: &Shipment) -> Option<Cmd> {
+        let Body::Split(split) = &self.entries[shipment.entry].body else {
+            return None;
+        };
+        let keys = shipment.parts().map(|part| split.parts[part].at);
+        Some(routing::sub_command(&split.args, split.split, keys))
     }
 
     /// Takes a group's outcomes in. `Some(wait)` when something of it is to be sent again after that wait.
@@ -278,21 +270,18 @@ impl<'a> Batch<'a> {
             server,
             outbox,
             shipments,
-            mut outcomes,
+            ended,
         } = end;
-        let is_plain = |outcome: &Outcome| match outcome {
-            Outcome::Reply(value) => !matches!(value, Value::ServerError(_)),
-            _ => false,
-        };
-        if outcomes.iter().all(is_plain) {
+        let mut outcomes = match ended {
             // As nearly always: nothing to weigh.
-            for (shipment, outcome) in shipments.iter().zip(outcomes) {
-                if let Outcome::Reply(value) = outcome {
+            Ended::Well(values) => {
+                for (shipment, value) in shipments.iter().zip(values) {
                     self.store(shipment, Ok(value), &server, current);
                 }
+                return None;
             }
-            return None;
-        }
+            Ended::Mixed(outcomes) => outcomes,
+        };
         let retry = &server.settings().retry;
         let mut wait = Duration::ZERO;
         // What the server said to those that are taken for not sent: their reply after all, if they are not sent again.
@@ -308,11 +297,7 @@ impl<'a> Batch<'a> {
                         && let Some(script) = &entry.script
                     {
                         outbox.forget_script(&script.sha);
-                        if !shipment
-                            .nodes
-                            .iter()
-                            .any(|node| executed_later.contains(node))
-                        {
+                        if !shipment.is_tied(&self.entries, &executed_later) {
                             let why = Cause::Dropped("the server has lost the script");
                             if let Outcome::Reply(value) =
                                 std::mem::replace(outcome, Outcome::NotSent(why))
@@ -324,10 +309,7 @@ impl<'a> Batch<'a> {
                     } else if not_executed(error)
                         && !entry.known.runs_scripts()
                         && failures + 1 < retry.attempts_max
-                        && !shipment
-                            .nodes
-                            .iter()
-                            .any(|node| executed_later.contains(node))
+                        && !shipment.is_tied(&self.entries, &executed_later)
                     {
                         renew |= error.code() == "READONLY";
                         wait = wait.max(backoff(retry, failures + 3));
@@ -340,7 +322,7 @@ impl<'a> Batch<'a> {
                         continue;
                     }
                 }
-                executed_later.extend(shipment.nodes.iter().copied());
+                executed_later.extend(shipment.nodes(&self.entries));
             }
         }
         if renew {
@@ -367,29 +349,24 @@ impl<'a> Batch<'a> {
             .filter(|(shipment, outcome)| {
                 !matches!(outcome, Outcome::Reply(_)) && !self.entries[shipment.entry].known.is_read
             })
-            .flat_map(|(shipment, _)| shipment.nodes.iter().copied())
+            .flat_map(|(shipment, _)| shipment.nodes(&self.entries))
             .collect();
         loop {
             let before = bad.len();
             for (shipment, outcome) in shipments.iter().zip(&outcomes) {
                 let fails = match outcome {
                     Outcome::Reply(_) => false,
-                    Outcome::Stale => shipment.nodes.iter().any(|node| bad.contains(node)),
-                    Outcome::NotSent(_) => {
-                        !may_retry || shipment.nodes.iter().any(|node| bad.contains(node))
-                    }
+                    Outcome::Stale => shipment.is_tied(&self.entries, &bad),
+                    Outcome::NotSent(_) => !may_retry || shipment.is_tied(&self.entries, &bad),
                     Outcome::Unknown(_) => {
                         !may_retry
                             || !self.entries[shipment.entry].known.is_read
-                            || shipment.nodes.iter().any(|node| bad.contains(node))
-                            || shipment
-                                .nodes
-                                .iter()
-                                .any(|node| unanswered_writes.contains(node))
+                            || shipment.is_tied(&self.entries, &bad)
+                            || shipment.is_tied(&self.entries, &unanswered_writes)
                     }
                 };
                 if fails {
-                    bad.extend(shipment.nodes.iter().copied());
+                    bad.extend(shipment.nodes(&self.entries));
                 }
             }
             if bad.len() == before {
@@ -399,7 +376,8 @@ impl<'a> Batch<'a> {
         let mut again = false;
         for (at, (shipment, outcome)) in shipments.into_iter().zip(outcomes).enumerate() {
             let known = self.entries[shipment.entry].known;
-            let tied = shipment.nodes.iter().any(|node| bad.contains(node));
+            let tied = shipment.is_tied(&self.entries, &bad);
+            let keeps_order = !matches!(shipment.place, Place::Everywhere);
             let final_outcome = match outcome {
                 Outcome::Reply(value) => Ok(value),
                 Outcome::Stale if !tied => continue,
@@ -408,13 +386,13 @@ impl<'a> Batch<'a> {
                     "an earlier command of its node failed",
                 )),
                 Outcome::NotSent(_) | Outcome::Unknown(_)
-                    if may_retry && !tied && (!shipment.nodes.is_empty() || known.is_read) =>
+                    if may_retry && !tied && (keeps_order || known.is_read) =>
                 {
                     server.stats().retried(known.id());
                     again = true;
                     continue;
                 }
-                Outcome::NotSent(_) if may_retry && shipment.nodes.is_empty() => {
+                Outcome::NotSent(_) if may_retry && !keeps_order => {
                     again = true;
                     continue;
                 }
@@ -426,8 +404,9 @@ impl<'a> Batch<'a> {
             };
             let final_outcome = final_outcome.map_err(|error| {
                 let error = error.of_command(known.name()).at_server(server.name());
-                match shipment.nodes.as_slice() {
-                    [node] => error.at_node(*node),
+                let mut nodes = shipment.nodes(&self.entries);
+                match (nodes.next(), nodes.next()) {
+                    (Some(node), None) => error.at_node(node),
                     _ => error,
                 }
             });
@@ -448,39 +427,36 @@ impl<'a> Batch<'a> {
             (slot @ Slot::Pending, _) => {
                 *slot = Slot::Done(outcome.map_err(|error| (error, Some(server.clone()))))
             }
-            (Slot::Split { parts, sum, error }, Body::Split { split, .. }) => {
+            (Slot::Split { parts, sum, error }, Body::Split(split)) => {
                 let outcome = outcome.and_then(|value| match value {
                     Value::ServerError(error) => Err(Error::from_server(error)
                         .of_command(entry.known.name())
                         .at_server(server.name())),
                     value => Ok(value),
                 });
-                match (outcome, split) {
+                match (outcome, split.split) {
                     (Ok(Value::Array(values)), Split::Mget)
-                        if values.len() == shipment.parts.len() =>
+                        if values.len() == shipment.parts().count() =>
                     {
-                        for (part, value) in shipment.parts.iter().zip(values) {
-                            parts[*part] = PartState::Done(value);
+                        for (part, value) in shipment.parts().zip(values) {
+                            parts[part] = PartState::Done(value);
                         }
                     }
                     (Ok(Value::Int(n)), Split::Sum) => {
                         *sum += n;
                         shipment
-                            .parts
-                            .iter()
-                            .for_each(|part| parts[*part] = PartState::Done(Value::Nil));
+                            .parts()
+                            .for_each(|part| parts[part] = PartState::Done(Value::Nil));
                     }
                     (Ok(_), Split::Mset) => {
                         shipment
-                            .parts
-                            .iter()
-                            .for_each(|part| parts[*part] = PartState::Done(Value::Nil));
+                            .parts()
+                            .for_each(|part| parts[part] = PartState::Done(Value::Nil));
                     }
                     (Ok(_), _) => {
                         shipment
-                            .parts
-                            .iter()
-                            .for_each(|part| parts[*part] = PartState::Unknown);
+                            .parts()
+                            .for_each(|part| parts[part] = PartState::Unknown);
                         let odd = Error::new(
                             ErrorKind::UnexpectedReply,
                             "the reply has another shape than the command's",
@@ -490,8 +466,8 @@ impl<'a> Batch<'a> {
                         error.get_or_insert((odd, Some(server.clone())));
                     }
                     (Err(failed), _) => {
-                        for part in &shipment.parts {
-                            parts[*part] = match failed.kind() {
+                        for part in shipment.parts() {
+                            parts[part] = match failed.kind() {
                                 kind if is_absence(kind, entry.known.is_read) => PartState::Absent,
                                 ErrorKind::Unknown => PartState::Unknown,
                                 _ => PartState::Failed,
@@ -557,6 +533,75 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// Pending work, by connection, while it is gathered.
+struct Grouping<'c> {
+    current: &'c Current<Server>,
+    lane: Lane,
+    groups: Vec<Group>,
+    /// By server and connection number: the group's place in the list, plus 1.
+    index: Vec<u32>,
+    /// Connections of the server that has most.
+    stride: usize,
+    /// Shipments of one group, if they are spread evenly.
+    expected: usize,
+}
+
+impl<'c> Grouping<'c> {
+    fn new(current: &'c Current<Server>, lane: Lane, entries: usize) -> Grouping<'c> {
+        let widths = current.servers.iter().map(|server| server.width(lane));
+        let stride = widths.max().unwrap_or(1).max(1);
+        Grouping {
+            current,
+            lane,
+            groups: Vec::new(),
+            index: vec![0; current.servers.len() * stride],
+            stride,
+            expected: entries / current.servers.len().max(1) + 1,
+        }
+    }
+
+    fn shipments(&mut self, server: ServerId, node: NodeId) -> &mut Vec<Shipment> {
+        let target = self.current.server(server);
+        let connection = node.index() % target.width(self.lane).max(1);
+        let index = &mut self.index[server.index() * self.stride + connection];
+        if *index == 0 {
+            self.groups.push(Group {
+                server: target.clone(),
+                outbox: target.link(self.lane, node).outbox().clone(),
+                shipments: Vec::with_capacity(self.expected),
+            });
+            *index = self.groups.len() as u32;
+        }
+        &mut self.groups[*index as usize - 1].shipments
+    }
+
+    fn add(&mut self, server: ServerId, node: NodeId, entry: usize) {
+        let place = Place::Node(node);
+        self.shipments(server, node).push(Shipment { entry, place });
+    }
+
+    /// Parts of one entry for one connection become one command.
+    fn add_part(&mut self, server: ServerId, node: NodeId, entry: usize, part: usize) {
+        let shipments = self.shipments(server, node);
+        match shipments.last_mut() {
+            Some(Shipment {
+                entry: last,
+                place: Place::Parts(parts),
+            }) if *last == entry => parts.push(part as u32),
+            _ => shipments.push(Shipment {
+                entry,
+                place: Place::Parts(vec![part as u32]),
+            }),
+        }
+    }
+
+    fn add_everywhere(&mut self, server: ServerId, entry: usize) {
+        let place = Place::Everywhere;
+        self.shipments(server, NodeId(0))
+            .push(Shipment { entry, place });
+    }
+}
+
 impl Slot {
     /// In cache mode the keys of a server that is down are misses, and a plain MSET to it is dropped; both are counted.
     pub(super) fn forgive(&mut self, entry: &Entry<'_>) {
@@ -592,15 +637,8 @@ impl Slot {
     pub(super) fn finish(self, entry: &Entry<'_>) -> Result<Value, (Error, Option<Arc<Server>>)> {
         match (self, &entry.body) {
             (Slot::Done(result), _) => result,
-            (
-                Slot::Split { parts, sum, error },
-                Body::Split {
-                    split,
-                    args,
-                    parts: places,
-                },
-            ) => match error {
-                None => Ok(match split {
+            (Slot::Split { parts, sum, error }, Body::Split(divided)) => match error {
+                None => Ok(match divided.split {
                     Split::Mget => Value::Array(
                         parts
                             .into_iter()
@@ -616,8 +654,8 @@ impl Slot {
                 Some((first, server)) => {
                     // Refused as a whole or in part: the caller must see which keys.
                     let mut partial = Partial::default();
-                    for (state, place) in parts.iter().zip(places) {
-                        let key = args[place.at].to_vec();
+                    for (state, place) in parts.iter().zip(&divided.parts) {
+                        let key = divided.args[place.at].to_vec();
                         match state {
                             PartState::Done(_) => partial.done.push(key),
                             PartState::Unknown => partial.unknown.push(key),

@@ -1,6 +1,6 @@
 //! Batches: one round sends what is pending to every server at once; rounds follow until every entry has its result.
 
-use super::batch::{Batch, Group, GroupEnd};
+use super::batch::{Batch, Ended, Group, GroupEnd};
 use super::{Entry, Manner, Outcome, Scatter, pause};
 use crate::config::Mode;
 use crate::connection::{Broken, Cause, Delivery, Item, Items, Parcel, Refusal, Script, Ticket};
@@ -9,7 +9,6 @@ use crate::error::Error;
 use crate::pool::Server;
 use futures::future::join_all;
 use redis::{Cmd, Value};
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A non-atomic pipeline enters a connection in pieces of this many commands, so that others get between.
@@ -83,35 +82,40 @@ impl Scatter {
             shipments,
         } = group;
         server.budget().earn(shipments.len());
-        let cmds: Vec<Cow<'_, Cmd>> = shipments
+        let subs: Vec<Option<Cmd>> = if batch.is_split() {
+            shipments
+                .iter()
+                .map(|shipment| batch.sub_command(shipment))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let items: Vec<Item<'_>> = shipments
             .iter()
-            .map(|shipment| batch.command(shipment))
+            .enumerate()
+            .map(|(at, shipment)| {
+                let entry = &batch.entries[shipment.entry];
+                Item {
+                    cmd: subs.get(at).and_then(Option::as_ref).unwrap_or(entry.cmd),
+                    command: entry.known.id(),
+                }
+            })
             .collect();
-        let mut outcomes = Vec::with_capacity(shipments.len());
-        let mut tickets = Vec::new();
+        let mut tickets = Vec::with_capacity(1);
         let mut stopped: Option<Outcome> = None;
         // Small beside the bound, or a piece would wait for a moment at which nobody else uses the connection.
         let bound = server.settings().limits.in_flight_max as usize;
         let piece_commands = PIECE_COMMANDS.min((bound / 4).max(1));
-        for (piece, chunk) in cmds.chunks(piece_commands).enumerate() {
+        for (piece, chunk) in items.chunks(piece_commands).enumerate() {
             let first = piece * piece_commands;
-            let items: Vec<Item<'_>> = chunk
-                .iter()
-                .zip(&shipments[first..])
-                .map(|(cmd, shipment)| Item {
-                    cmd,
-                    command: batch.entries[shipment.entry].known.id(),
-                })
-                .collect();
             let scripts: Vec<Arc<Script>> = shipments[first..first + chunk.len()]
                 .iter()
                 .filter_map(|shipment| batch.entries[shipment.entry].script.clone())
                 .collect();
             let parcel = Parcel {
-                items: if items.len() == 1 {
-                    Items::One(items[0])
-                } else {
-                    Items::Many(&items)
+                items: match chunk {
+                    [item] => Items::One(*item),
+                    items => Items::Many(items),
                 },
                 scripts: &scripts,
                 started: manner.started,
@@ -138,26 +142,68 @@ impl Scatter {
                 }
             }
         }
+        let mut ended = Ended::Well(Vec::new());
         for (ticket, count) in tickets {
-            match ticket.await {
-                Delivery::Reply(value) => outcomes.push(Outcome::Reply(value)),
-                Delivery::Replies(values) => {
-                    outcomes.extend(values.into_iter().map(Outcome::Reply))
-                }
-                Delivery::Broken(broken) => outcomes.extend(broken_outcomes(*broken, count)),
-            }
+            ended = ended.and(ticket.await, count);
         }
-        while outcomes.len() < shipments.len() {
-            outcomes.push(match &stopped {
+        let answered = ended.len();
+        if answered < shipments.len() {
+            let mut outcomes = ended.into_outcomes();
+            outcomes.resize_with(shipments.len(), || match &stopped {
                 Some(Outcome::NotSent(cause)) => Outcome::NotSent(cause.clone()),
                 _ => Outcome::Stale,
             });
+            ended = Ended::Mixed(outcomes);
         }
         GroupEnd {
             server,
             outbox,
             shipments,
-            outcomes,
+            ended,
+        }
+    }
+}
+
+impl Ended {
+    /// What the next parcel's delivery adds.
+    fn and(self, delivery: Delivery, count: usize) -> Ended {
+        let is_plain = |value: &Value| !matches!(value, Value::ServerError(_));
+        let (values, broken) = match delivery {
+            Delivery::Reply(value) => (vec![value], None),
+            Delivery::Replies(values) => (values, None),
+            Delivery::Broken(broken) => (Vec::new(), Some(broken)),
+        };
+        match self {
+            Ended::Well(mut before) if broken.is_none() && values.iter().all(is_plain) => {
+                Ended::Well(if before.is_empty() {
+                    values
+                } else {
+                    before.extend(values);
+                    before
+                })
+            }
+            before => {
+                let mut outcomes = before.into_outcomes();
+                outcomes.extend(values.into_iter().map(Outcome::Reply));
+                if let Some(broken) = broken {
+                    outcomes.extend(broken_outcomes(*broken, count));
+                }
+                Ended::Mixed(outcomes)
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Ended::Well(values) => values.len(),
+            Ended::Mixed(outcomes) => outcomes.len(),
+        }
+    }
+
+    fn into_outcomes(self) -> Vec<Outcome> {
+        match self {
+            Ended::Well(values) => values.into_iter().map(Outcome::Reply).collect(),
+            Ended::Mixed(outcomes) => outcomes,
         }
     }
 }

@@ -69,14 +69,18 @@ pub(crate) enum Body<'a> {
     Node(NodeId),
     /// To the server that the batch is for.
     Server(&'a str),
-    Split {
-        split: Split,
-        args: Vec<&'a [u8]>,
-        parts: Vec<Part>,
-    },
+    // Boxed: a batch has many entries, and few of them are split.
+    Split(Box<Divided<'a>>),
     Everywhere(Merge),
     /// Refused before anything is sent.
     Refused(Error),
+}
+
+/// A command whose keys are on several nodes.
+pub(crate) struct Divided<'a> {
+    pub(crate) split: Split,
+    pub(crate) args: Vec<&'a [u8]>,
+    pub(crate) parts: Vec<Part>,
 }
 
 /// How an attempt ended, for one command.
