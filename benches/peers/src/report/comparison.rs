@@ -116,11 +116,16 @@ pub fn runtime_name(runtime: Runtime) -> &'static str {
     }
 }
 
-/// The shortest name within a run: what does not vary in the cell's section is left out.
-pub fn place(cell: &Cell) -> String {
+/// "GET 64 B, current-thread, 1,024 tasks".
+pub fn work_place(cell: &Cell) -> String {
     let tls = if cell.tls { " by TLS" } else { "" };
     let (runtime, tasks) = (runtime_name(cell.runtime), counted(cell.tasks, "task"));
-    let place = format!("{}{tls}, {runtime}, {tasks}", cell.work);
+    format!("{}{tls}, {runtime}, {tasks}", cell.work)
+}
+
+/// The shortest name within a run: what does not vary in the cell's section is left out.
+pub fn place(cell: &Cell) -> String {
+    let place = work_place(cell);
     match cell.section {
         Section::Servers => format!("{place}, {}", counted(cell.servers, "server")),
         Section::Nodes => format!("{place}, {}", counted(cell.nodes, "node")),

@@ -6,14 +6,14 @@ use crate::results::{Cell, Column, Idle, Machine, Results, Round, Runtime, Secti
 pub fn small() -> Results {
     let mut points = cell(Section::Points, "GET 64 B", Runtime::CurrentThread, 1_024);
     points.columns = vec![
-        column("keyway", 0.65, 1.0),
-        column("redis-rs", 1.72, 1.0),
-        column("redis-rs-cluster", 4.1, 1.0),
-        column("rustis", 0.64, 0.99),
-        column("redis-benchmark", 0.31, 1.0),
+        column("keyway", 0.65, 1_024),
+        column("redis-rs", 1.72, 1_024),
+        column("redis-rs-cluster", 4.1, 1_024),
+        column("rustis", 0.64, 1_024),
+        column("redis-benchmark", 0.31, 1_024),
     ];
     let mut alone = cell(Section::Points, "GET 64 B", Runtime::CurrentThread, 1);
-    alone.columns = vec![column("keyway", 12.4, 1.0), column("redis-rs", 12.2, 1.0)];
+    alone.columns = vec![column("keyway", 12.4, 1), column("redis-rs", 12.2, 1)];
     let mut mget = cell(Section::Mget, "100-key MGET", Runtime::TwoWorkers, 16);
     mget.commands_per_call = 100;
     let refused = Column {
@@ -23,17 +23,17 @@ pub fn small() -> Results {
         refused: Some("nutcracker is not installed".to_owned()),
     };
     mget.columns = vec![
-        column("keyway", 31.0, 1.0),
-        column("redis-rs-per-node", 211.0, 1.0),
+        column("keyway", 31.0, 16),
+        column("redis-rs-per-node", 211.0, 16),
         refused,
     ];
     let mut few = cell(Section::Nodes, "GET 64 B", Runtime::CurrentThread, 1_024);
-    few.columns = vec![column("keyway", 0.65, 1.0)];
+    few.columns = vec![column("keyway", 0.65, 1_024)];
     let mut many = Cell {
         nodes: 4_096,
         ..few.clone()
     };
-    many.columns = vec![column("keyway", 0.66, 1.0)];
+    many.columns = vec![column("keyway", 0.66, 1_024)];
     Results {
         cells: vec![points, alone, mget, few, many],
         idle: vec![Idle {
@@ -53,39 +53,41 @@ pub fn full() -> Results {
     for runtime in [Runtime::CurrentThread, Runtime::TwoWorkers] {
         for (tasks, slow) in [(1, 14.0), (64, 1.6), (1_024, 1.0), (10_000, 1.2)] {
             let mut points = cell(Section::Points, "GET 64 B", runtime, tasks);
-            points.columns = everyone(slow);
+            points.columns = everyone(slow, tasks);
             cells.push(points);
         }
         for (tasks, slow) in [(1, 90.0), (16, 35.0), (64, 30.0)] {
             let mut mget = cell(Section::Mget, "100-key MGET", runtime, tasks);
             mget.commands_per_call = 100;
-            mget.columns = everyone(slow);
+            mget.columns = everyone(slow, tasks);
             cells.push(mget);
         }
-        let mut mixed = cell(Section::Mixed, "GET 64 B beside 10 MB values", runtime, 16);
+        let mut mixed = cell(Section::Mixed, "GET 64 B beside 10 MB values", runtime, 64);
         mixed.columns = vec![
-            column("keyway", 80.0, 1.0),
-            column("keyway-bulk", 2.1, 1.0),
-            column("redis-rs", 95.0, 1.0),
-            column("redis-rs-own", 2.6, 1.0),
+            column("keyway", 80.0, 64),
+            column("keyway-bulk", 2.1, 64),
+            column("redis-rs", 95.0, 64),
+            column("redis-rs-own", 2.6, 64),
         ];
         cells.push(mixed);
-        for nodes in [64, 1_024, 4_096] {
-            let mut layout = cell(Section::Nodes, "GET 64 B", runtime, 1_024);
-            layout.nodes = nodes;
-            let grown = 1.0 + f64::from(nodes) / 4_096.0;
-            layout.columns = vec![
-                column("keyway", 0.65, 1.0),
-                column("redis-rs", 1.72, 1.0),
-                column("redis-rs-per-node", 3.0 * grown, grown),
-            ];
-            cells.push(layout);
+        for (work, tasks, slow) in [("GET 64 B", 1_024, 1.0), ("100-key MGET", 16, 35.0)] {
+            for nodes in [64, 1_024, 4_096] {
+                let mut layout = cell(Section::Nodes, work, runtime, tasks);
+                layout.nodes = nodes;
+                let grown = 1.0 + f64::from(nodes) / 4_096.0;
+                layout.columns = vec![column("keyway", 0.65 * slow, tasks)];
+                if nodes < 4_096 {
+                    let per_node = column("redis-rs-per-node", 3.0 * slow * grown, tasks);
+                    layout.columns.push(per_node);
+                }
+                cells.push(layout);
+            }
         }
     }
     Results { cells, ..nothing() }
 }
 
-fn everyone(slow: f64) -> Vec<Column> {
+fn everyone(slow: f64, tasks: u32) -> Vec<Column> {
     let peers = [
         ("keyway", 0.65),
         ("redis-rs", 1.72),
@@ -102,18 +104,22 @@ fn everyone(slow: f64) -> Vec<Column> {
     ];
     peers
         .into_iter()
-        .map(|(peer, cpu_us)| column(peer, cpu_us * slow, 1.0))
+        .map(|(peer, cpu_us)| column(peer, cpu_us * slow, tasks))
         .collect()
 }
 
 /// Three rounds, of which the second is the median and the third the slowest.
-fn column(peer: &str, cpu_us: f64, latency: f64) -> Column {
-    let round = |slow: f64| Round {
-        calls_per_second: 5e5 / (cpu_us * slow),
-        cpu_us: cpu_us * slow,
-        p50_us: 1_500.0 * cpu_us * slow * latency,
-        p99_us: 2_400.0 * cpu_us * slow * latency,
-        p999_us: 4_100.0 * cpu_us * slow * latency,
+fn column(peer: &str, cpu_us: f64, tasks: u32) -> Column {
+    let round = |slow: f64| {
+        let calls_per_second = 5e5 / (cpu_us * slow);
+        let mean_us = f64::from(tasks) * 1e6 / calls_per_second;
+        Round {
+            calls_per_second,
+            cpu_us: cpu_us * slow,
+            p50_us: mean_us,
+            p99_us: 1.6 * mean_us,
+            p999_us: 2.7 * mean_us,
+        }
     };
     // A different swing for each, so that ratios have a spread.
     let swing = 0.01 * (1.0 + (peer.len() % 5) as f64);

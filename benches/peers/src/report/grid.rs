@@ -73,11 +73,22 @@ mod tests {
 
     #[test]
     fn on_a_terminal_words_are_left_and_figures_right() {
-        insta::assert_snapshot!(grid().terminal(), @"");
+        insta::assert_snapshot!(grid().terminal(), @r"
+        peer          us
+                per call
+        ----------------
+        keyway      0.65
+        a|b        1,720
+        ");
     }
 
     #[test]
     fn in_markdown_a_header_is_one_line_and_a_bar_is_escaped() {
-        insta::assert_snapshot!(grid().markdown(), @"");
+        insta::assert_snapshot!(grid().markdown(), @r"
+        | peer | us per call |
+        |:--|--:|
+        | keyway | 0.65 |
+        | a\|b | 1,720 |
+        ");
     }
 }

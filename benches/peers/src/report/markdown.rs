@@ -7,29 +7,25 @@ use super::series::{Axis, Series};
 use super::statistics::Figure;
 use super::{floors, heading, table};
 use crate::results::{Cell, Results, Section};
+use anyhow::{Result, anyhow, bail};
 use std::fmt::Write;
-
-/// The file has not the markers that it must have.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MarkerError {
-    #[error("no line `{0}`: write it and its partner where the figures shall stand")]
-    Missing(String),
-    #[error("a marker of no block that is known, `{0}`: correct its name")]
-    Unknown(String),
-}
 
 /// A block that this run did not measure says so: two runs in one file would be compared.
 const NOT_MEASURED: &str = "Not measured in this run.\n";
 
 /// The file's text with every block made anew.
-pub fn fill(text: &str, results: &Results) -> Result<String, MarkerError> {
+pub fn fill(text: &str, results: &Results) -> Result<String> {
     let blocks = blocks(results);
     for line in text.lines() {
         let name = line
             .strip_prefix("<!-- bench:")
             .and_then(|rest| rest.strip_suffix(" -->"));
         if name.is_some_and(|name| blocks.iter().all(|block| block.name != name)) {
-            return Err(MarkerError::Unknown(line.to_owned()));
+            let names: Vec<&str> = blocks.iter().map(|block| block.name).collect();
+            bail!(
+                "`{line}`: no such block; expected one of {}",
+                names.join(", ")
+            );
         }
     }
     let mut filled = text.to_owned();
@@ -44,15 +40,18 @@ struct Block {
     text: String,
 }
 
-fn replace(text: &str, block: &Block) -> Result<String, MarkerError> {
+fn replace(text: &str, block: &Block) -> Result<String> {
     let opening = format!("<!-- bench:{} -->\n", block.name);
     let closing = format!("<!-- /bench:{} -->\n", block.name);
-    let missing = |marker: &str| MarkerError::Missing(marker.trim_end().to_owned());
+    let missing = |marker: &str| {
+        let marker = marker.trim_end();
+        anyhow!("no line `{marker}`: write it, and its partner, where these figures shall stand")
+    };
     let start = text.find(&opening).ok_or_else(|| missing(&opening))? + opening.len();
-    let end = start
-        + text[start..]
-            .find(&closing)
-            .ok_or_else(|| missing(&closing))?;
+    let end = text[start..]
+        .find(&closing)
+        .ok_or_else(|| missing(&closing))?
+        + start;
     let body = match block.text.trim() {
         "" => NOT_MEASURED.trim_end(),
         body => body,
@@ -178,7 +177,64 @@ fn full(cell: &Cell) -> String {
     );
     if let Some(refusals) = table::refusals(cell) {
         // As a list: Markdown would join the lines.
-        let _ = writeln!(text, "{}", refusals);
+        let _ = writeln!(text, "{refusals}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    const BENCHMARKS: &str = include_str!("../../../../BENCHMARKS.md");
+
+    #[test]
+    fn every_block_of_a_small_run() {
+        let mut text = String::new();
+        for block in blocks(&fixture::small()) {
+            let _ = writeln!(text, "== {}\n{}", block.name, block.text);
+        }
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn the_real_file_has_every_marker_and_filling_it_again_changes_nothing() {
+        let once = fill(BENCHMARKS, &fixture::full()).unwrap();
+        assert_ne!(once, BENCHMARKS);
+        assert_eq!(fill(&once, &fixture::full()).unwrap(), once);
+    }
+
+    #[test]
+    fn prose_stays_and_figures_of_another_run_go() {
+        let full = fill(BENCHMARKS, &fixture::full()).unwrap();
+        let empty = Results {
+            cells: Vec::new(),
+            ..fixture::full()
+        };
+        let filled = fill(&full, &empty).unwrap();
+        let is_table_of_figures =
+            |line: &str| line.starts_with("| redis-rs-per-node |") && line.contains("(");
+        assert!(full.lines().any(is_table_of_figures) && !filled.lines().any(is_table_of_figures));
+        assert!(filled.contains("## How it is measured") && filled.contains(NOT_MEASURED));
+    }
+
+    #[test]
+    fn a_file_without_a_marker_is_refused_with_what_to_do() {
+        let without = BENCHMARKS.replace("<!-- /bench:mget -->\n", "");
+        let error = fill(&without, &fixture::small()).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "no line `<!-- /bench:mget -->`: write it, and its partner, where these figures shall stand"
+        );
+    }
+
+    #[test]
+    fn a_marker_that_nobody_fills_is_refused() {
+        let odd = format!("{BENCHMARKS}<!-- bench:mgets -->\n");
+        let error = fill(&odd, &fixture::small()).unwrap_err().to_string();
+        assert!(
+            error.starts_with("`<!-- bench:mgets -->`: no such block; expected one of machine")
+        );
+    }
 }

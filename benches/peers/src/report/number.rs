@@ -26,6 +26,12 @@ pub fn ratio(value: f64) -> String {
     }
 }
 
+/// A round number on an axis, in full and without zeros at its end: "0.5", "200,000".
+pub fn tick(value: f64) -> String {
+    let digits = format!("{value:.6}");
+    thousands(digits.trim_end_matches('0').trim_end_matches('.'))
+}
+
 fn rounded_to_three_digits(value: f64) -> f64 {
     let unit = 10_f64.powi(value.log10().floor() as i32 - 2);
     (value / unit).round() * unit
@@ -74,6 +80,13 @@ mod tests {
         assert_eq!(whole(7), "7");
         assert_eq!(whole(1_024), "1,024");
         assert_eq!(whole(1_234_567), "1,234,567");
+    }
+
+    #[test]
+    fn a_tick_has_no_digit_too_many() {
+        assert_eq!(tick(0.0), "0");
+        assert_eq!(tick(3.0 * 0.1), "0.3");
+        assert_eq!(tick(200_000.0), "200,000");
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub fn columns(cell: &Cell) -> Grid {
         [
             "peer",
             "calls/s",
-            "CPU us\n/call",
+            "CPU\nus",
             "p50\nus",
             "p99\nus",
             "p99.9\nus",
@@ -85,6 +85,7 @@ pub fn refusals(cell: &Cell) -> Option<String> {
     let mut text = String::new();
     for column in &cell.columns {
         if let Some(why) = &column.refused {
+            let why = why.replace('\n', " ");
             let _ = writeln!(text, "* {}: {why}", column.peer);
         }
     }
@@ -118,7 +119,7 @@ pub fn losses_summary(compared: &[Comparison]) -> String {
     let lost = |all: &[&Comparison]| all.iter().filter(|one| one.is_lost()).count();
     let close = peers.iter().filter(|one| one.is_close()).count();
     let mut text = format!(
-        "{} of {} comparisons, {close} of these not in every round.\n",
+        "{} of {} comparisons with a peer are lost, {close} of them not in every round.\n",
         lost(&peers),
         peers.len()
     );
@@ -150,4 +151,22 @@ pub fn losses(compared: &[Comparison]) -> Option<Grid> {
         }
     }
     (!grid.rows.is_empty()).then_some(grid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_small_run_as_a_person_reads_it() {
+        insta::assert_snapshot!(text(&fixture::small()));
+    }
+
+    #[test]
+    fn nothing_is_wider_than_110_columns() {
+        for line in text(&fixture::full()).lines() {
+            assert!(line.chars().count() <= 110, "{line}");
+        }
+    }
 }

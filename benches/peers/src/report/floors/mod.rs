@@ -1,5 +1,7 @@
 //! What must show, as data, and what a run showed of it. A missed floor is printed, and fails nothing: the machine may be noisy.
 
+mod demands;
+
 use super::comparison::{self, LIMIT, column, counted, is_ours};
 use super::grid::Grid;
 use super::number;
@@ -64,118 +66,7 @@ impl Wanted {
     }
 }
 
-const RUNTIMES: [Runtime; 2] = [Runtime::CurrentThread, Runtime::TwoWorkers];
-
-fn floors() -> Vec<Floor> {
-    let mut floors = Vec::new();
-    for runtime in RUNTIMES {
-        let busy = get(runtime, 1_024);
-        let (cpu, aim, throughput) = match runtime {
-            Runtime::CurrentThread => (0.50, 0.30, 1.4),
-            Runtime::TwoWorkers => (0.70, 0.50, 1.25),
-        };
-        floors.extend([
-            busy.floor(Figure::CpuUs, "redis-rs", Wanted::AtMost(cpu))
-                .aim(aim),
-            busy.floor(Figure::CpuUs, "redis-rs-cluster", Wanted::AtMost(0.30)),
-            busy.floor(Figure::CpuUs, "rustis", Wanted::Below(1.0)),
-            busy.floor(Figure::CpuUs, "fred", Wanted::Below(1.0)),
-            busy.floor(Figure::CpuUs, "rustis-plain", Wanted::Below(1.0))
-                .information(),
-            busy.floor(Figure::CpuUs, "fred-plain", Wanted::Below(1.0))
-                .information(),
-            busy.floor(
-                Figure::CallsPerSecond,
-                "redis-rs",
-                Wanted::AtLeast(throughput),
-            ),
-            busy.floor(
-                Figure::CallsPerSecond,
-                "redis-rs-per-node",
-                Wanted::AtLeast(2.5),
-            ),
-        ]);
-        let alone = get(runtime, 1);
-        floors.extend([
-            alone.floor(Figure::P50Us, "redis-rs", Wanted::AtMost(1.05)),
-            alone.floor(Figure::CpuUs, "redis-rs", Wanted::AtMost(1.05)),
-        ]);
-    }
-    for tasks in [1, 16, 64] {
-        let mget = Place {
-            work: Some("100-key MGET"),
-            tasks: Some(tasks),
-            ..Place::section(Section::Mget)
-        };
-        let best = mget.floor(Figure::CallsPerSecond, "", Wanted::AtLeast(0.95));
-        floors.push(Floor {
-            against: Against::BestPeer,
-            ..best
-        });
-        floors.push(mget.floor(
-            Figure::CallsPerSecond,
-            "redis-rs-per-node",
-            Wanted::AtLeast(4.0),
-        ));
-    }
-    let mixed = Place {
-        runtime: Some(Runtime::TwoWorkers),
-        ..Place::section(Section::Mixed)
-    };
-    let bulk = mixed.floor(Figure::P50Us, "redis-rs-own", Wanted::AtMost(2.0));
-    floors.push(Floor {
-        ours: "keyway-bulk",
-        ..bulk
-    });
-    for (figure, wanted) in [
-        (Figure::CallsPerSecond, Wanted::AtLeast(0.95)),
-        (Figure::CpuUs, Wanted::AtMost(1.05)),
-    ] {
-        let many = Place {
-            nodes: Some(4_096),
-            ..Place::section(Section::Nodes)
-        };
-        let flat = many.floor(figure, "", wanted);
-        floors.push(Floor {
-            against: Against::OursAtNodes(64),
-            ..flat
-        });
-    }
-    floors
-}
-
-fn get(runtime: Runtime, tasks: u32) -> Place {
-    Place {
-        work: Some("GET 64 B"),
-        runtime: Some(runtime),
-        tasks: Some(tasks),
-        ..Place::section(Section::Points)
-    }
-}
-
 impl Place {
-    fn section(section: Section) -> Place {
-        Place {
-            section,
-            work: None,
-            runtime: None,
-            tasks: None,
-            nodes: None,
-        }
-    }
-
-    fn floor(self, figure: Figure, peer: &'static str, wanted: Wanted) -> Floor {
-        Floor {
-            place: self,
-            figure,
-            ours: "keyway",
-            against: Against::Peer(peer),
-            wanted,
-            aim: None,
-            is_information: false,
-        }
-    }
-
     fn holds(&self, cell: &Cell) -> bool {
         cell.section == self.section
             && self.work.is_none_or(|work| cell.work == work)
@@ -186,20 +77,6 @@ impl Place {
 }
 
 impl Floor {
-    fn aim(self, aim: f64) -> Floor {
-        Floor {
-            aim: Some(aim),
-            ..self
-        }
-    }
-
-    fn information(self) -> Floor {
-        Floor {
-            is_information: true,
-            ..self
-        }
-    }
-
     /// The other side's name, and the ratio if both sides were measured.
     fn seen(&self, cell: &Cell, results: &Results) -> (String, Option<Spread>) {
         let ours = column(cell, self.ours);
@@ -269,7 +146,7 @@ const INDENT: &str = "· ";
 /// A row per floor and cell, under a row that names the cell.
 pub fn grid(results: &Results) -> Grid {
     let mut grid = Grid::new(1, ["keyway / peer", "wanted", "aim", "seen", "verdict"]);
-    let floors = floors();
+    let floors = demands::all();
     for cell in &results.cells {
         let here: Vec<&Floor> = floors
             .iter()
@@ -290,7 +167,10 @@ pub fn grid(results: &Results) -> Grid {
 /// What the grid does not show, if anything: floors of cells that are not in these results.
 pub fn unseen(results: &Results) -> Option<String> {
     let is_seen = |floor: &Floor| results.cells.iter().any(|cell| floor.place.holds(cell));
-    let unseen = floors().iter().filter(|floor| !is_seen(floor)).count();
+    let unseen = demands::all()
+        .iter()
+        .filter(|floor| !is_seen(floor))
+        .count();
     (unseen > 0)
         .then(|| format!("{unseen} more floors are of cells that this run did not measure.\n"))
 }
@@ -327,4 +207,61 @@ fn row(floor: &Floor, cell: &Cell, results: &Results) -> Vec<String> {
 fn seen_text(seen: Spread) -> String {
     let (min, max) = (number::ratio(seen.min), number::ratio(seen.max));
     format!("{:.3} {min}-{max}", seen.median)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    fn verdict(results: &Results, place: &str, floor: &str) -> (String, String) {
+        let rows = grid(results).rows;
+        let below = rows.iter().skip_while(|row| row[0] != place);
+        let row = below
+            .skip_while(|row| row[0] != format!("{INDENT}{floor}"))
+            .next()
+            .unwrap();
+        (row[3].clone(), row[4].clone())
+    }
+
+    #[test]
+    fn a_floor_is_passed_missed_or_without_data() {
+        let small = fixture::small();
+        let busy = "GET 64 B, current-thread, 1,024 tasks";
+        assert_eq!(verdict(&small, busy, "CPU / redis-rs").1, "passed");
+        let (seen, missed) = verdict(&small, busy, "CPU / rustis");
+        assert!(seen.starts_with("1.016 ") && missed == "MISSED");
+        let nobody = (String::new(), "no data".to_owned());
+        assert_eq!(verdict(&small, busy, "CPU / fred"), nobody);
+    }
+
+    #[test]
+    fn the_best_peer_is_neither_ourselves_nor_the_limit() {
+        let (_, passed) = verdict(
+            &fixture::full(),
+            "100-key MGET, two workers, 16 tasks",
+            "calls/s / rustis-plain (best)",
+        );
+        assert_eq!(passed, "passed");
+    }
+
+    #[test]
+    fn small_values_beside_big_ones_are_judged_by_our_lane_for_big_ones() {
+        let place = "GET 64 B beside 10 MB values, two workers, 64 tasks";
+        let (seen, passed) = verdict(&fixture::full(), place, "p50 / redis-rs-own");
+        assert!(seen.starts_with("0.808 ") && passed == "passed", "{seen}");
+    }
+
+    #[test]
+    fn many_nodes_are_set_against_few() {
+        let place = "GET 64 B, current-thread, 1,024 tasks, 4,096 nodes";
+        let (seen, passed) = verdict(&fixture::small(), place, "CPU / itself at 64 nodes");
+        assert!(seen.starts_with("1.015 ") && passed == "passed", "{seen}");
+    }
+
+    #[test]
+    fn a_full_run_has_a_cell_for_every_floor() {
+        assert_eq!(unseen(&fixture::full()), None);
+        assert!(unseen(&fixture::small()).is_some());
+    }
 }
