@@ -8,10 +8,10 @@ mod data;
 mod layout;
 mod machine;
 mod peers;
+mod report;
 mod results;
 mod sections;
 mod servers;
-mod table;
 mod worker;
 
 use anyhow::{Context, Result, bail};
@@ -20,7 +20,7 @@ use coordinator::Coordinator;
 use peers::Peer;
 use results::{Results, Section, Settings};
 use sections::Plan;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Measures keyway beside its peers on redis-servers that it starts itself.
 #[derive(Parser)]
@@ -47,6 +47,9 @@ struct Arguments {
     /// Where the figures go
     #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/results.json"))]
     json: PathBuf,
+    /// Write the figures into BENCHMARKS.md too, with its graphs
+    #[arg(long, global = true)]
+    publish: bool,
     #[command(subcommand)]
     role: Option<Role>,
 }
@@ -56,6 +59,8 @@ enum Role {
     /// One peer, told what to do on stdin
     #[command(hide = true)]
     Worker,
+    /// The figures of an earlier run
+    Report { json: PathBuf },
 }
 
 /// A section, or the costs of idle clients.
@@ -73,8 +78,15 @@ enum Part {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    match arguments.role {
+    match &arguments.role {
         Some(Role::Worker) => worker::main(),
+        Some(Role::Report { json }) => {
+            let text = std::fs::read_to_string(json)
+                .with_context(|| format!("cannot read {}", json.display()))?;
+            let results = serde_json::from_str(&text)
+                .with_context(|| format!("{} is not of this bench", json.display()))?;
+            report(&results, arguments.publish)
+        }
         None => measure(&arguments),
     }
 }
@@ -106,7 +118,17 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let json = serde_json::to_string_pretty(&results)?;
     std::fs::write(&arguments.json, json + "\n")
         .with_context(|| format!("cannot write {}", arguments.json.display()))?;
-    table::print(&results);
+    report(&results, arguments.publish)
+}
+
+fn report(results: &Results, publish: bool) -> Result<()> {
+    report::print(results);
+    if publish {
+        report::publish(
+            results,
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."),
+        )?;
+    }
     Ok(())
 }
 

@@ -39,6 +39,6 @@ fn lines(results: &Results) -> Vec<String> {
             settings.window_ms,
             whole(settings.keys)
         ),
-        "figures are medians of rounds, CPU is the client's per call; ratios are medians of pairs, one a round, with min-max".to_owned(),
+        "figures: medians of rounds; CPU: the client's, per call; ratios: medians of pairs, one a round, with min-max".to_owned(),
     ]
 }

@@ -216,10 +216,9 @@ mod tests {
 
     fn verdict(results: &Results, place: &str, floor: &str) -> (String, String) {
         let rows = grid(results).rows;
-        let below = rows.iter().skip_while(|row| row[0] != place);
+        let mut below = rows.iter().skip_while(|row| row[0] != place);
         let row = below
-            .skip_while(|row| row[0] != format!("{INDENT}{floor}"))
-            .next()
+            .find(|row| row[0] == format!("{INDENT}{floor}"))
             .unwrap();
         (row[3].clone(), row[4].clone())
     }

@@ -58,7 +58,7 @@ pub const ALL: [Graph; 6] = [
 
 const GET: &str = "GET 64 B";
 
-fn cells<'a>(results: &'a Results, section: Section) -> impl Iterator<Item = &'a Cell> {
+fn cells(results: &Results, section: Section) -> impl Iterator<Item = &Cell> {
     results
         .cells
         .iter()
