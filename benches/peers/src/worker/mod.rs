@@ -241,19 +241,23 @@ async fn idle<C, F>(connect: &impl Fn() -> F, clients: u32) -> Answer<IdleCost>
 where
     F: Future<Output = Answer<C>>,
 {
-    let (sockets, memory) = (process::sockets(), process::memory_kib());
     let mut open = Vec::new();
-    for _ in 0..clients {
-        open.push(connect().await?);
-    }
-    // What a client still does after it has connected.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let cost = IdleCost {
+    let mut connect_all = async || {
+        for _ in 0..clients {
+            open.push(connect().await?);
+        }
+        // What a client still does after it has connected.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        Answer::Ok(())
+    };
+    // The first ones fill what the process has freed before; the next need memory of their own.
+    connect_all().await?;
+    let (sockets, memory) = (process::sockets(), process::memory_kib());
+    connect_all().await?;
+    Ok(IdleCost {
         sockets: (process::sockets() - sockets) / clients,
         memory_kib: (process::memory_kib() - memory) / f64::from(clients),
-    };
-    drop(open);
-    Ok(cost)
+    })
 }
 
 fn refused(failure: Failure) -> Reply {
