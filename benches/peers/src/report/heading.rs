@@ -22,23 +22,28 @@ fn lines(results: &Results) -> Vec<String> {
         .map(|(name, version)| format!("{name} {version}"))
         .collect();
     let cores = u32::try_from(machine.cores).unwrap_or(u32::MAX);
-    vec![
-        format!(
-            "{}: {}, {}, {} GiB of memory, {}",
-            results.date,
-            machine.cpu,
-            counted(cores, "core"),
-            machine.memory_gib,
-            machine.kernel
-        ),
-        versions.join(", "),
-        format!(
-            "{}, each with {} ms to warm up and a window of {} ms per peer; {} keys",
-            counted(u32::try_from(settings.rounds).unwrap_or(u32::MAX), "round"),
-            settings.warm_up_ms,
-            settings.window_ms,
-            whole(settings.keys)
-        ),
-        "figures: medians of rounds; CPU: the client's, per call; ratios: medians of pairs, one a round, with min-max".to_owned(),
-    ]
+    let mut lines = vec![format!(
+        "{}: {}, {}, {} GiB of memory, {}",
+        results.date,
+        machine.cpu,
+        counted(cores, "core"),
+        machine.memory_gib,
+        machine.kernel
+    )];
+    lines.extend(versions.chunks(VERSIONS_A_LINE).map(|some| some.join(", ")));
+    lines.push(format!(
+        "{}, each with {} ms to warm up and a window of {} ms per peer; {} keys",
+        counted(u32::try_from(settings.rounds).unwrap_or(u32::MAX), "round"),
+        settings.warm_up_ms,
+        settings.window_ms,
+        whole(settings.keys)
+    ));
+    lines.push(
+        "figures: medians of rounds; CPU: the client's, per call; ratios: medians of pairs, one a round, with min-max"
+            .to_owned(),
+    );
+    lines
 }
+
+/// As many as fit a terminal.
+const VERSIONS_A_LINE: usize = 5;
