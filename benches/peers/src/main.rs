@@ -1,0 +1,195 @@
+//! Measures keyway beside its peers: the same work, on the same real servers, in one run.
+//!
+//! Each peer works in a process of its own. Within a cell the peers work strictly one after the other, round by round,
+//! so that whatever else the machine does meets all of them; figures are compared pair by pair.
+
+mod coordinator;
+mod data;
+mod layout;
+mod machine;
+mod peers;
+mod report;
+mod results;
+mod sections;
+mod servers;
+mod worker;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand, ValueEnum};
+use coordinator::Coordinator;
+use peers::Peer;
+use results::{Results, Section, Settings};
+use sections::Plan;
+use std::path::{Path, PathBuf};
+
+/// Measures keyway beside its peers on redis-servers that it starts itself.
+#[derive(Parser)]
+#[command(name = "peers")]
+struct Arguments {
+    /// Fewer rounds and shorter windows: about 4 minutes in place of 25
+    #[arg(long)]
+    quick: bool,
+    /// These parts only
+    #[arg(long, value_delimiter = ',', value_name = "PART,..")]
+    only: Vec<Part>,
+    /// These peers only
+    #[arg(long, value_delimiter = ',', value_name = "PEER,..")]
+    peers: Vec<Peer>,
+    /// Cells with these numbers of tasks only
+    #[arg(long, value_delimiter = ',', value_name = "TASKS,..")]
+    tasks: Vec<u32>,
+    /// How often every peer has its turn
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// How long a turn lasts
+    #[arg(long, value_name = "MS")]
+    window_ms: Option<u64>,
+    /// Where the figures go
+    #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/results.json"))]
+    json: PathBuf,
+    /// Write the figures into BENCHMARKS.md too, with its graphs
+    #[arg(long, global = true)]
+    publish: bool,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// One peer, told what to do on stdin
+    #[command(hide = true)]
+    Worker,
+    /// The figures of an earlier run
+    Report { json: PathBuf },
+}
+
+/// A section, or the costs of idle clients.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Part {
+    Points,
+    Mget,
+    Pipeline,
+    Mixed,
+    Servers,
+    Nodes,
+    Tls,
+    Idle,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    match &arguments.role {
+        Some(Role::Worker) => worker::main(),
+        Some(Role::Report { json }) => {
+            let text = std::fs::read_to_string(json)
+                .with_context(|| format!("cannot read {}", json.display()))?;
+            let results = serde_json::from_str(&text)
+                .with_context(|| format!("{} is not of this bench", json.display()))?;
+            report(&results, arguments.publish)
+        }
+        None => measure(&arguments),
+    }
+}
+
+fn measure(arguments: &Arguments) -> Result<()> {
+    worker::allow_many_sockets();
+    let plans = arguments.plans();
+    let idle = arguments.idle_peers();
+    if plans.is_empty() && idle.is_empty() {
+        bail!("nothing is left to measure: --only, --peers and --tasks exclude each other");
+    }
+    let settings = arguments.settings();
+    let mut coordinator = Coordinator::new(settings.clone(), &plans, &idle)?;
+    let cells = plans
+        .iter()
+        .map(|plan| coordinator.cell(plan))
+        .collect::<Result<_>>()?;
+    let idle = coordinator.idle(sections::IDLE.0, &idle)?;
+    coordinator.finish();
+
+    let results = Results {
+        date: machine::today(),
+        machine: machine::machine(),
+        versions: machine::versions(),
+        settings,
+        cells,
+        idle,
+    };
+    let json = serde_json::to_string_pretty(&results)?;
+    std::fs::write(&arguments.json, json + "\n")
+        .with_context(|| format!("cannot write {}", arguments.json.display()))?;
+    report(&results, arguments.publish)
+}
+
+fn report(results: &Results, publish: bool) -> Result<()> {
+    report::print(results);
+    if publish {
+        report::publish(
+            results,
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."),
+        )?;
+    }
+    Ok(())
+}
+
+impl Arguments {
+    fn plans(&self) -> Vec<Plan> {
+        let mut plans = sections::all();
+        plans.retain(|plan| self.wants(plan.section.into()) && self.wants_tasks(plan.tasks));
+        for plan in &mut plans {
+            plan.peers.retain(|peer| self.wants_peer(*peer));
+            // Nothing is started that nobody asks.
+            plan.shape.cluster &= plan.peers.iter().any(|peer| peer.needs_cluster());
+            plan.shape.proxy &= plan.peers.contains(&Peer::TwemproxyRedisRs);
+        }
+        plans.retain(|plan| !plan.peers.is_empty());
+        plans
+    }
+
+    fn idle_peers(&self) -> Vec<Peer> {
+        let peers = sections::IDLE.1.iter().copied();
+        peers
+            .filter(|peer| self.wants(Part::Idle) && self.wants_peer(*peer))
+            .collect()
+    }
+
+    fn settings(&self) -> Settings {
+        let (rounds, warm_up_ms, window_ms) = if self.quick {
+            (3, 50, 100)
+        } else {
+            (5, 100, 300)
+        };
+        Settings {
+            rounds: self.rounds.unwrap_or(rounds),
+            warm_up_ms,
+            window_ms: self.window_ms.unwrap_or(window_ms),
+            keys: data::KEYS,
+        }
+    }
+
+    fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+
+    fn wants_peer(&self, peer: Peer) -> bool {
+        self.peers.is_empty() || self.peers.contains(&peer)
+    }
+
+    fn wants_tasks(&self, tasks: u32) -> bool {
+        self.tasks.is_empty() || self.tasks.contains(&tasks)
+    }
+}
+
+impl From<Section> for Part {
+    fn from(section: Section) -> Part {
+        match section {
+            Section::Points => Part::Points,
+            Section::Mget => Part::Mget,
+            Section::Pipeline => Part::Pipeline,
+            Section::Mixed => Part::Mixed,
+            Section::Servers => Part::Servers,
+            Section::Nodes => Part::Nodes,
+            Section::Tls => Part::Tls,
+        }
+    }
+}

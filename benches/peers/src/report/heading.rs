@@ -1,0 +1,49 @@
+//! On what machine, with what versions and how a run was taken.
+
+use super::comparison::counted;
+use super::number::whole;
+use crate::results::Results;
+
+pub fn text(results: &Results) -> String {
+    lines(results).join("\n") + "\n"
+}
+
+pub fn markdown(results: &Results) -> String {
+    let items = lines(results).into_iter().map(|line| format!("- {line}\n"));
+    items.collect()
+}
+
+fn lines(results: &Results) -> Vec<String> {
+    let machine = &results.machine;
+    let settings = &results.settings;
+    let versions: Vec<String> = results
+        .versions
+        .iter()
+        .map(|(name, version)| format!("{name} {version}"))
+        .collect();
+    let cores = u32::try_from(machine.cores).unwrap_or(u32::MAX);
+    let mut lines = vec![format!(
+        "{}: {}, {}, {} GiB of memory, {}",
+        results.date,
+        machine.cpu,
+        counted(cores, "core"),
+        machine.memory_gib,
+        machine.kernel
+    )];
+    lines.extend(versions.chunks(VERSIONS_A_LINE).map(|some| some.join(", ")));
+    lines.push(format!(
+        "{}, each with {} ms to warm up and a window of {} ms per peer; {} keys",
+        counted(u32::try_from(settings.rounds).unwrap_or(u32::MAX), "round"),
+        settings.warm_up_ms,
+        settings.window_ms,
+        whole(settings.keys)
+    ));
+    lines.push(
+        "figures: medians of rounds; CPU: the client's, per call; ratios: medians of pairs, one a round, with min-max"
+            .to_owned(),
+    );
+    lines
+}
+
+/// As many as fit a terminal.
+const VERSIONS_A_LINE: usize = 5;
