@@ -1,0 +1,3 @@
+//! What `benches/instructions` reaches: the hot paths, piece by piece. Not part of the API.
+
+pub use crate::connection::listen;
