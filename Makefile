@@ -4,7 +4,7 @@
 FUZZ_SECONDS ?= 600
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing, redis-server included, or say what to install
 	@scripts/setup.sh
@@ -25,6 +25,8 @@ fmt: ## the sources are formatted
 clippy: ## no lint is broken, with every feature and with none
 	cargo clippy --all-targets --all-features -- -D warnings
 	cargo clippy --lib --no-default-features -- -D warnings
+	@# What `make instructions` reaches of the library; nothing else compiles it.
+	cargo clippy --lib -- -D warnings --cfg keyway_instructions
 
 layers: ## every module imports only from the layers above it
 	scripts/check-layers.sh

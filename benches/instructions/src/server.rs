@@ -25,6 +25,13 @@ pub fn bulk(bytes: usize) -> Vec<u8> {
     reply
 }
 
+/// The reply to an MGET.
+pub fn array(keys: usize) -> Vec<u8> {
+    let mut reply = format!("*{keys}\r\n").into_bytes();
+    reply.extend(bulk(VALUE_BYTES).repeat(keys));
+    reply
+}
+
 /// One end of a pipe with a server of its own at the other. Called inside of the runtime.
 pub fn accept() -> DuplexStream {
     let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
