@@ -1,10 +1,10 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test ci fmt clippy layers doc examples bench fuzz
+.PHONY: help setup demo test ci fmt clippy layers doc examples bench instructions fuzz
 
 FUZZ_SECONDS ?= 600
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing, redis-server included, or say what to install
 	@scripts/setup.sh
@@ -25,6 +25,8 @@ fmt: ## the sources are formatted
 clippy: ## no lint is broken, with every feature and with none
 	cargo clippy --all-targets --all-features -- -D warnings
 	cargo clippy --lib --no-default-features -- -D warnings
+	@# What `make instructions` reaches of the library; nothing else compiles it.
+	cargo clippy --lib -- -D warnings --cfg keyway_instructions
 
 layers: ## every module imports only from the layers above it
 	scripts/check-layers.sh
@@ -37,6 +39,12 @@ examples: setup ## run every example against servers of its own
 
 bench: setup ## GET beside redis-rs in one run: throughput and client CPU, as ratios
 	cargo bench --bench get
+
+instructions: ## instructions per operation of the hot paths against the baseline; ARGS="--profile get-64", ARGS=--save
+	@# The dependencies that users of this lock file have: cargo only takes away what is not used.
+	cp Cargo.lock benches/instructions/Cargo.lock
+	RUSTFLAGS="--cfg keyway_instructions" \
+	  cargo run --quiet --release --manifest-path benches/instructions/Cargo.toml -- $(ARGS)
 
 fuzz: ## fuzz the reply decoder for FUZZ_SECONDS (600); needs a nightly toolchain and cargo-fuzz
 	@cargo +nightly fuzz --version >/dev/null 2>&1 || { \

@@ -25,6 +25,7 @@ gather
 cluster
 inspect
 check
+instructions
 sets timeline queue counters loading_cache flags
 rebalance
 simulation

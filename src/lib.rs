@@ -106,6 +106,10 @@ pub mod fuzzing {
     }
 }
 
+#[cfg(keyway_instructions)]
+#[doc(hidden)]
+pub mod instructions;
+
 pub use cluster::{
     Batch, BatchReply, Cluster, Dedicated, Health, Location, Message, PubSub, PubSubEvent,
     Reloaded, Replies, Routed, ServerHealth, ServerReply, Servers,

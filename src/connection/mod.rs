@@ -10,6 +10,8 @@ mod driver;
 #[cfg(test)]
 pub(crate) mod fake_server;
 mod outbox;
+#[cfg(keyway_instructions)]
+mod pipe;
 mod probe;
 mod stream;
 #[cfg(test)]
@@ -24,6 +26,8 @@ pub(crate) use driver::Patience;
 pub(crate) use outbox::{
     Bounds, Broken, Delivery, Item, Items, Outbox, Parcel, Refusal, Script, Ticket,
 };
+#[cfg(keyway_instructions)]
+pub use pipe::listen;
 pub(crate) use probe::Probe;
 pub(crate) use stream::Stream;
 

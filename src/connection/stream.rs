@@ -14,6 +14,8 @@ pub(crate) enum Stream {
     Unix(UnixStream),
     #[cfg(feature = "tls")]
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    #[cfg(keyway_instructions)]
+    Pipe(tokio::io::DuplexStream),
 }
 
 macro_rules! each {
@@ -24,6 +26,8 @@ macro_rules! each {
             Stream::Unix($stream) => $call,
             #[cfg(feature = "tls")]
             Stream::Tls($stream) => $call,
+            #[cfg(keyway_instructions)]
+            Stream::Pipe($stream) => $call,
         }
     };
 }
@@ -62,6 +66,8 @@ impl AsyncWrite for Stream {
             Stream::Unix(stream) => stream.is_write_vectored(),
             #[cfg(feature = "tls")]
             Stream::Tls(stream) => stream.is_write_vectored(),
+            #[cfg(keyway_instructions)]
+            Stream::Pipe(stream) => stream.is_write_vectored(),
         }
     }
 
