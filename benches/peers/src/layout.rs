@@ -80,7 +80,7 @@ mod tests {
             };
             let config = layout.config();
             for node in 0..64 {
-                let server = config.topology().server_of(keyway::topology::NodeId(node));
+                let server = config.topology().server_of(keyway::placement::NodeId(node));
                 assert_eq!(
                     &**config.topology().server_name(server),
                     format!("s{}", layout.server_of(node))
