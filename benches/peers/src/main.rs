@@ -155,7 +155,7 @@ impl Arguments {
 
     fn settings(&self) -> Settings {
         let (rounds, warm_up_ms, window_ms) = if self.quick {
-            (3, 50, 100)
+            (2, 50, 100)
         } else {
             (5, 100, 300)
         };

@@ -15,6 +15,7 @@ pub struct RedisBenchmark {
 }
 
 const FIRST_REQUESTS: u32 = 2_000;
+const ATTEMPTS: usize = 3;
 
 impl RedisBenchmark {
     pub fn run(&mut self, job: Job, layout: &Layout) -> Answer<Outcome> {
@@ -24,13 +25,12 @@ impl RedisBenchmark {
             None => {
                 // In place of a warm-up.
                 let requests = FIRST_REQUESTS.max(4 * share.pipelined);
-                slowest(&share.run(layout, requests)?)
+                slowest(&share.run(layout, requests)?.rows)
             }
         };
         let requests = (pace * job.window_ms as f64 / 1e3) as u32;
-        let cpu = children_cpu_us();
-        let rows = share.run(layout, requests.max(share.pipelined))?;
-        let cpu_us = children_cpu_us() - cpu;
+        let requests = requests.max(share.pipelined);
+        let Window { rows, cpu_us } = share.run(layout, requests)?;
         self.pace = Some(slowest(&rows));
 
         let rates = rows.iter().map(|row| row.per_second);
@@ -40,7 +40,7 @@ impl RedisBenchmark {
             Work::Pipeline => rates.sum::<f64>() / f64::from(Work::PIPELINE_COMMANDS),
             _ => rates.sum(),
         };
-        let sent = f64::from(requests.max(share.pipelined)) * rows.len() as f64;
+        let sent = f64::from(requests) * rows.len() as f64;
         let calls = match job.work {
             Work::Mget => sent / rows.len() as f64,
             Work::Pipeline => sent / f64::from(Work::PIPELINE_COMMANDS),
@@ -60,6 +60,12 @@ impl RedisBenchmark {
     }
 }
 
+/// What all processes of one window found.
+struct Window {
+    rows: Vec<Row>,
+    cpu_us: f64,
+}
+
 /// What each process does.
 struct Share {
     servers: u32,
@@ -71,8 +77,9 @@ struct Share {
 impl Share {
     fn of(job: Job, servers: u32) -> Answer<Share> {
         let random = |size: Size| format!("{}__rand_int__", size.prefix());
+        let share = (job.tasks / servers).max(1);
         // A single task waits for one server at a time.
-        let (servers, share) = (servers.min(job.tasks), (job.tasks / servers).max(1));
+        let servers = servers.min(job.tasks);
         let (servers, pipelined, command) = match job.work {
             Work::Get(size) => (servers, share, vec!["GET".into(), random(size)]),
             Work::Set(size) => {
@@ -100,21 +107,30 @@ impl Share {
         })
     }
 
-    fn run(&self, layout: &Layout, requests: u32) -> Answer<Vec<Row>> {
-        let processes: Vec<Child> = layout.servers[..self.servers as usize]
-            .iter()
-            .map(|port| self.start(*port, requests))
-            .collect::<Answer<_>>()?;
-        processes
-            .into_iter()
-            .map(|process| {
+    fn run(&self, layout: &Layout, requests: u32) -> Answer<Window> {
+        let mut complaint = String::new();
+        // It sometimes gives up at its end with "All clients disconnected": its timer fired before its last count.
+        for _ in 0..ATTEMPTS {
+            let cpu = children_cpu_us();
+            let processes: Vec<Child> = layout.servers[..self.servers as usize]
+                .iter()
+                .map(|port| self.start(*port, requests))
+                .collect::<Answer<_>>()?;
+            let mut rows = Vec::new();
+            for process in processes {
                 let output = process.wait_with_output()?;
-                let text = String::from_utf8_lossy(&output.stdout);
-                Row::parse(&text).ok_or_else(|| {
-                    Failure::Refused(format!("redis-benchmark printed no row of CSV: {text:?}"))
-                })
-            })
-            .collect()
+                rows.extend(Row::parse(&String::from_utf8_lossy(&output.stdout)));
+                complaint += &String::from_utf8_lossy(&output.stderr);
+            }
+            if rows.len() == self.servers as usize {
+                let cpu_us = children_cpu_us() - cpu;
+                return Ok(Window { rows, cpu_us });
+            }
+        }
+        Err(Failure::Refused(format!(
+            "redis-benchmark printed no row of CSV in {ATTEMPTS} attempts: {}",
+            complaint.trim()
+        )))
     }
 
     fn start(&self, port: u16, requests: u32) -> Answer<Child> {
@@ -130,7 +146,7 @@ impl Share {
             .args(&self.command)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()?)
     }
 }

@@ -32,18 +32,10 @@ impl Client for Rustis {
         Ok(self.0.set(key.text, RefBulkString::new(value)).await?)
     }
 
-    /// It splits an MGET by itself, but answers keys of one slot in the order of their bytes (0.27.2): they are given
-    /// to it in that order.
+    /// Its own split of an MGET answers keys of one slot in the order of their bytes, not of the call (0.27.2); given
+    /// sorted keys it is right, but slower than GETs sent together, except at many tasks.
     async fn mget(&mut self, keys: &[Key]) -> Answer<Vec<Vec<u8>>> {
-        let mut sorted: Vec<(&str, usize)> = keys.iter().map(|key| key.text).zip(0..).collect();
-        sorted.sort_unstable();
-        let texts: Vec<&str> = sorted.iter().map(|(text, _)| *text).collect();
-        let answers: Vec<BulkString> = self.0.mget(texts).await?;
-        let mut values = vec![Vec::new(); keys.len()];
-        for ((_, at), answer) in sorted.into_iter().zip(answers) {
-            values[at] = answer.into();
-        }
-        Ok(values)
+        self.pipeline(keys).await
     }
 
     async fn pipeline(&mut self, keys: &[Key]) -> Answer<Vec<Vec<u8>>> {
