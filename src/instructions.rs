@@ -10,7 +10,7 @@ use crate::cluster::Cluster;
 use crate::command::CommandId;
 use crate::connection::{Bounds, Delivery, Item, Items, Outbox, Parcel};
 use crate::pool::Lane;
-use crate::resp::{Decoder, DecoderLimits};
+use crate::resp::{self, Decoder, DecoderLimits};
 use crate::routing::{self, Gate, Route, Scope};
 use crate::stats::ServerStats;
 use futures::FutureExt;
@@ -23,6 +23,16 @@ use std::time::{Duration, Instant};
 
 /// So many commands are queued before the driver's turn.
 const TAKEN_TOGETHER: usize = 64;
+
+/// One command, written into a buffer that has room.
+pub fn encode(cmd: &Cmd, times: usize) {
+    let mut buffer = Vec::new();
+    for _ in 0..times {
+        buffer.clear();
+        resp::encode(black_box(cmd), &mut buffer);
+        black_box(&buffer);
+    }
+}
 
 /// Commands through an outbox without a connection: pushed, taken as the driver does, each caller told of its reply.
 pub fn outbox(cmd: &Cmd, times: usize) {

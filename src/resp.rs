@@ -1,7 +1,7 @@
-//! An incremental decoder of RESP2 and RESP3 (<https://redis.io/docs/latest/develop/reference/protocol-spec/>) into
-//! [`redis::Value`].
+//! The protocol, RESP2 and RESP3 (<https://redis.io/docs/latest/develop/reference/protocol-spec/>): commands to bytes, and an
+//! incremental decoder of replies into [`redis::Value`].
 //!
-//! It gives the values that redis-rs's own parser gives, with these deliberate differences:
+//! The decoder gives the values that redis-rs's own parser gives, with these deliberate differences:
 //! - an error that is not UTF-8 is decoded lossily, and a status that is not UTF-8 becomes a `BulkString`; redis-rs refuses
 //!   both, and a script can make either, so one caller could end the connection of all others;
 //! - a reply above a limit of [`DecoderLimits`], a line above [`BIG_NUMBER_DIGITS_MAX`] digits, and a verbatim string or an
@@ -9,8 +9,11 @@
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod differential;
+mod encode;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use encode::encode;
 
 use redis::{PushKind, Value, VerbatimFormat};
 
@@ -197,6 +200,9 @@ impl Decoder {
                     }
                 }
                 (Some(b'$'), Some(room)) => {
+                    if input.bytes.starts_with(b"$-1\r\n") {
+                        return Ok((b"$-1\r\n".len(), Some(Value::Nil)));
+                    }
                     if let Some(bytes) = input.whole_string(room) {
                         return Ok((input.at, Some(Value::BulkString(bytes.to_vec()))));
                     }

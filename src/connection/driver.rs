@@ -165,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Several callers are at work, as far as the last parcels tell. A lone caller must not wait for others.
     fn is_crowded(&self) -> bool {
-        self.taken > 1 || !self.in_flight.is_empty()
+        self.taken > 1 || self.in_flight.len() > 1
     }
 
     fn take(&mut self, cx: &mut Context<'_>) -> Result<(), Cause> {

@@ -5,6 +5,7 @@
 
 use super::cause::Cause;
 use super::now;
+use crate::resp::encode;
 use parking_lot::Mutex;
 use redis::{Cmd, Value};
 use std::collections::{HashSet, VecDeque};
@@ -443,15 +444,16 @@ impl Outbox {
                 (expect, bytes)
             }
             None => {
+                state.tail.reserve(size);
                 let expect = match &parcel.items {
                     Items::One(item) => {
-                        item.cmd.write_packed_command(&mut state.tail);
+                        encode(item.cmd, &mut state.tail);
                         Expect::One(item.command)
                     }
                     Items::Many(items) => {
                         let mut ends = Vec::with_capacity(items.len());
                         for item in *items {
-                            item.cmd.write_packed_command(&mut state.tail);
+                            encode(item.cmd, &mut state.tail);
                             ends.push((state.tail.len() - before) as u64);
                         }
                         many(items, ends, 0)
@@ -995,10 +997,10 @@ fn encode_large(items: &Items<'_>, size: usize) -> (Vec<u8>, Vec<u64>) {
     let mut bytes = Vec::with_capacity(size);
     let mut ends = Vec::new();
     match items {
-        Items::One(item) => item.cmd.write_packed_command(&mut bytes),
+        Items::One(item) => encode(item.cmd, &mut bytes),
         Items::Many(items) => {
             for item in *items {
-                item.cmd.write_packed_command(&mut bytes);
+                encode(item.cmd, &mut bytes);
                 ends.push(bytes.len() as u64);
             }
         }

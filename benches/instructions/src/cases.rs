@@ -21,15 +21,15 @@ pub struct Case {
 pub const CASES: &[Case] = &[
     Case {
         name: "encode-get",
-        what: "redis-rs writes a GET into a buffer",
+        what: "a GET is written into a buffer",
         times: 10_000,
-        run: |n| encode(&gets()[0], n),
+        run: |n| instructions::encode(&gets()[0], n),
     },
     Case {
         name: "encode-set-4k",
-        what: "redis-rs writes a SET of 4 KB into a buffer",
+        what: "a SET of 4 KB is written into a buffer",
         times: 10_000,
-        run: |n| encode(&set(), n),
+        run: |n| instructions::encode(&set(), n),
     },
     Case {
         name: "outbox-get",
@@ -154,15 +154,6 @@ fn set() -> Cmd {
 fn mget_of(keys: usize) -> Cmd {
     let keys: Vec<String> = (0..keys).map(server::key).collect();
     Cmd::mget(keys)
-}
-
-fn encode(cmd: &Cmd, n: usize) {
-    let mut buffer = Vec::new();
-    for _ in 0..n {
-        buffer.clear();
-        black_box(cmd).write_packed_command(&mut buffer);
-        black_box(&buffer);
-    }
 }
 
 fn route(nodes: u16, n: usize) {
