@@ -1,60 +1,21 @@
 //! From a command to the layer that answers it: routed, split, gathered, broadcast or refused.
 
-use super::{Cluster, name_of};
-use crate::command::{Access, Rule};
+use super::Cluster;
+use super::call::simple;
+use crate::command::Rule;
 use crate::config::MultiKey;
-use crate::connection::{Delivery, Script};
+use crate::connection::Script;
 use crate::control::Current;
 use crate::error::{Error, ErrorKind};
 use crate::gather;
-use crate::placement::NodeId;
 use crate::pool::Server;
 use crate::routing::{self, Known, Route, Scope};
-use crate::scatter::{Body, Call, Divided, Entry, Manner, Started, Target};
+use crate::scatter::{Body, Call, Divided, Entry, Manner, Target};
 use redis::{Cmd, Pipeline, Value};
 use std::sync::Arc;
 use tracing::Instrument;
 
 impl Cluster {
-    /// Sends one command where it belongs. Error replies come as values.
-    ///
-    /// Nearly all calls have one key, find their connection up and get a plain reply: they take the short way here, whose future is small.
-    /// All else goes by [`route_and_send`](Cluster::route_and_send), or on from what the short way has begun.
-    pub(crate) async fn execute(
-        &self,
-        cmd: &Cmd,
-        scope: Scope,
-        server: Option<&str>,
-    ) -> Result<Value, Error> {
-        let span =
-            tracing::trace_span!(target: "keyway::call", "keyway.call", command = name_of(cmd));
-        if !span.is_disabled() {
-            return Box::pin(self.route_and_send(cmd, scope, server).instrument(span)).await;
-        }
-        let Some((call, started)) = self.start(cmd, scope) else {
-            return Box::pin(self.route_and_send(cmd, scope, server)).await;
-        };
-        match started.ticket.await {
-            Delivery::Reply(value) if !matches!(value, Value::ServerError(_)) => Ok(value),
-            other => Box::pin(self.core.scatter.finish(&call, other, started.server)).await,
-        }
-    }
-
-    /// The short way: routed and pushed under one look at the topology, or nothing was done.
-    fn start<'a>(&self, cmd: &'a Cmd, scope: Scope) -> Option<(Call<'a>, Started)> {
-        let current = self.core.scatter.control().load();
-        let (known, node) = simple(&current, cmd, scope)?;
-        let call = Call {
-            cmd,
-            known,
-            target: Target::Node(node),
-            script: None,
-            manner: self.manner_by(&current),
-        };
-        let started = self.core.scatter.start(&current, &call)?;
-        Some((call, started))
-    }
-
     /// Where a command goes; `multi_key` in place of the configured one.
     fn route(
         &self,
@@ -68,7 +29,8 @@ impl Cluster {
         routing::route(current.config.placement(), args, known, scope, multi_key)
     }
 
-    async fn route_and_send(
+    /// Everything but the short way of [`Execute`](super::call::Execute).
+    pub(super) async fn route_and_send(
         &self,
         cmd: &Cmd,
         scope: Scope,
@@ -425,17 +387,4 @@ fn one(mut results: Vec<Result<Value, Error>>) -> Result<Value, Error> {
 fn scattered(known: Known) -> Error {
     let why = "it goes to several nodes or servers, so it cannot be part of a transaction";
     Error::new(ErrorKind::Refused, why).of_command(known.name())
-}
-
-/// What most calls are: one key, for the node that it hashes to.
-fn simple(current: &Current<Server>, cmd: &Cmd, scope: Scope) -> Option<(Known, NodeId)> {
-    if scope != Scope::Cluster {
-        return None;
-    }
-    let (row, key) = routing::simple(cmd)?;
-    let known = Known {
-        row: Some(row),
-        is_read: row.access == Access::Read,
-    };
-    Some((known, current.node(key)))
 }

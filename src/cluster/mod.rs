@@ -1,6 +1,7 @@
 //! The cluster: what a service holds. Connect, then everything that users of redis-rs know works.
 
 mod batch;
+mod call;
 mod dedicated;
 mod execute;
 mod health;
@@ -28,6 +29,7 @@ use crate::pool::{self, Lane, Server};
 use crate::routing::Scope;
 use crate::scatter::{Manner, Scatter};
 use crate::stats::StatsSnapshot;
+use futures::TryFutureExt;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisFuture, ToRedisArgs, Value};
 use scripts::ScriptBook;
@@ -417,11 +419,7 @@ fn shape_of(value: &Value) -> &'static str {
 
 impl ConnectionLike for Cluster {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(async move {
-            self.execute(cmd, Scope::Cluster, None)
-                .await
-                .map_err(Into::into)
-        })
+        Box::pin(self.execute(cmd, Scope::Cluster, None).map_err(Into::into))
     }
 
     fn req_packed_commands<'a>(

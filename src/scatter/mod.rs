@@ -128,14 +128,21 @@ impl Scatter {
     }
 
     /// The first attempt of a call, as far as it needs no waiting: pushed, or `None` and nothing was sent.
-    pub(crate) fn start(&self, current: &Current<Server>, call: &Call<'_>) -> Option<Started> {
+    pub(crate) fn start(
+        &self,
+        current: &Current<Server>,
+        cmd: &Cmd,
+        first: First,
+    ) -> Option<Started> {
+        let call = first.call(cmd);
         let server = self.aim(current, call.target, call.known.is_read).ok()?;
         let outbox = server
             .link(call.manner.lane, call.target.lane_node())
             .outbox();
-        let ticket = outbox.push(current.generation, &parcel_of(call)).ok()?;
+        let ticket = outbox.push(current.generation, &parcel_of(&call)).ok()?;
         server.budget().earn(1);
         Some(Started {
+            first,
             ticket,
             server: server.clone(),
         })
@@ -144,12 +151,13 @@ impl Scatter {
     /// What follows a started attempt that did not end with a plain reply.
     pub(crate) async fn finish(
         &self,
-        call: &Call<'_>,
+        cmd: &Cmd,
+        first: First,
         delivery: Delivery,
         server: Arc<Server>,
     ) -> Result<Value, Error> {
-        self.go_on(call, Some((outcome_of(delivery), Some(server))))
-            .await
+        let attempted = Some((outcome_of(delivery), Some(server)));
+        self.go_on(&first.call(cmd), attempted).await
     }
 
     /// The retry loop of a single command, from the outcome of a first attempt if there was one.
@@ -445,8 +453,29 @@ impl Scatter {
     }
 }
 
+/// What a call without a script needs beside its command. Small, because it is kept while the call is under way.
+#[derive(Clone, Copy)]
+pub(crate) struct First {
+    pub(crate) known: Known,
+    pub(crate) node: NodeId,
+    pub(crate) manner: Manner,
+}
+
+impl First {
+    fn call(self, cmd: &Cmd) -> Call<'_> {
+        Call {
+            cmd,
+            known: self.known,
+            target: Target::Node(self.node),
+            script: None,
+            manner: self.manner,
+        }
+    }
+}
+
 /// A first attempt under way.
 pub(crate) struct Started {
+    pub(crate) first: First,
     pub(crate) ticket: Ticket,
     pub(crate) server: Arc<Server>,
 }

@@ -1,0 +1,123 @@
+//! The future of one command. Written by hand, because each call under way has one: as an `async fn` it is three times as large, and with
+//! a thousand calls in flight that is what falls out of the processor's cache.
+
+use super::{Cluster, name_of};
+use crate::command::Access;
+use crate::connection::Delivery;
+use crate::control::Current;
+use crate::error::Error;
+use crate::placement::NodeId;
+use crate::pool::Server;
+use crate::routing::{self, Known, Scope};
+use crate::scatter::{First, Started};
+use redis::{Cmd, Value};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tracing::Instrument;
+
+/// One command on its way. Nothing is done before the first poll; dropping it cancels what has not been written.
+#[must_use = "nothing is sent until it is awaited"]
+pub(crate) struct Execute<'a> {
+    cluster: &'a Cluster,
+    cmd: &'a Cmd,
+    progress: Progress<'a>,
+}
+
+enum Progress<'a> {
+    New {
+        scope: Scope,
+        server: Option<&'a str>,
+    },
+    /// What nearly all calls are: one key, its connection is up, and the reply will be a plain one.
+    Short(Started),
+    Long(Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>>),
+}
+
+impl Cluster {
+    /// Sends one command where it belongs. Error replies come as values.
+    pub(crate) fn execute<'a>(
+        &'a self,
+        cmd: &'a Cmd,
+        scope: Scope,
+        server: Option<&'a str>,
+    ) -> Execute<'a> {
+        Execute {
+            cluster: self,
+            cmd,
+            progress: Progress::New { scope, server },
+        }
+    }
+
+    fn begin<'a>(&'a self, cmd: &'a Cmd, scope: Scope, server: Option<&'a str>) -> Progress<'a> {
+        let span =
+            tracing::trace_span!(target: "keyway::call", "keyway.call", command = name_of(cmd));
+        if !span.is_disabled() {
+            let call = self.route_and_send(cmd, scope, server);
+            return Progress::Long(Box::pin(call.instrument(span)));
+        }
+        match self.start(cmd, scope) {
+            Some(started) => Progress::Short(started),
+            None => Progress::Long(Box::pin(self.route_and_send(cmd, scope, server))),
+        }
+    }
+
+    /// The short way: routed and pushed under one look at the topology, or nothing was done.
+    fn start(&self, cmd: &Cmd, scope: Scope) -> Option<Started> {
+        let current = self.core.scatter.control().load();
+        let (known, node) = simple(&current, cmd, scope)?;
+        let first = First {
+            known,
+            node,
+            manner: self.manner_by(&current),
+        };
+        self.core.scatter.start(&current, cmd, first)
+    }
+}
+
+/// What most calls are: one key, for the node that it hashes to.
+pub(super) fn simple(
+    current: &Current<Server>,
+    cmd: &Cmd,
+    scope: Scope,
+) -> Option<(Known, NodeId)> {
+    if scope != Scope::Cluster {
+        return None;
+    }
+    let (row, key) = routing::simple(cmd)?;
+    let known = Known {
+        row: Some(row),
+        is_read: row.access == Access::Read,
+    };
+    Some((known, current.node(key)))
+}
+
+impl Future for Execute<'_> {
+    type Output = Result<Value, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        loop {
+            match &mut this.progress {
+                Progress::New { scope, server } => {
+                    this.progress = this.cluster.begin(this.cmd, *scope, *server);
+                }
+                Progress::Short(started) => {
+                    let delivery = ready!(Pin::new(&mut started.ticket).poll(cx));
+                    match delivery {
+                        Delivery::Reply(value) if !matches!(value, Value::ServerError(_)) => {
+                            return Poll::Ready(Ok(value));
+                        }
+                        other => {
+                            let (first, server) = (started.first, started.server.clone());
+                            let scatter = &this.cluster.core.scatter;
+                            let rest = scatter.finish(this.cmd, first, other, server);
+                            this.progress = Progress::Long(Box::pin(rest));
+                        }
+                    }
+                }
+                Progress::Long(rest) => return rest.as_mut().poll(cx),
+            }
+        }
+    }
+}
