@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test ci fmt clippy layers doc examples bench instructions fuzz
+.PHONY: help setup demo test ci fmt clippy layers doc examples bench bench-test instructions fuzz
 
 FUZZ_SECONDS ?= 600
 
@@ -37,8 +37,13 @@ doc: ## the documentation builds without a warning
 examples: setup ## run every example against servers of its own
 	scripts/run-examples.sh
 
-bench: setup ## GET beside redis-rs in one run: throughput and client CPU, as ratios
-	cargo bench --bench get
+bench: setup ## keyway beside its peers in one run, 25 minutes; ARGS=--quick, ARGS=--help, ARGS=--publish writes BENCHMARKS.md
+	cargo run --release --manifest-path benches/peers/Cargo.toml -- $(ARGS)
+
+bench-test: ## the bench itself: lints and tests
+	cargo fmt --check --manifest-path benches/peers/Cargo.toml
+	cargo clippy --manifest-path benches/peers/Cargo.toml --all-targets -- -D warnings
+	cargo test --manifest-path benches/peers/Cargo.toml
 
 instructions: ## instructions per operation of the hot paths against the baseline; ARGS="--profile get-64", ARGS=--save
 	@# The dependencies that users of this lock file have: cargo only takes away what is not used.

@@ -24,8 +24,9 @@ pub struct Coordinator {
 
 impl Coordinator {
     pub fn new(settings: Settings, plans: &[Plan], idle: &[Peer]) -> Result<Coordinator> {
-        let columns: usize = plans.iter().map(|plan| plan.peers.len()).sum();
-        let progress = ProgressBar::new((columns * settings.rounds + idle.len()) as u64);
+        let turns = |plan: &Plan| plan.peers.len() * rounds::pace(&settings, plan.tasks).rounds;
+        let turns: usize = plans.iter().map(turns).sum();
+        let progress = ProgressBar::new((turns + idle.len()) as u64);
         progress.set_style(ProgressStyle::with_template(
             "[{elapsed_precise}] {bar:30} {pos}/{len}, {eta} left: {msg}",
         )?);
@@ -38,14 +39,18 @@ impl Coordinator {
     }
 
     pub fn cell(&mut self, plan: &Plan) -> Result<Cell> {
-        self.progress.set_message(format!(
+        let message = format!(
             "{}, {} tasks, {:?}, {} servers, {} nodes",
             plan.work_name(),
             plan.tasks,
             plan.runtime,
             plan.shape.servers,
             plan.shape.nodes
-        ));
+        );
+        if self.progress.is_hidden() {
+            eprintln!("{message}");
+        }
+        self.progress.set_message(message);
         self.prepare(plan.shape, plan.runtime)?;
         let crew = self.crew.as_mut().expect("just prepared");
         rounds::measure(plan, crew, &self.settings, &self.progress)

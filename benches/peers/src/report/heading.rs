@@ -32,7 +32,7 @@ fn lines(results: &Results) -> Vec<String> {
     )];
     lines.extend(versions.chunks(VERSIONS_A_LINE).map(|some| some.join(", ")));
     lines.push(format!(
-        "{}, each with {} ms to warm up and a window of {} ms per peer; {} keys",
+        "{}, {} + {} ms per peer (warm-up, window); at 1 task thrice as many, half as long; {} keys",
         counted(u32::try_from(settings.rounds).unwrap_or(u32::MAX), "round"),
         settings.warm_up_ms,
         settings.window_ms,
