@@ -463,6 +463,55 @@ async fn a_driver_sleeps_while_there_is_nothing_to_do() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_driver_woken_by_the_first_of_a_crowd_lets_the_others_push_and_a_lone_caller_does_not_wait() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let (ours, mut theirs) = tokio::io::duplex(4096);
+    let outbox = new_outbox(BOUNDS);
+    let mut driver = driver(ours, &outbox);
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let mut poll = || assert!(driver.poll_unpin(&mut cx).is_pending());
+    let push = |text: &str| push_to(&outbox, 1, &[echo(text)], &[], ms(500)).expect("it is taken");
+    // How many commands the server finds when it looks.
+    let mut buffer = [0; 4096];
+    let mut found = |theirs: &mut DuplexStream| match theirs.read(&mut buffer).now_or_never() {
+        Some(n) => buffer[..n.expect("the pipe is open")]
+            .iter()
+            .filter(|byte| **byte == b'*')
+            .count(),
+        None => 0,
+    };
+
+    // One after the other: written at once, each.
+    poll();
+    for text in ["a", "b"] {
+        let ticket = push(text);
+        poll();
+        assert_eq!(found(&mut theirs), 1, "a lone caller waits for nobody");
+        theirs.write_all(b"+OK\r\n").await.expect("there is room");
+        poll();
+        assert!(matches!(ticket.await, Delivery::Reply(Value::Okay)));
+    }
+    // Two at once make a crowd.
+    let crowd = [push("c"), push("d")];
+    poll();
+    assert_eq!(found(&mut theirs), 2);
+    theirs.write_all(b"+OK\r\n+OK\r\n").await.expect("there is room");
+    poll();
+    poll();
+    for ticket in crowd {
+        assert!(matches!(ticket.await, Delivery::Reply(Value::Okay)));
+    }
+    let first = push("e");
+    poll();
+    assert_eq!(found(&mut theirs), 0, "the others of the crowd may be about to push");
+    let second = push("f");
+    poll();
+    assert_eq!(found(&mut theirs), 2, "and it waits for them once only");
+    drop((first, second));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_push_behind_the_idle_ping_is_written_at_once() {
     let (ours, theirs) = tokio::io::duplex(1024);
     let server = FakeServer::default();
