@@ -17,7 +17,7 @@ test: setup ## all tests, against real servers that they start themselves
 
 ci: ## everything that must hold before a merge
 	scripts/setup.sh --ci
-	$(MAKE) --no-print-directory fmt layers clippy test doc examples
+	$(MAKE) --no-print-directory fmt layers clippy test bench-test doc examples
 
 fmt: ## the sources are formatted
 	cargo fmt --check

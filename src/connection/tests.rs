@@ -463,7 +463,8 @@ async fn a_driver_sleeps_while_there_is_nothing_to_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_driver_woken_by_the_first_of_a_crowd_lets_the_others_push_and_a_lone_caller_does_not_wait() {
+async fn a_driver_woken_by_the_first_of_a_crowd_lets_the_others_push_and_a_lone_caller_does_not_wait()
+ {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     let (ours, mut theirs) = tokio::io::duplex(4096);
@@ -496,7 +497,10 @@ async fn a_driver_woken_by_the_first_of_a_crowd_lets_the_others_push_and_a_lone_
     let crowd = [push("c"), push("d")];
     poll();
     assert_eq!(found(&mut theirs), 2);
-    theirs.write_all(b"+OK\r\n+OK\r\n").await.expect("there is room");
+    theirs
+        .write_all(b"+OK\r\n+OK\r\n")
+        .await
+        .expect("there is room");
     poll();
     poll();
     for ticket in crowd {
@@ -504,7 +508,11 @@ async fn a_driver_woken_by_the_first_of_a_crowd_lets_the_others_push_and_a_lone_
     }
     let first = push("e");
     poll();
-    assert_eq!(found(&mut theirs), 0, "the others of the crowd may be about to push");
+    assert_eq!(
+        found(&mut theirs),
+        0,
+        "the others of the crowd may be about to push"
+    );
     let second = push("f");
     poll();
     assert_eq!(found(&mut theirs), 2, "and it waits for them once only");

@@ -76,12 +76,9 @@ fn over_tasks(results: &Results, figure: Figure) -> lines::Graph {
         ),
         _ => ("GETs of 64 B per second (more is better)", "calls/s"),
     };
-    // One scale for both panels. CPU spans decades, from one task to many.
+    // One scale for both panels, which spans decades: from one task to many, and from the slowest peer to redis-benchmark.
     let all = series.iter().flat_map(|one| peer_lines(one, figure));
-    let y = match figure {
-        Figure::CpuUs => Scale::log(values(all)),
-        _ => Scale::linear(values(all)),
-    };
+    let y = Scale::log(values(all));
     let panels = series.iter().map(|one| lines::Panel {
         title: runtime_name(one.cells[0].runtime).to_owned(),
         y_title,
