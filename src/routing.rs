@@ -404,25 +404,19 @@ pub(crate) fn gate(topology: &Topology, node: NodeId, is_read: bool) -> Gate {
 }
 
 /// The sub-command of a split one that carries these keys, in this order.
-pub(crate) fn sub_command(args: &[&[u8]], split: Split, keys: impl Iterator<Item = usize>) -> Cmd {
-    let keys = keys.collect::<Vec<_>>();
+pub(crate) fn sub_command(
+    args: &[&[u8]],
+    split: Split,
+    keys: impl Iterator<Item = usize> + Clone,
+) -> Cmd {
+    // A key of an MSET comes with its value.
     let per_key = if split == Split::Mset { 2 } else { 1 };
-    let bytes: usize = keys
-        .iter()
-        .map(|at| {
-            args[*at..at + per_key]
-                .iter()
-                .map(|arg| arg.len())
-                .sum::<usize>()
-        })
-        .sum();
-    let mut cmd = Cmd::with_capacity(1 + keys.len() * per_key, args[0].len() + bytes);
+    let parts = || keys.clone().flat_map(|at| &args[at..at + per_key]);
+    let bytes: usize = parts().map(|part| part.len()).sum();
+    let mut cmd = Cmd::with_capacity(1 + parts().count(), args[0].len() + bytes);
     cmd.arg(args[0]);
-    for at in keys {
-        cmd.arg(args[at]);
-        if split == Split::Mset {
-            cmd.arg(args[at + 1]);
-        }
+    for part in parts() {
+        cmd.arg(*part);
     }
     cmd
 }

@@ -74,7 +74,7 @@ pub(super) enum Place {
 
 impl Shipment {
     /// The parts of a split entry; none for what is sent whole.
-    fn parts(&self) -> impl Iterator<Item = usize> + '_ {
+    fn parts(&self) -> impl Iterator<Item = usize> + Clone + '_ {
         let parts: &[u32] = match &self.place {
             Place::Parts(parts) => parts,
             Place::Node(_) | Place::Everywhere => &[],

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 #[derive(Parser)]
 #[command(name = "peers")]
 struct Arguments {
-    /// Fewer rounds and shorter windows: about 4 minutes in place of 25
+    /// Fewer rounds and shorter windows: a look, in place of 25 minutes
     #[arg(long)]
     quick: bool,
     /// These parts only
@@ -115,8 +115,8 @@ fn measure(arguments: &Arguments) -> Result<()> {
         cells,
         idle,
     };
-    let json = serde_json::to_string_pretty(&results)?;
-    std::fs::write(&arguments.json, json + "\n")
+    let json = results.to_json()?;
+    std::fs::write(&arguments.json, json)
         .with_context(|| format!("cannot write {}", arguments.json.display()))?;
     report(&results, arguments.publish)
 }

@@ -16,6 +16,13 @@ pub struct Results {
     pub idle: Vec<Idle>,
 }
 
+impl Results {
+    /// Without spaces: there are thousands of rounds.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        Ok(serde_json::to_string(self)? + "\n")
+    }
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Machine {
     pub cpu: String,

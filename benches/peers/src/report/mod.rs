@@ -38,7 +38,7 @@ pub fn publish(results: &Results, repo_root: &Path) -> Result<()> {
         .map(|graph| Ok((graph.name, (graph.draw)(results)?)))
         .collect::<Result<_>>()
         .context("cannot draw the graphs")?;
-    let json = serde_json::to_string_pretty(results)? + "\n";
+    let json = results.to_json()?;
 
     let folder = repo_root.join("benches/graphs");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
