@@ -390,7 +390,7 @@ fn other_algorithm(config: &Config, samples: &[&Keys], total: usize) -> Option<S
             spec
         })
         .collect();
-    Algorithm::ALL
+    Algorithm::OWN
         .into_iter()
         .filter(|algorithm| *algorithm != ours.algorithm())
         // jump and modulo refuse weights.

@@ -152,7 +152,7 @@ fn placement(section: &Section<'_, '_>) -> Result<Placement> {
     let specs = names
         .into_iter()
         .zip(weights)
-        .map(|(name, weight)| NodeSpec { name, weight })
+        .map(|(name, weight)| NodeSpec::weighted(name, weight))
         .collect();
     Placement::new(algorithm, specs).map_err(|error| {
         section

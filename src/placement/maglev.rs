@@ -73,7 +73,7 @@ fn fill(nodes: &[NodeSpec], size: u32) -> Box<[u16]> {
         .unwrap_or(1);
     let mut permutations: Vec<_> = nodes
         .iter()
-        .map(|node| Permutation::new(&node.name, size))
+        .map(|node| Permutation::new(node.hashed(), size))
         .collect();
     let mut table = vec![FREE; size as usize].into_boxed_slice();
     let mut free = size;

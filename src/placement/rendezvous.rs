@@ -30,7 +30,7 @@ pub(super) struct Bidder {
 
 impl Rendezvous {
     pub(super) fn new(nodes: &[NodeSpec]) -> Self {
-        let name = |node: &NodeSpec| xxh3(node.name.as_bytes());
+        let name = |node: &NodeSpec| xxh3(node.hashed().as_bytes());
         if nodes
             .windows(2)
             .all(|pair| pair[0].weight == pair[1].weight)

@@ -1,5 +1,11 @@
 //! The hash functions that placements need, and hash tags. Pure, without state and without a seed: what they return is data for ever.
 
+mod hashkit;
+mod tag;
+
+pub use hashkit::{Hashkit, UnknownHashkit};
+pub(crate) use tag::TagRule;
+
 use md5::{Digest, Md5};
 
 /// The part of `key` that decides its node: what stands between the first `{` and the first `}` after it, or the whole key when there
@@ -31,6 +37,27 @@ pub fn hash_tag(key: &[u8]) -> &[u8] {
 #[inline]
 pub fn crc32(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
+}
+
+/// CRC-16/XMODEM: polynomial 0x1021, initial value 0, not reflected. Source: Redis Cluster specification, appendix A.
+pub fn crc16(_bytes: &[u8]) -> u16 {
+    todo!()
+}
+
+/// MurmurHash64A of 64-bit numbers, seed 0x1234ABCD, as Jedis has it.
+pub fn murmur64a(_bytes: &[u8]) -> u64 {
+    todo!()
+}
+
+/// MurmurHash2 of 64 bits, seed 0xC70F6907, as libstdc++ and Envoy have it.
+pub fn murmur_libstdcxx(_bytes: &[u8]) -> u64 {
+    todo!()
+}
+
+/// XXH64 with seed 0. Source: xxHash (Yann Collet).
+#[inline]
+pub fn xxh64(bytes: &[u8]) -> u64 {
+    xxhash_rust::xxh64::xxh64(bytes, 0)
 }
 
 /// XXH3, its 64-bit form, with seed 0 and the default secret. Source: xxHash 0.8 (Yann Collet), whose output is frozen.
