@@ -13,7 +13,7 @@ mod encode;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use encode::encode;
+pub(crate) use encode::{encode, encode_array, encode_bulk};
 
 use redis::{PushKind, Value, VerbatimFormat};
 

@@ -100,6 +100,17 @@ pub(crate) fn simple(cmd: &Cmd) -> Option<(&'static Row, &[u8])> {
     }
 }
 
+/// The row of an MGET, which has a short way of its own when its keys are on several nodes.
+pub(crate) fn split_read(cmd: &Cmd) -> Option<&'static Row> {
+    let Some(Arg::Simple(name)) = cmd.args_iter().next() else {
+        return None;
+    };
+    match command::lookup(name) {
+        Some(command::Found::Row(row)) if row.rule == Rule::Split(Split::Mget) => Some(row),
+        _ => None,
+    }
+}
+
 /// Looks the command up. Unknown ones are an error unless the caller says where they go.
 pub(crate) fn identify(args: &[&[u8]], scope: Scope) -> Result<Known, Error> {
     match command::row_of(args) {

@@ -3,13 +3,14 @@
 
 use super::{Cluster, name_of};
 use crate::command::Access;
+use crate::config::MultiKey;
 use crate::connection::Delivery;
 use crate::control::Current;
 use crate::error::Error;
 use crate::placement::NodeId;
 use crate::pool::Server;
 use crate::routing::{self, Known, Scope};
-use crate::scatter::{First, Started};
+use crate::scatter::{First, SplitRead, Started};
 use redis::{Cmd, Value};
 use std::future::Future;
 use std::pin::Pin;
@@ -31,6 +32,8 @@ enum Progress<'a> {
     },
     /// What nearly all calls are: one key, its connection is up, and the reply will be a plain one.
     Short(Started),
+    /// An MGET over several nodes, likewise.
+    Split(Box<SplitRead>),
     Long(Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>>),
 }
 
@@ -56,10 +59,31 @@ impl Cluster {
             let call = self.route_and_send(cmd, scope, server);
             return Progress::Long(Box::pin(call.instrument(span)));
         }
-        match self.start(cmd, scope) {
-            Some(started) => Progress::Short(started),
+        if let Some(started) = self.start(cmd, scope) {
+            return Progress::Short(started);
+        }
+        match self.start_split(cmd, scope) {
+            Some(split) => Progress::Split(Box::new(split)),
             None => Progress::Long(Box::pin(self.route_and_send(cmd, scope, server))),
         }
+    }
+
+    /// The short way of an MGET over several nodes, likewise.
+    fn start_split(&self, cmd: &Cmd, scope: Scope) -> Option<SplitRead> {
+        if scope != Scope::Cluster {
+            return None;
+        }
+        let known = Known {
+            row: Some(routing::split_read(cmd)?),
+            is_read: true,
+        };
+        let current = self.current();
+        if current.config.multi_key() != MultiKey::Split {
+            return None;
+        }
+        let manner = self.manner_by(&current);
+        let scatter = &self.core.scatter;
+        scatter.start_split(&current, cmd, known, manner)
     }
 
     /// The short way: routed and pushed under one look at the topology, or nothing was done.
@@ -115,6 +139,14 @@ impl Future for Execute<'_> {
                             this.progress = Progress::Long(Box::pin(rest));
                         }
                     }
+                }
+                Progress::Split(split) => {
+                    if let Some(values) = ready!(split.poll_values(cx)) {
+                        return Poll::Ready(Ok(values));
+                    }
+                    let scatter = &this.cluster.core.scatter;
+                    let rest = scatter.finish_split(this.cmd, split.take());
+                    this.progress = Progress::Long(Box::pin(rest));
                 }
                 Progress::Long(rest) => return rest.as_mut().poll(cx),
             }

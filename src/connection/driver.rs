@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io::IoSlice;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,6 +24,10 @@ use tokio::time::Sleep;
 
 /// One read asks for at least this much room.
 const READ_BYTES: usize = 64 * 1024;
+/// After so many values the callers that got them have their turn, before more of what was read is decoded: with an MGET of a hundred keys
+/// that is five of them. They ask again while the server would otherwise wait for all the others to be served first, and so do they: client
+/// and server take turns in place of working side by side, for two thirds of the throughput at 16 tasks.
+const TURN_VALUES: usize = 256;
 /// Deadlines are looked at this often while something waits: one timer per connection, none per command.
 #[cfg(not(keyway_instructions))]
 const TICK: Duration = Duration::from_millis(10);
@@ -60,6 +65,8 @@ pub(crate) struct Driver<S> {
     /// The socket took no more at the last try.
     blocked: bool,
     reading: Box<[u8]>,
+    /// What of it has not been decoded yet.
+    unread: Range<usize>,
     /// Taken from the outbox, not yet answered, oldest first. Those at the end may not be written yet.
     in_flight: VecDeque<Waiter>,
     earliest: Option<Instant>,
@@ -103,6 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             flushing: false,
             blocked: false,
             reading: vec![0; READ_BYTES].into_boxed_slice(),
+            unread: 0..0,
             in_flight: VecDeque::new(),
             earliest: None,
             quiet_since: now,
@@ -139,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             match answered {
                 Some(0) => {}
                 // A lone caller has its answer, and nobody else waits: there is no parcel to wait for.
-                Some(1) if self.in_flight.is_empty() => {}
+                Some(1) if self.in_flight.is_empty() && self.unread.is_empty() => {}
                 // The tasks that were just woken fill the next parcel before the driver takes it: fewer, larger writes.
                 Some(_) => {
                     cx.waker().wake_by_ref();
@@ -261,24 +269,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
     }
 
-    /// Reads once. `None`: nothing there. `Some(n)`: bytes came, and n waiters got their reply.
+    /// Reads once, unless there is something left of the last time. `None`: nothing there. `Some(n)`: bytes came, and n waiters got their
+    /// reply.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<Option<usize>, Cause> {
-        let mut buffer = ReadBuf::new(&mut self.reading);
-        let n = match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
-            Poll::Pending => return Ok(None),
-            Poll::Ready(Err(error)) => return Err(Cause::Io(Arc::new(error))),
-            Poll::Ready(Ok(())) => buffer.filled().len(),
-        };
-        if n == 0 {
-            return Err(self.write_failed.clone().unwrap_or(Cause::ClosedByServer));
+        if self.unread.is_empty() {
+            let mut buffer = ReadBuf::new(&mut self.reading);
+            let n = match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Pending => return Ok(None),
+                Poll::Ready(Err(error)) => return Err(Cause::Io(Arc::new(error))),
+                Poll::Ready(Ok(())) => buffer.filled().len(),
+            };
+            if n == 0 {
+                return Err(self.write_failed.clone().unwrap_or(Cause::ClosedByServer));
+            }
+            self.stats.received(n);
+            self.unread = 0..n;
         }
+        self.answer(TURN_VALUES).map(Some)
+    }
+
+    /// Decodes what was read, and hands out replies until some waiter has got its own and there were `values_max` values. Returns how many
+    /// waiters got theirs.
+    fn answer(&mut self, values_max: usize) -> Result<usize, Cause> {
         let now = now();
         self.quiet_since = now;
-        self.stats.received(n);
         let (mut answered, mut commands, mut bytes) = (0, 0, 0);
-        let mut at = 0;
+        let Range {
+            start: mut at,
+            end: n,
+        } = self.unread;
         let mut failed = None;
-        while at < n {
+        let mut values = 0;
+        while at < n && (answered == 0 || values < values_max) {
             let value = match self.decoder.decode(&self.reading[at..n]) {
                 Ok((used, value)) => {
                     at += used;
@@ -313,6 +335,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Value::ServerError(error) => Some(error.clone()),
                 _ => None,
             };
+            values += match &value {
+                Value::Array(items) => 1 + items.len(),
+                _ => 1,
+            };
             let started = waiter.started();
             let progress = waiter.reply(value);
             commands += 1;
@@ -329,12 +355,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 self.in_flight.pop_front();
             }
         }
+        // Behind something that cannot be read nothing can.
+        self.unread = if failed.is_some() { 0..0 } else { at..n };
         if commands > 0 {
             self.outbox.settle(commands, bytes);
         }
         match failed {
             Some(cause) => Err(cause),
-            None => Ok(Some(answered)),
+            None => Ok(answered),
         }
     }
 
@@ -432,6 +460,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Driver<S> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Cause> {
         let this = self.get_mut();
         let Err(cause) = std::task::ready!(this.poll_drive(cx));
+        // What was read before is answered.
+        let _ = this.answer(usize::MAX);
         this.end(&cause, false);
         Poll::Ready(cause)
     }

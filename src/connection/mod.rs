@@ -24,7 +24,7 @@ pub(crate) use cause::Cause;
 pub(crate) use dial::{DialError, Manner};
 pub(crate) use driver::Patience;
 pub(crate) use outbox::{
-    Bounds, Broken, Delivery, Item, Items, Outbox, Parcel, Refusal, Script, Ticket,
+    Bounds, Broken, Delivery, Item, Items, Outbox, Packed, Parcel, Refusal, Script, Ticket,
 };
 #[cfg(keyway_instructions)]
 pub use pipe::listen;

@@ -64,12 +64,21 @@ pub(crate) enum Items<'a> {
     One(Item<'a>),
     /// Several; the first and the last may be MULTI and EXEC.
     Many(&'a [Item<'a>]),
+    /// One that is encoded already.
+    Packed(Packed<'a>),
+}
+
+/// An encoded command in two pieces, and its row in the command table.
+#[derive(Clone, Copy)]
+pub(crate) struct Packed<'a> {
+    pub(crate) bytes: [&'a [u8]; 2],
+    pub(crate) command: u16,
 }
 
 impl Items<'_> {
     fn len(&self) -> usize {
         match self {
-            Items::One(_) => 1,
+            Items::One(_) | Items::Packed(_) => 1,
             Items::Many(items) => items.len(),
         }
     }
@@ -78,6 +87,15 @@ impl Items<'_> {
         match self {
             Items::One(item) => size_of_cmd(item.cmd),
             Items::Many(items) => items.iter().map(|item| size_of_cmd(item.cmd)).sum(),
+            Items::Packed(packed) => packed.bytes.iter().map(|bytes| bytes.len()).sum(),
+        }
+    }
+}
+
+impl Packed<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        for bytes in self.bytes {
+            out.extend_from_slice(bytes);
         }
     }
 }
@@ -428,6 +446,7 @@ impl Outbox {
                 let expect = match &parcel.items {
                     Items::One(item) => Expect::One(item.command),
                     Items::Many(items) => many(items, ends, prelude),
+                    Items::Packed(packed) => Expect::One(packed.command),
                 };
                 // A parcel lies whole in one chunk, so its prelude goes in front of it there.
                 if prelude > 0 {
@@ -457,6 +476,10 @@ impl Outbox {
                             ends.push((state.tail.len() - before) as u64);
                         }
                         many(items, ends, 0)
+                    }
+                    Items::Packed(packed) => {
+                        packed.write(&mut state.tail);
+                        Expect::One(packed.command)
                     }
                 };
                 (expect, (state.tail.len() - before) as u64)
@@ -998,6 +1021,7 @@ fn encode_large(items: &Items<'_>, size: usize) -> (Vec<u8>, Vec<u64>) {
     let mut ends = Vec::new();
     match items {
         Items::One(item) => encode(item.cmd, &mut bytes),
+        Items::Packed(packed) => packed.write(&mut bytes),
         Items::Many(items) => {
             for item in *items {
                 encode(item.cmd, &mut bytes);

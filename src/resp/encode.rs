@@ -7,17 +7,28 @@ use redis::{Arg, Cmd};
 pub(crate) fn encode(cmd: &Cmd, out: &mut Vec<u8>) {
     let start = out.len();
     let args = cmd.args_iter();
-    header(b'*', args.len(), out);
+    encode_array(args.len(), out);
     for arg in args {
         let Arg::Simple(bytes) = arg else {
             // A cursor's value is known to redis-rs alone.
             out.truncate(start);
             return cmd.write_packed_command(out);
         };
-        header(b'$', bytes.len(), out);
-        out.extend_from_slice(bytes);
-        out.extend_from_slice(b"\r\n");
+        encode_bulk(bytes, out);
     }
+}
+
+/// Appends the beginning of a command of `length` arguments, its name included.
+pub(crate) fn encode_array(length: usize, out: &mut Vec<u8>) {
+    header(b'*', length, out);
+}
+
+/// Appends one argument.
+#[inline]
+pub(crate) fn encode_bulk(bytes: &[u8], out: &mut Vec<u8>) {
+    header(b'$', bytes.len(), out);
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
 }
 
 #[inline]

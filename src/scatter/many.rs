@@ -22,8 +22,16 @@ impl Scatter {
         entries: Vec<Entry<'_>>,
         manner: Manner,
     ) -> Vec<Result<Value, Error>> {
-        let mut batch = Batch::new(entries);
-        let mut failures = 0;
+        self.go_through(Batch::new(entries), 0, manner).await
+    }
+
+    /// Sends what is pending of a batch, round by round, until nothing is. `failures` is how many rounds have failed before.
+    pub(super) async fn go_through(
+        &self,
+        mut batch: Batch<'_>,
+        mut failures: u32,
+        manner: Manner,
+    ) -> Vec<Result<Value, Error>> {
         while batch.has_pending() {
             let current = self.control.load_full();
             let mut held = false;

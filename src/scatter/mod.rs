@@ -7,10 +7,12 @@ mod batch;
 mod lease;
 mod many;
 mod merge;
+mod split;
 mod transaction;
 
 pub(crate) use batch::own_keys;
 pub(crate) use lease::{blocking_deadline, converse, converse_atomic};
+pub(crate) use split::SplitRead;
 
 use crate::command::{Merge, Split};
 use crate::config::Mode;

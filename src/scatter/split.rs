@@ -1,0 +1,241 @@
+//! The short way of an MGET over several nodes, which nearly all are: each key is hashed and encoded into its server's part in one pass, and the
+//! values of the plain replies go straight to their places. What does not go so goes on as a [batch](super::batch), from where it stands.
+
+use super::batch::{Batch, Ended, GroupEnd};
+use super::many::broken_outcomes;
+use super::{Body, Divided, Entry, Manner, Outcome, Scatter, pause};
+use crate::command::Split;
+use crate::connection::{Delivery, Items, Packed, Parcel, Ticket};
+use crate::control::Current;
+use crate::error::Error;
+use crate::pool::Server;
+use crate::resp::{encode_array, encode_bulk};
+use crate::routing::{self, Gate, Known, Part};
+use redis::{Arg, Cmd, Value};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+/// What a key takes on the wire, about: what a part's buffer begins with, per key.
+const KEY_BYTES: usize = 40;
+
+/// An MGET under way on several connections.
+pub(crate) struct SplitRead {
+    pub(crate) known: Known,
+    manner: Manner,
+    current: Arc<Current<Server>>,
+    /// The part of each key.
+    order: Vec<u16>,
+    /// In the order of their first keys.
+    parts: Vec<Shard>,
+}
+
+/// The keys of one connection.
+struct Shard {
+    keys: usize,
+    progress: Progress,
+}
+
+enum Progress {
+    Asked(Ticket),
+    Ended(Delivery),
+    /// There was no room or no connection just then: nothing was sent.
+    NotAsked,
+}
+
+/// The keys for one connection, while they are collected.
+struct Collected {
+    /// Of the server and the connection.
+    at: usize,
+    node: crate::placement::NodeId,
+    keys: usize,
+    bytes: Vec<u8>,
+}
+
+impl Scatter {
+    /// Sends an MGET whose nodes are on several connections, or `None` and nothing was sent.
+    pub(crate) fn start_split(
+        &self,
+        current: &Arc<Current<Server>>,
+        cmd: &Cmd,
+        known: Known,
+        manner: Manner,
+    ) -> Option<SplitRead> {
+        let mut args = cmd.args_iter();
+        let Arg::Simple(name) = args.next()? else {
+            return None;
+        };
+        let widths = current
+            .servers
+            .iter()
+            .map(|server| server.width(manner.lane));
+        let stride = widths.max()?.max(1);
+        // By server and connection: the part, plus 1.
+        let mut part_at = vec![0_u16; current.servers.len() * stride];
+        let mut order = Vec::with_capacity(args.len());
+        let mut parts: Vec<Collected> = Vec::with_capacity(part_at.len().min(args.len()));
+        let keys_each = args.len() / part_at.len() + 8;
+        for arg in args {
+            let Arg::Simple(key) = arg else { return None };
+            let node = current.node(key);
+            if key.starts_with(routing::RESERVED_PREFIX)
+                || routing::gate(&current.topology, node, true) != Gate::Send
+            {
+                return None;
+            }
+            let server = current.topology.server_of(node).index();
+            let at =
+                server * stride + node.index() % current.servers[server].width(manner.lane).max(1);
+            if part_at[at] == 0 {
+                parts.push(Collected {
+                    at: server,
+                    node,
+                    keys: 0,
+                    bytes: Vec::with_capacity(keys_each * KEY_BYTES),
+                });
+                part_at[at] = u16::try_from(parts.len()).ok()?;
+            }
+            let part = part_at[at] - 1;
+            order.push(part);
+            let part = &mut parts[usize::from(part)];
+            part.keys += 1;
+            encode_bulk(key, &mut part.bytes);
+        }
+        // On one connection it might be on one node, and then it is not split.
+        if parts.len() < 2 {
+            return None;
+        }
+        let mut asked = false;
+        let mut shards = Vec::with_capacity(parts.len());
+        for part in parts {
+            let server = &current.servers[part.at];
+            let mut head = Vec::with_capacity(32);
+            encode_array(part.keys + 1, &mut head);
+            encode_bulk(name, &mut head);
+            let parcel = Parcel {
+                items: Items::Packed(Packed {
+                    bytes: [&head, &part.bytes],
+                    command: known.id(),
+                }),
+                scripts: &[],
+                started: manner.started,
+                deadline: manner.deadline,
+                behind: None,
+                blocking: false,
+            };
+            let outbox = server.link(manner.lane, part.node).outbox();
+            let progress = match outbox.push(current.generation, &parcel) {
+                Ok(ticket) => {
+                    server.budget().earn(1);
+                    asked = true;
+                    Progress::Asked(ticket)
+                }
+                Err(_) => Progress::NotAsked,
+            };
+            shards.push(Shard {
+                keys: part.keys,
+                progress,
+            });
+        }
+        asked.then(|| SplitRead {
+            known,
+            manner,
+            current: current.clone(),
+            order,
+            parts: shards,
+        })
+    }
+
+    /// What follows a [`SplitRead`] that has not ended with plain replies.
+    pub(crate) async fn finish_split(&self, cmd: &Cmd, split: SplitRead) -> Result<Value, Error> {
+        let SplitRead {
+            known,
+            manner,
+            current,
+            parts,
+            ..
+        } = split;
+        let args = routing::arguments(cmd);
+        let divided = Divided {
+            split: Split::Mget,
+            parts: (1..args.len())
+                .map(|at| Part {
+                    node: current.node(args[at]),
+                    at,
+                })
+                .collect(),
+            args,
+        };
+        let mut batch = Batch::new(vec![Entry {
+            cmd,
+            known,
+            body: Body::Split(Box::new(divided)),
+            script: None,
+        }]);
+        // By the same topology the parts are the same, in the same order.
+        let groups = batch.group(&current, manner.lane, &mut false);
+        let mut wait = None;
+        for (group, part) in groups.into_iter().zip(parts) {
+            let outcome = match part.progress {
+                Progress::Ended(Delivery::Broken(broken)) => broken_outcomes(*broken, 1).next(),
+                Progress::Ended(Delivery::Reply(value)) => Some(Outcome::Reply(value)),
+                _ => None,
+            };
+            let end = GroupEnd {
+                server: group.server,
+                outbox: group.outbox,
+                shipments: group.shipments,
+                // Nothing was sent, so that it is routed like new.
+                ended: Ended::Mixed(vec![outcome.unwrap_or(Outcome::Stale)]),
+            };
+            wait = wait.max(batch.settle(end, &current, 0, manner));
+        }
+        if let Some(wait) = wait {
+            pause(wait, manner.deadline).await;
+        }
+        let failures = u32::from(wait.is_some());
+        let mut results = self.go_through(batch, failures, manner).await;
+        results.pop().unwrap_or(Ok(Value::Array(Vec::new())))
+    }
+}
+
+impl SplitRead {
+    /// All of it, for [`Scatter::finish_split`]; nothing is left to be polled.
+    pub(crate) fn take(&mut self) -> SplitRead {
+        SplitRead {
+            known: self.known,
+            manner: self.manner,
+            current: self.current.clone(),
+            order: std::mem::take(&mut self.order),
+            parts: std::mem::take(&mut self.parts),
+        }
+    }
+
+    /// All values in the order of the keys, if every part has ended with a plain reply.
+    pub(crate) fn poll_values(&mut self, cx: &mut Context<'_>) -> Poll<Option<Value>> {
+        // One after the other: whoever comes last wakes the caller, and the others seldom do.
+        for part in &mut self.parts {
+            if let Progress::Asked(ticket) = &mut part.progress {
+                part.progress = Progress::Ended(ready!(Pin::new(ticket).poll(cx)));
+            }
+        }
+        let is_plain = |part: &Shard| matches!(&part.progress, Progress::Ended(Delivery::Reply(Value::Array(values))) if values.len() == part.keys);
+        if !self.parts.iter().all(is_plain) {
+            return Poll::Ready(None);
+        }
+        let mut replies: Vec<_> = self
+            .parts
+            .drain(..)
+            .map(|part| match part.progress {
+                Progress::Ended(Delivery::Reply(Value::Array(values))) => values.into_iter(),
+                _ => Vec::new().into_iter(),
+            })
+            .collect();
+        let values = self.order.iter().map(|part| {
+            let next = replies[usize::from(*part)].next();
+            next.unwrap_or(Value::Nil)
+        });
+        Poll::Ready(Some(Value::Array(values.collect())))
+    }
+}
