@@ -123,9 +123,11 @@ fn recipe(
         NydusKetama | NydusPartition => nydus::recipe(algorithm, options, nodes),
         RbKetama | RbPartition => rb::recipe(algorithm, options, nodes),
         TwemproxyKetama | TwemproxyModula => twemproxy::recipe(algorithm, options, nodes),
-        LibmemcachedWeighted | LibmemcachedKetama | LibmemcachedModula | LibmemcachedSpy => {
-            libmemcached::recipe(algorithm, options, nodes)
-        }
+        LibmemcachedWeighted
+        | LibmemcachedKetama
+        | LibmemcachedModula
+        | LibmemcachedSpy
+        | LibmemcachedSpyWeighted => libmemcached::recipe(algorithm, options, nodes),
         Libketama => libketama::recipe(algorithm, options, nodes),
         RedisRb4 | RedisRb5 | RedisRb5Db => redis_rb::recipe(algorithm, options, nodes),
         PredisHashring | PredisKetama => predis::recipe(algorithm, options, nodes),

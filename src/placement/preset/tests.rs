@@ -3,6 +3,10 @@
 use crate::placement::{Algorithm, NodeSpec, Options, Placement};
 use std::path::Path;
 
+mod libketama;
+mod libmemcached;
+mod twemproxy;
+
 /// One row of an original's answers: the key, and the node as the file names it.
 type Row = (Vec<u8>, String);
 
@@ -55,6 +59,26 @@ fn check(file: &str, placement: &Placement, nodes: &[String]) {
             key.escape_ascii().to_string()
         );
     }
+}
+
+/// The names of the files of rows in `tests/data/<origin>/`: `nodes.csv` lists them.
+fn files_of(origin: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(origin)
+        .join("nodes.csv");
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut files: Vec<_> = text
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            line.split_once(',')
+                .map(|(file, _)| format!("{origin}/{file}"))
+        })
+        .collect();
+    files.dedup();
+    files
 }
 
 fn specs(names: impl IntoIterator<Item = impl Into<String>>) -> Vec<NodeSpec> {
