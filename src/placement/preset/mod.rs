@@ -107,10 +107,34 @@ pub(super) struct Preset {
 enum Finder {
     Ring(Ring),
     WideRing(WideRing),
-    Modulo { order: Box<[u16]> },
+    Modulo(Modulo),
     SignedModulo { node_count: u16 },
     HighestBid { names: Box<[u64]> },
     Table(Box<[u16]>),
+}
+
+/// `order[hash % order.len()]`, with two multiplications in place of the division (Lemire, Kaser and Kurz, 2019: exact for 32 bits).
+struct Modulo {
+    order: Box<[u16]>,
+    /// 2^64 / `order.len()`, rounded up.
+    reciprocal: u64,
+}
+
+impl Modulo {
+    /// For at most 2^32 - 1 entries, and at least one.
+    fn new(order: Vec<u16>) -> Modulo {
+        Modulo {
+            reciprocal: (u64::MAX / order.len() as u64).wrapping_add(1),
+            order: order.into(),
+        }
+    }
+
+    #[inline]
+    fn node(&self, hash: u32) -> u16 {
+        let fraction = self.reciprocal.wrapping_mul(u64::from(hash));
+        let remainder = (u128::from(fraction) * self.order.len() as u128) >> 64;
+        self.order[remainder as usize]
+    }
 }
 
 fn recipe(
@@ -166,9 +190,7 @@ impl Preset {
                     Finder::Ring(Ring::new(&arcs, nodes.len()))
                 }
             }
-            Find::Modulo { order } => Finder::Modulo {
-                order: order.into(),
-            },
+            Find::Modulo { order } => Finder::Modulo(Modulo::new(order)),
             Find::SignedModulo { node_count } => Finder::SignedModulo { node_count },
             Find::HighestBid { names } => Finder::HighestBid {
                 names: names.into(),
@@ -179,12 +201,13 @@ impl Preset {
     }
 
     /// The node of a key.
+    #[inline]
     pub(super) fn node(&self, key: &[u8]) -> u16 {
         let hash = self.hash.of(self.tag.apply(key));
         match &self.finder {
             Finder::Ring(ring) => ring.node(hash as u32),
             Finder::WideRing(ring) => ring.node(hash),
-            Finder::Modulo { order } => order[(hash as u32 % order.len() as u32) as usize],
+            Finder::Modulo(modulo) => modulo.node(hash as u32),
             Finder::SignedModulo { node_count } => (hash as u32)
                 .cast_signed()
                 .rem_euclid(i32::from(*node_count))
