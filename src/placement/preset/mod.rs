@@ -100,7 +100,9 @@ pub(super) enum Clash {
 /// A preset that answers.
 pub(super) struct Preset {
     tag: TagRule,
-    hash: KeyHash,
+    /// What the hash comes down to: one call, where matching on it would cost as much as a short key's hash.
+    hash: fn(&[u8]) -> u64,
+    hash_of_empty: u64,
     finder: Finder,
 }
 
@@ -197,13 +199,26 @@ impl Preset {
             },
             Find::Table(table) => Finder::Table(table.into()),
         };
-        Ok(Preset { tag, hash, finder })
+        Ok(Preset {
+            tag,
+            hash: hash.function(),
+            hash_of_empty: hash.of(b""),
+            finder,
+        })
     }
 
     /// The node of a key.
     #[inline]
     pub(super) fn node(&self, key: &[u8]) -> u16 {
-        let hash = self.hash.of(self.tag.apply(key));
+        let hashed = match self.tag {
+            TagRule::Whole => key,
+            _ => self.hashed(key),
+        };
+        let hash = if hashed.is_empty() {
+            self.hash_of_empty
+        } else {
+            (self.hash)(hashed)
+        };
         match &self.finder {
             Finder::Ring(ring) => ring.node(hash as u32),
             Finder::WideRing(ring) => ring.node(hash),
@@ -218,23 +233,43 @@ impl Preset {
     }
 
     /// The part of a key that is hashed.
+    #[inline(never)]
     pub(super) fn hashed<'k>(&self, key: &'k [u8]) -> &'k [u8] {
         self.tag.apply(key)
     }
 }
 
 impl KeyHash {
-    #[inline]
     fn of(self, bytes: &[u8]) -> u64 {
         match self {
             KeyHash::Twemproxy(_) if bytes.is_empty() => 0,
-            KeyHash::Twemproxy(hash) | KeyHash::Hashkit(hash) => u64::from(hash.hash(bytes)),
-            KeyHash::Md5 => u64::from(md5_le(bytes)),
-            KeyHash::Crc32 => u64::from(crc32(bytes)),
-            KeyHash::Crc16 => u64::from(crc16(bytes)),
-            KeyHash::Murmur64A => murmur64a(bytes),
-            KeyHash::MurmurLibstdcxx => murmur_libstdcxx(bytes),
-            KeyHash::Xxh64 => xxh64(bytes),
+            hash => (hash.function())(bytes),
+        }
+    }
+
+    /// The function, for keys that are not empty.
+    fn function(self) -> fn(&[u8]) -> u64 {
+        match self {
+            KeyHash::Twemproxy(hash) | KeyHash::Hashkit(hash) => match hash {
+                Hashkit::OneAtATime => |bytes| u64::from(Hashkit::OneAtATime.hash(bytes)),
+                Hashkit::Md5 => |bytes| u64::from(Hashkit::Md5.hash(bytes)),
+                Hashkit::Crc16 => |bytes| u64::from(Hashkit::Crc16.hash(bytes)),
+                Hashkit::Crc32 => |bytes| u64::from(Hashkit::Crc32.hash(bytes)),
+                Hashkit::Crc32a => |bytes| u64::from(Hashkit::Crc32a.hash(bytes)),
+                Hashkit::Fnv1_64 => |bytes| u64::from(Hashkit::Fnv1_64.hash(bytes)),
+                Hashkit::Fnv1a64 => |bytes| u64::from(Hashkit::Fnv1a64.hash(bytes)),
+                Hashkit::Fnv1_32 => |bytes| u64::from(Hashkit::Fnv1_32.hash(bytes)),
+                Hashkit::Fnv1a32 => |bytes| u64::from(Hashkit::Fnv1a32.hash(bytes)),
+                Hashkit::Hsieh => |bytes| u64::from(Hashkit::Hsieh.hash(bytes)),
+                Hashkit::Murmur => |bytes| u64::from(Hashkit::Murmur.hash(bytes)),
+                Hashkit::Jenkins => |bytes| u64::from(Hashkit::Jenkins.hash(bytes)),
+            },
+            KeyHash::Md5 => |bytes| u64::from(md5_le(bytes)),
+            KeyHash::Crc32 => |bytes| u64::from(crc32(bytes)),
+            KeyHash::Crc16 => |bytes| u64::from(crc16(bytes)),
+            KeyHash::Murmur64A => murmur64a,
+            KeyHash::MurmurLibstdcxx => murmur_libstdcxx,
+            KeyHash::Xxh64 => xxh64,
         }
     }
 }

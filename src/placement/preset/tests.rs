@@ -113,3 +113,21 @@ mod nydus {
         }
     }
 }
+
+mod modulo {
+    use crate::placement::preset::Modulo;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn two_multiplications_are_a_division(
+            entries in prop_oneof![1..100_u32, 16_000..70_000_u32, Just(1 << 16)],
+            hash in any::<u32>(),
+        ) {
+            let modulo = Modulo::new((0..entries).map(|entry| entry as u16).collect());
+            for hash in [hash, hash / entries * entries, 0, u32::MAX] {
+                prop_assert_eq!(modulo.node(hash), (hash % entries) as u16);
+            }
+        }
+    }
+}
