@@ -13,6 +13,8 @@ pub(crate) enum TagRule {
     BracesMaybeEmpty,
     /// twemproxy's `hash_tag`: between the first of the one byte and the first of the other after it, unless that is nothing.
     Between([u8; 2]),
+    /// libketama's: what stands before the first NUL, which ends a string of C.
+    BeforeNul,
     /// redis-rb's `/^\{(.+?)\}/`: `^` is the start of any line, and `.` is anything but a line feed.
     RubyLineStart,
     /// Jedis's `\{(.+?)\}`: anywhere, but a tag spans no line end. Only for keys that are UTF-8: others can only have been given as bytes, of
@@ -27,7 +29,20 @@ impl TagRule {
         match self {
             TagRule::Whole => key,
             TagRule::Braces => hash_tag(key),
+            TagRule::Between([open, close]) => between(key, open, close),
+            TagRule::BeforeNul => &key[..memchr::memchr(0, key).unwrap_or(key.len())],
             _ => todo!(),
         }
+    }
+}
+
+fn between(key: &[u8], open: u8, close: u8) -> &[u8] {
+    let Some(at) = memchr::memchr(open, key) else {
+        return key;
+    };
+    let inside = &key[at + 1..];
+    match memchr::memchr(close, inside) {
+        None | Some(0) => key,
+        Some(length) => &inside[..length],
     }
 }
