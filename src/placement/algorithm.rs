@@ -17,7 +17,7 @@ pub enum Algorithm {
     /// `{name}-{i}` gives four, its bytes 0 to 3, 4 to 7, 8 to 11 and 12 to 15, each read as a little-endian 32-bit integer. The points
     /// are sorted by (point, node index), and of equal points only the first counts. A key belongs to the node of the first point that is
     /// not below the key's `crc32`; above the last point, to the node of the first one. The sum of weights is at most
-    /// [`KETAMA_WEIGHT_TOTAL_MAX`].
+    /// [`KETAMA_WEIGHT_TOTAL_MAX`](super::KETAMA_WEIGHT_TOTAL_MAX).
     Ketama,
     /// The node's index is `crc32(key) % n`. No weights.
     Modulo,
@@ -146,7 +146,8 @@ pub enum Algorithm {
     /// A node's index is the shard's position in the list that Jedis was given, and its name is free. Each node has `160 * weight` points: for
     /// `i` from 0 to `160 * weight - 1` the [`murmur64a`](crate::hash::murmur64a) of `SHARD-{index}-NODE-{i}`. Of equal points the node with the
     /// highest index has it. A key belongs to the node of the first point that is not below its `murmur64a`; above the last point, to that of the
-    /// first one. (Jedis compares signed numbers, which finds the same node.) The sum of weights is at most [`KETAMA_WEIGHT_TOTAL_MAX`].
+    /// first one. (Jedis compares signed numbers, which finds the same node.) The sum of weights is at most
+    /// [`KETAMA_WEIGHT_TOTAL_MAX`](super::KETAMA_WEIGHT_TOTAL_MAX).
     ///
     /// Without [`Options::hash_tag`] whole keys are hashed. With `{}`, Jedis's `DEFAULT_KEY_TAG_PATTERN`, keys that are no UTF-8 are hashed whole,
     /// and the others are cut at every U+000A, U+000D, U+0085, U+2028 and U+2029: the first of these lines that has a `{` and, at least one
@@ -154,8 +155,6 @@ pub enum Algorithm {
     /// (In Java, `\{(.+?)\}`.) A program that gave Jedis its keys as `byte[]` had no tags, whatever the pattern. Refused: any other pair.
     ///
     /// Source: Jedis 3.10.0, `util/Sharded.java`, `util/MurmurHash.java`; Jedis 4.4.8 places the same.
-    ///
-    /// [`KETAMA_WEIGHT_TOTAL_MAX`]: super::KETAMA_WEIGHT_TOTAL_MAX
     JedisMurmur,
     /// Jedis's `ShardedJedis` and `JedisSharding`, `MD5`, shards without names.
     ///
