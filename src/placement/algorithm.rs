@@ -91,11 +91,43 @@ pub enum Algorithm {
     JedisMd5Named,
     /// go-redis's `Ring`.
     GoRedisRing,
-    /// Envoy's `RING_HASH` with `XX_HASH`.
+    /// Envoy's redis proxy over a cluster with `RING_HASH`, `hash_function` `XX_HASH` (its default).
+    ///
+    /// Names are the hosts' hash keys: the `hash_key` of the metadata `envoy.lb`, else the hostname with `use_hostname_for_hashing`, else
+    /// `ip:port`. They stand in the order of the endpoints in Envoy's configuration, which decides where points do not share out evenly.
+    /// Weights are the endpoints' `load_balancing_weight` (default 1, in all at most 2^32 - 1). One priority, no locality weights, every
+    /// host healthy: what Envoy did with a key while a host was out is not in this. Tag: the whole key; with the option `hash_tag` (`{}`,
+    /// its `enable_hashtagging`) what stands between the first `{` and the next `}`, if not empty.
+    ///
+    /// In binary64: `s[n] = weight[n] / (sum of weights)`, `least` is the smallest of these, and `scale` is the smaller of
+    /// `ceil(least * ring_points_min) / least` and `ring_points_max`. With `made = due = 0`, for each node in order: `due = due + scale * s[n]`,
+    /// each operation rounded once; then for `i` = 0, 1, 2, ..., while `made < due`, the node has the point `xxh64("{name}_{i}")` (seed 0, `i`
+    /// in decimal without padding) and `made = made + 1`. A node may have no point.
+    ///
+    /// The hash of a key is MurmurHash2 of 64 bits as in libstdc++ ([`crate::hash::murmur_libstdcxx`]), whatever the points' hash is. A key
+    /// belongs to the node of the first point that is not below it; above the last point, to the node of the first one. Refused: equal points
+    /// of different nodes (Envoy sorts by points alone, unstably); `ring_points_min` above `ring_points_max`, or either not 1 to 8,388,608;
+    /// weights with which a fused `due + scale * s[n]`, rounded once in all, gives a node another number of points, as compilers for ARM may
+    /// fuse it.
+    ///
+    /// Source: Envoy (main, 2026), `ring_hash_lb.cc`, `thread_aware_lb_impl.cc`, `redis_cluster_lb.cc`.
     EnvoyRingXxhash,
-    /// Envoy's `RING_HASH` with `MURMUR_HASH_2`.
+    /// Envoy's redis proxy over a cluster with `RING_HASH`, `hash_function` `MURMUR_HASH_2`.
+    ///
+    /// As [`EnvoyRingXxhash`](Algorithm::EnvoyRingXxhash), but a point is the hash that keys have, of the same text.
     EnvoyRingMurmur2,
-    /// Envoy's `MAGLEV`.
+    /// Envoy's redis proxy over a cluster with `MAGLEV`.
+    ///
+    /// Names, weights, tag and the hash of a key are those of [`EnvoyRingXxhash`](Algorithm::EnvoyRingXxhash); the order of the nodes is of no
+    /// importance. The table has `M` entries: the option `table_entries`, a prime up to 5,000,011.
+    ///
+    /// A node wants the entries `(offset + k * skip) % M` for `k` = 0, 1, 2, ..., where `offset = xxh64(name) % M` with seed 0 and
+    /// `skip = xxh64(name) % (M - 1) + 1` with seed 1. With `s[n]` as there, `most` the largest of them, and a `due[n]` for each node that is 0
+    /// at first: in rounds `r` = 1, 2, 3, ... the nodes have their turns in the order of their names' bytes; a node with `r * s[n] < due[n]`
+    /// (binary64) lets it pass, another takes the first entry it wants that is still free, and `due[n] = due[n] + most`. The fill ends when no
+    /// entry is free. A key belongs to the node in entry `hash % M`. Refused: more nodes than entries; equal labels.
+    ///
+    /// Source: Envoy (main, 2026), `maglev_lb.cc`, and as there.
     EnvoyMaglev,
     /// The slots of Codis.
     CodisSlots,
@@ -173,7 +205,9 @@ impl Algorithm {
             Ketama | Rendezvous | Maglev => super::WEIGHT_MAX,
             JedisMurmur | JedisMd5 | JedisMurmurNamed | JedisMd5Named => super::WEIGHT_MAX,
             TwemproxyKetama | TwemproxyModula | LibmemcachedWeighted | Libketama
-            | PredisHashring | PredisKetama => super::PRESET_WEIGHT_MAX,
+            | PredisHashring | PredisKetama | EnvoyRingXxhash | EnvoyRingMurmur2 | EnvoyMaglev => {
+                super::PRESET_WEIGHT_MAX
+            }
             _ => 1,
         }
     }

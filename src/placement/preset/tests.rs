@@ -61,6 +61,8 @@ fn specs(names: impl IntoIterator<Item = impl Into<String>>) -> Vec<NodeSpec> {
     names.into_iter().map(NodeSpec::new).collect()
 }
 
+mod envoy;
+
 mod nydus {
     use super::*;
 
