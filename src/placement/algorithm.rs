@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 /// How a key becomes a node. `FromStr` and `Display` use the names of the cluster file, in lower case: `ketama`, `twemproxy-modula`.
 ///
-/// The first five are keyway's own. The others are **presets**: each places every key exactly where another program put it, so that its data is
-/// found. What they have in common is in the [module's text](super#presets).
+/// The first five are keyway's own, the last one is the program's. The others are **presets**: each places every key exactly where another program put
+/// it, so that its data is found. What they have in common is in the [module's text](super#presets).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -133,11 +133,18 @@ pub enum Algorithm {
     CodisSlots,
     /// The slots of Redis Cluster.
     RedisClusterSlots,
+
+    /// A function in the program's own code, a [`Custom`](super::Custom): its name and version are the specification as far as this crate knows
+    /// it. The function is given the whole key and the number of nodes; there are no hash tags but those it looks for, no weights and no labels,
+    /// and names are not hashed. A node that there is not is a panic, never another place. [`Placement::custom`](super::Placement::custom) makes
+    /// one in code, and a [`ConfigReader`](crate::config::ConfigReader) that was given the function from a cluster file: `custom = "NAME"` and
+    /// `version = 3` beside the nodes.
+    Custom,
 }
 
 impl Algorithm {
     /// All of them, in the order of the specification, each with its name in a cluster file.
-    const NAMES: [(Algorithm, &'static str); 31] = [
+    const NAMES: [(Algorithm, &'static str); 32] = [
         (Algorithm::Ketama, "ketama"),
         (Algorithm::Modulo, "modulo"),
         (Algorithm::Rendezvous, "rendezvous"),
@@ -169,11 +176,13 @@ impl Algorithm {
         (Algorithm::EnvoyMaglev, "envoy-maglev"),
         (Algorithm::CodisSlots, "codis-slots"),
         (Algorithm::RedisClusterSlots, "redis-cluster-slots"),
+        (Algorithm::Custom, "custom"),
     ];
 
-    /// All of them: keyway's own, then the presets.
+    /// All that this crate has: keyway's own, then the presets. [`Custom`](Algorithm::Custom) is none of them.
     pub fn all() -> impl Iterator<Item = Algorithm> + Clone {
-        Algorithm::NAMES.iter().map(|(algorithm, _)| *algorithm)
+        let all = Algorithm::NAMES.iter().map(|(algorithm, _)| *algorithm);
+        all.filter(|algorithm| *algorithm != Algorithm::Custom)
     }
 
     /// keyway's own, for new data.
@@ -195,7 +204,7 @@ impl Algorithm {
 
     /// It places keys as another program does.
     pub fn is_preset(self) -> bool {
-        !Algorithm::OWN.contains(&self)
+        !Algorithm::OWN.contains(&self) && self != Algorithm::Custom
     }
 
     /// The largest weight of a node; 1 where the algorithm knows no weights.
