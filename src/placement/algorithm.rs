@@ -17,7 +17,7 @@ pub enum Algorithm {
     /// `{name}-{i}` gives four, its bytes 0 to 3, 4 to 7, 8 to 11 and 12 to 15, each read as a little-endian 32-bit integer. The points
     /// are sorted by (point, node index), and of equal points only the first counts. A key belongs to the node of the first point that is
     /// not below the key's `crc32`; above the last point, to the node of the first one. The sum of weights is at most
-    /// [`KETAMA_WEIGHT_TOTAL_MAX`].
+    /// [`KETAMA_WEIGHT_TOTAL_MAX`](super::KETAMA_WEIGHT_TOTAL_MAX).
     Ketama,
     /// The node's index is `crc32(key) % n`. No weights.
     Modulo,
