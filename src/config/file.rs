@@ -13,7 +13,7 @@ use super::{
     section::{File, Section, integer},
     source::{Problem, Source},
 };
-use crate::placement::{Algorithm, NODES_MAX, NodeId, NodeSpec, Placement};
+use crate::placement::{Algorithm, Custom, NODES_MAX, NodeId, NodeSpec, Placement};
 use std::{cell::RefCell, collections::HashMap, path::Path};
 use toml::{
     Spanned,
@@ -26,11 +26,13 @@ pub(super) fn parse(
     text: &str,
     origin: &Path,
     env: &dyn Fn(&str) -> Option<String>,
+    customs: &[Custom],
 ) -> Result<Config, ConfigError> {
     let file = File {
         source: RefCell::new(Source::new(text, origin)),
         directory: origin.parent().map(Path::to_path_buf).unwrap_or_default(),
         env,
+        customs,
     };
     let outcome = read(text, &file);
     outcome.map_err(|problem| file.source.borrow().error(problem))
@@ -132,6 +134,7 @@ fn placement(section: &Section<'_, '_>) -> Result<Placement> {
             .expected(ALGORITHMS)
             .help(help));
     };
+    let custom = custom(section, algorithm)?;
     let names = match (section.get("nodes"), section.get("names")) {
         (Some(_), Some(_)) => {
             return Err(section
@@ -154,11 +157,78 @@ fn placement(section: &Section<'_, '_>) -> Result<Placement> {
         .zip(weights)
         .map(|(name, weight)| NodeSpec::weighted(name, weight))
         .collect();
-    Placement::new(algorithm, specs).map_err(|error| {
+    let placement = match custom {
+        Some(custom) => Placement::custom(custom, specs),
+        None => Placement::new(algorithm, specs),
+    };
+    placement.map_err(|error| {
         section
             .problem("", format!("no placement can be made of this: {error}"))
             .help("change it as the message says")
     })
+}
+
+/// The function that `algorithm = "custom"` asks for; `None` with any other algorithm.
+fn custom(section: &Section<'_, '_>, algorithm: Algorithm) -> Result<Option<Custom>> {
+    if algorithm != Algorithm::Custom {
+        let stray = ["custom", "version"]
+            .into_iter()
+            .find(|key| section.get(key).is_some());
+        return match stray {
+            None => Ok(None),
+            Some(key) => Err(section
+                .problem(key, format!("{algorithm} has no {key}"))
+                .expected("custom and version with algorithm = \"custom\" only")
+                .help("remove it")),
+        };
+    }
+    let name =
+        section.required_text("custom", "custom = \"NAME\", that of the function in code")?;
+    if section.get("version").is_none() {
+        return Err(section
+            .problem("", "[placement] has no version")
+            .expected("version, which has no default")
+            .help("add version = 3, or whatever that of the function in code is"));
+    }
+    let mut version = 0;
+    section.count("version", &mut version)?;
+    let named = || {
+        section
+            .file
+            .customs
+            .iter()
+            .filter(|custom| custom.name() == name)
+    };
+    let mut found = named().filter(|custom| custom.version() == version);
+    match (found.next(), found.next()) {
+        (Some(custom), None) => Ok(Some(custom.clone())),
+        (Some(_), Some(_)) => Err(section
+            .problem("custom", "two functions have this name and version")
+            .expected("each name and version registered once")
+            .help("take one of them out of the program, or give it another version")),
+        (None, _) if named().next().is_some() => Err(section
+            .problem("version", format!("the program has another version of {name:?}"))
+            .expected(format!("what the program has registered: {}", registered(section)))
+            .help("write the version that the data was placed by, and run a program that has it; another version is another placement")),
+        (None, _) => Err(section
+            .problem("custom", "the program that reads this file has no such function")
+            .expected(format!("what the program has registered: {}", registered(section)))
+            .help(format!(
+                "the function is code: register it, ConfigReader::new().custom(Custom::new({name:?}, {version}, ..)). \
+                 The command line keyway cannot know it"
+            ))),
+    }
+}
+
+fn registered(section: &Section<'_, '_>) -> String {
+    let customs = section.file.customs.iter();
+    let shown: Vec<String> = customs
+        .map(|custom| format!("{:?} version {}", custom.name(), custom.version()))
+        .collect();
+    match shown.is_empty() {
+        true => "nothing".to_owned(),
+        false => shown.join(", "),
+    }
 }
 
 fn numbered(section: &Section<'_, '_>) -> Result<Vec<String>> {

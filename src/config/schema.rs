@@ -16,7 +16,14 @@ pub(super) const ROOT: &[&str] = &[
     "limits",
     "tcp",
 ];
-pub(super) const PLACEMENT: &[&str] = &["algorithm", "nodes", "names", "weights"];
+pub(super) const PLACEMENT: &[&str] = &[
+    "algorithm",
+    "nodes",
+    "names",
+    "weights",
+    "custom",
+    "version",
+];
 pub(super) const DEFAULTS: &[&str] = &["username", "password", "password_file", "database", "tls"];
 pub(super) const SERVER: &[&str] = &[
     "url",

@@ -1,7 +1,10 @@
 //! Every refusal, pinned as it is printed; and that none of them shows a password.
 
 use super::*;
-use crate::{placement::NodeId, topology::ServerId};
+use crate::{
+    placement::{Custom, NodeId},
+    topology::ServerId,
+};
 use insta::assert_snapshot;
 use std::time::Duration;
 
@@ -153,7 +156,7 @@ fn the_reference_file_with_its_comments_taken_off_is_right_too() {
         })
         .collect();
     // Alternatives exclude each other, and the weights are for two nodes; the rest must stand together.
-    let alone = ["names", "weights", "password"];
+    let alone = ["names", "weights", "custom", "version", "password"];
     let text = alone.iter().fold(text, |text, key| {
         text.replace(&format!("\n{key} = "), "\n#")
     });
@@ -1033,6 +1036,130 @@ fn a_bad_placement_is_refused() {
       |           ^^^^^^ read: [1, 2]
       = expected: weights only with ketama, rendezvous and maglev
       = help: remove weights; changing the algorithm would lose the data that is there
+    "#);
+}
+
+/// [`GOOD`] by a function in code.
+fn custom(name: &str, version: &str) -> String {
+    with(
+        "algorithm = \"ketama\"",
+        &format!("algorithm = \"custom\"\ncustom = \"{name}\"\nversion = {version}"),
+    )
+}
+
+/// A reader of a program with two functions, one of them in two versions.
+fn reader() -> ConfigReader {
+    let first = |key: &[u8], nodes: u16| u16::from(key[0]) % nodes;
+    ConfigReader::new()
+        .custom(Custom::new("first-byte", 3, first))
+        .custom(Custom::new("first-byte", 4, |_: &[u8], _| 7))
+        .custom(Custom::new("constant", 1, |_: &[u8], _| 0))
+}
+
+#[test]
+fn a_placement_by_a_function_in_code_is_read() {
+    let read = |text: &str| reader().parse(text, Path::new("cluster.toml"), &|_| None);
+    let third = read(&custom("first-byte", "3")).unwrap();
+    assert_eq!(
+        third.placement().describe(),
+        "custom \"first-byte\" version 3 over 64 nodes"
+    );
+    assert_eq!(third.placement().node(b"b").0, u16::from(b'b') % 64);
+    let fourth = read(&custom("first-byte", "4")).unwrap();
+    assert_eq!(fourth.placement().node(b"b").0, 7);
+    assert_ne!(third.placement(), fourth.placement());
+    let again = read(&custom("first-byte", "3")).unwrap();
+    assert_eq!(third.placement(), again.placement());
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cluster.toml");
+    std::fs::write(&path, custom("constant", "1")).unwrap();
+    assert_eq!(reader().read(&path).unwrap().placement().node(b"b").0, 0);
+    assert_eq!(
+        Config::from_file(&path).unwrap_err().setting(),
+        "placement.custom"
+    );
+}
+
+#[test]
+fn a_function_that_the_program_does_not_have_is_refused() {
+    let refused_with = |reader: ConfigReader, text: &str| {
+        reader
+            .parse(text, Path::new("conf/cluster.toml"), &|_| None)
+            .unwrap_err()
+            .to_string()
+    };
+    assert_snapshot!(refused(&custom("first-byte", "3")), @r#"
+    conf/cluster.toml:5:10: the program that reads this file has no such function
+      |
+    5 | custom = "first-byte"
+      |          ^^^^^^^^^^^^ read: "first-byte"
+      = expected: what the program has registered: nothing
+      = help: the function is code: register it, ConfigReader::new().custom(Custom::new("first-byte", 3, ..)). The command line keyway cannot know it
+    "#);
+    assert_snapshot!(refused_with(reader(), &custom("last-byte", "3")), @r#"
+    conf/cluster.toml:5:10: the program that reads this file has no such function
+      |
+    5 | custom = "last-byte"
+      |          ^^^^^^^^^^^ read: "last-byte"
+      = expected: what the program has registered: "first-byte" version 3, "first-byte" version 4, "constant" version 1
+      = help: the function is code: register it, ConfigReader::new().custom(Custom::new("last-byte", 3, ..)). The command line keyway cannot know it
+    "#);
+    assert_snapshot!(refused_with(reader(), &custom("first-byte", "5")), @r#"
+    conf/cluster.toml:6:11: the program has another version of "first-byte"
+      |
+    6 | version = 5
+      |           ^ read: 5
+      = expected: what the program has registered: "first-byte" version 3, "first-byte" version 4, "constant" version 1
+      = help: write the version that the data was placed by, and run a program that has it; another version is another placement
+    "#);
+    let twice = reader().custom(Custom::new("constant", 1, |_: &[u8], _| 1));
+    assert_snapshot!(refused_with(twice, &custom("constant", "1")), @r#"
+    conf/cluster.toml:5:10: two functions have this name and version
+      |
+    5 | custom = "constant"
+      |          ^^^^^^^^^^ read: "constant"
+      = expected: each name and version registered once
+      = help: take one of them out of the program, or give it another version
+    "#);
+    assert_snapshot!(refused_with(reader(), &custom("first-byte", "\"3\"")), @r#"
+    conf/cluster.toml:6:11: a string where an integer is needed
+      |
+    6 | version = "3"
+      |           ^^^ read: "3"
+      = expected: a whole number without quotes: version = 1
+      = help: write an integer
+    "#);
+    assert_snapshot!(refused_with(reader(), &custom("first-byte", "3").replace("version = 3\n", "")), @"
+    conf/cluster.toml:3:1: [placement] has no version
+      |
+    3 | [placement]
+      | ^^^^^^^^^^^ read: [placement]
+      = expected: version, which has no default
+      = help: add version = 3, or whatever that of the function in code is
+    ");
+    assert_snapshot!(refused_with(reader(), &custom("first-byte", "3").replace("custom = \"first-byte\"\n", "")), @r#"
+    conf/cluster.toml:3:1: [placement] has no custom
+      |
+    3 | [placement]
+      | ^^^^^^^^^^^ read: [placement]
+      = expected: custom, which has no default
+      = help: add custom = "NAME", that of the function in code
+    "#);
+    assert_snapshot!(refused(&with("nodes = 64", "nodes = 64\nversion = 3")), @r#"
+    conf/cluster.toml:6:11: ketama has no version
+      |
+    6 | version = 3
+      |           ^ read: 3
+      = expected: custom and version with algorithm = "custom" only
+      = help: remove it
+    "#);
+    assert_snapshot!(refused_with(reader(), &custom("first-byte", "3\nweights = [1, 2]").replace("64", "2")), @r#"
+    conf/cluster.toml:3:1: no placement can be made of this: node "1" has weight 2, but custom knows no weights: leave it out, or use ketama, rendezvous or maglev
+      |
+    3 | [placement]
+      | ^^^^^^^^^^^ read: [placement]
+      = help: change it as the message says
     "#);
 }
 

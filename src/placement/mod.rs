@@ -22,6 +22,7 @@
 //! [`crate::topology`] moves whole nodes between servers.
 
 mod algorithm;
+mod custom;
 mod jump;
 mod ketama;
 mod maglev;
@@ -32,6 +33,7 @@ mod ring;
 
 use crate::hash::{crc32, hash_tag, xxh3};
 use maglev::Maglev;
+use modulo::Remainder;
 use preset::Preset;
 use rendezvous::Rendezvous;
 use ring::Ring;
@@ -39,6 +41,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use algorithm::{Algorithm, Options, UnknownAlgorithm};
+pub use custom::Custom;
 
 /// Most nodes in a placement.
 pub const NODES_MAX: usize = 16_384;
@@ -227,7 +230,8 @@ pub enum PlacementError {
 
 /// Which node a key belongs to. Immutable; a clone is one reference count.
 ///
-/// Two placements are equal if their specifications are: the algorithm, the names in order, the weights.
+/// Two placements are equal if their specifications are: the algorithm, the names in order, the weights; of [`Custom`] ones the function's name
+/// and version too.
 ///
 /// ```
 /// use keyway::placement::{Algorithm, Placement};
@@ -253,11 +257,12 @@ struct Built {
 /// What each algorithm needs to answer.
 enum Lookup {
     Ketama(Ring),
-    Modulo { node_count: u16 },
+    Modulo(Remainder),
     Rendezvous(Rendezvous),
     Jump { node_count: u16 },
     Maglev(Maglev),
     Preset(Box<Preset>),
+    Custom(Custom),
 }
 
 impl Placement {
@@ -284,10 +289,15 @@ impl Placement {
         check_weights(algorithm, &nodes)?;
         let lookup = match algorithm {
             Algorithm::Ketama => Lookup::Ketama(ketama::ring(&nodes)),
-            Algorithm::Modulo => Lookup::Modulo { node_count },
+            Algorithm::Modulo => Lookup::Modulo(Remainder::new(node_count.into())),
             Algorithm::Rendezvous => Lookup::Rendezvous(Rendezvous::new(&nodes)),
             Algorithm::Jump => Lookup::Jump { node_count },
             Algorithm::Maglev => Lookup::Maglev(Maglev::new(&nodes)),
+            Algorithm::Custom => {
+                return Err(refused_custom(
+                    "this needs a function: Placement::custom in code, or for a file a ConfigReader that has one",
+                ));
+            }
             preset => Lookup::Preset(Box::new(Preset::new(preset, &options, &nodes)?)),
         };
         Ok(Placement {
@@ -297,6 +307,36 @@ impl Placement {
                 nodes,
                 by_name,
                 lookup,
+            }),
+        })
+    }
+
+    /// A placement by a function of the program's own. It knows no weights and no labels, and what the nodes are called is of no importance to it.
+    ///
+    /// # Errors
+    /// As [`new`](Placement::new), and a name of the function that does not have 1 to [`NAME_BYTES_MAX`] bytes.
+    pub fn custom(custom: Custom, nodes: Vec<NodeSpec>) -> Result<Placement, PlacementError> {
+        checked_count(&nodes)?;
+        let by_name = checked_names(&nodes)?;
+        check_weights(Algorithm::Custom, &nodes)?;
+        if nodes.iter().any(|node| node.label.is_some()) {
+            return Err(refused_custom(
+                "a node has a label, which the function is not given: leave it out",
+            ));
+        }
+        if !(1..=NAME_BYTES_MAX).contains(&custom.name().len()) {
+            return Err(refused_custom(&format!(
+                "the function's name has {} bytes: expected 1 to {NAME_BYTES_MAX}",
+                custom.name().len()
+            )));
+        }
+        Ok(Placement {
+            built: Arc::new(Built {
+                algorithm: Algorithm::Custom,
+                options: Options::default(),
+                nodes,
+                by_name,
+                lookup: Lookup::Custom(custom),
             }),
         })
     }
@@ -315,12 +355,30 @@ impl Placement {
     }
 
     /// The node of `key`, by its hash tag if it has one. Allocates nothing; cost: see the [table](self#specification).
+    ///
+    /// # Panics
+    /// If a [`Custom`] function does, or returns a node that there is not: the key is in the message, and goes nowhere. The panic is in the
+    /// task that sends the command; the connections and other callers do not notice.
     #[inline]
     pub fn node(&self, key: &[u8]) -> NodeId {
+        // One test for what nearly everybody uses, and few registers to save.
         match &self.built.lookup {
-            Lookup::Preset(preset) => NodeId(preset.node(key)),
-            own => own.node(key),
+            Lookup::Ketama(ring) => NodeId(ring.node(crc32(hash_tag(key)))),
+            _ => self.node_otherwise(key),
         }
+    }
+
+    #[inline(never)]
+    fn node_otherwise(&self, key: &[u8]) -> NodeId {
+        NodeId(match &self.built.lookup {
+            Lookup::Ketama(ring) => ring.node(crc32(hash_tag(key))),
+            Lookup::Modulo(remainder) => remainder.of(crc32(hash_tag(key))) as u16,
+            Lookup::Rendezvous(rendezvous) => rendezvous.node(tag_xxh3(key)),
+            Lookup::Jump { node_count } => jump::node(tag_xxh3(key), *node_count),
+            Lookup::Maglev(maglev) => maglev.node(tag_xxh3(key)),
+            Lookup::Preset(preset) => preset.node(key),
+            Lookup::Custom(custom) => custom.node(key, self.built.nodes.len() as u16),
+        })
     }
 
     /// Number of nodes: 1 to [`NODES_MAX`].
@@ -373,6 +431,8 @@ impl Placement {
     pub fn hashed<'k>(&self, key: &'k [u8]) -> &'k [u8] {
         match &self.built.lookup {
             Lookup::Preset(preset) => preset.hashed(key),
+            // What the function makes of it, nobody knows.
+            Lookup::Custom(_) => key,
             _ => hash_tag(key),
         }
     }
@@ -382,7 +442,10 @@ impl Placement {
         let nodes = &self.built.nodes;
         let count = nodes.len();
         let noun = if count == 1 { "node" } else { "nodes" };
-        let mut text = format!("{} over {count} {noun}", self.built.algorithm);
+        let mut text = match &self.built.lookup {
+            Lookup::Custom(custom) => format!("{custom} over {count} {noun}"),
+            _ => format!("{} over {count} {noun}", self.built.algorithm),
+        };
         if nodes.iter().any(|node| node.weight != 1) {
             let weight_total: u64 = nodes.iter().map(|node| u64::from(node.weight)).sum();
             text.push_str(&format!(", total weight {weight_total}"));
@@ -391,19 +454,17 @@ impl Placement {
     }
 }
 
-impl Lookup {
-    /// Apart, so that a preset's way has no registers to save for the others.
-    #[inline]
-    fn node(&self, key: &[u8]) -> NodeId {
-        let hashed = hash_tag(key);
-        NodeId(match self {
-            Lookup::Ketama(ring) => ring.node(crc32(hashed)),
-            Lookup::Modulo { node_count } => modulo::node(crc32(hashed), *node_count),
-            Lookup::Rendezvous(rendezvous) => rendezvous.node(xxh3(hashed)),
-            Lookup::Jump { node_count } => jump::node(xxh3(hashed), *node_count),
-            Lookup::Maglev(maglev) => maglev.node(xxh3(hashed)),
-            Lookup::Preset(preset) => preset.node(key),
-        })
+#[inline(never)]
+fn tag_xxh3(key: &[u8]) -> u64 {
+    xxh3(hash_tag(key))
+}
+
+impl Built {
+    fn function(&self) -> Option<&Custom> {
+        match &self.lookup {
+            Lookup::Custom(custom) => Some(custom),
+            _ => None,
+        }
     }
 }
 
@@ -412,7 +473,8 @@ impl PartialEq for Placement {
         Arc::ptr_eq(&self.built, &other.built)
             || (self.built.algorithm == other.built.algorithm
                 && self.built.options == other.built.options
-                && self.built.nodes == other.built.nodes)
+                && self.built.nodes == other.built.nodes
+                && self.built.function() == other.built.function())
     }
 }
 
@@ -421,6 +483,13 @@ impl Eq for Placement {}
 impl fmt::Debug for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Placement({})", self.describe())
+    }
+}
+
+fn refused_custom(why: &str) -> PlacementError {
+    PlacementError::Refused {
+        algorithm: Algorithm::Custom,
+        why: why.to_owned(),
     }
 }
 

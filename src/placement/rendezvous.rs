@@ -53,7 +53,6 @@ impl Rendezvous {
     }
 
     /// The node of a key.
-    #[inline]
     pub(super) fn node(&self, key_hash: u64) -> u16 {
         match self {
             Rendezvous::Equal { names } => highest(names, key_hash),

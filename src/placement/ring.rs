@@ -15,8 +15,10 @@ pub(super) struct Ring {
     buckets: Box<[Bucket]>,
     /// The arcs beyond the fifteenth of a bucket, and for each such bucket one that leads on at its last hash. Sorted.
     beyond: Box<[(u32, u16)]>,
-    /// Bits of a hash that tell the position in its bucket; the ones above tell the bucket.
-    offset_bits: u32,
+    /// Upper bits of a hash, which tell its bucket.
+    bucket_bits: u32,
+    /// For the node of an entry.
+    node_mask: u32,
     node_bits: u32,
 }
 
@@ -68,24 +70,29 @@ impl Ring {
         Ring {
             buckets: buckets.into(),
             beyond: beyond.into(),
-            offset_bits,
+            bucket_bits,
+            node_mask: (1 << node_bits) - 1,
             node_bits,
         }
     }
 
     #[inline]
     pub(super) fn node(&self, hash: u32) -> u16 {
-        let Bucket(entries) = &self.buckets[(hash >> self.offset_bits) as usize];
-        let offset = hash & ((1 << self.offset_bits) - 1);
-        // Node 0 at this offset: the smallest entry that is not before the hash.
-        let floor = (offset << self.node_bits).cast_signed();
-        let before: u32 = entries.iter().map(|&entry| u32::from(entry < floor)).sum();
+        let Bucket(entries) = &self.buckets[(hash >> (u32::BITS - self.bucket_bits)) as usize];
+        // The hash's offset in the bucket with node 0: the smallest entry that is not before the hash.
+        let floor = (hash << self.bucket_bits) >> (self.bucket_bits - self.node_bits);
+        let floor = floor.cast_signed();
+        // Minus one for each entry that is below: neither number has its highest bit set, and their difference has it then.
+        let below: i32 = entries
+            .iter()
+            .map(|entry| entry.wrapping_sub(floor) >> (i32::BITS - 1))
+            .sum();
         // The last entry is never below.
-        let entry = entries[before as usize % ENTRIES];
+        let entry = entries[below.unsigned_abs() as usize % ENTRIES];
         if entry == BEYOND {
             return self.node_beyond(hash);
         }
-        (entry & ((1 << self.node_bits) - 1)) as u16
+        (entry.cast_unsigned() & self.node_mask) as u16
     }
 
     #[cold]

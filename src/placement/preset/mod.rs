@@ -15,6 +15,7 @@ mod redis_cluster;
 mod redis_rb;
 mod twemproxy;
 
+use super::modulo::Remainder;
 use super::ring::{Ring, WideRing};
 use super::{Algorithm, NodeSpec, Options, PlacementError};
 use crate::hash::{Hashkit, TagRule, crc16, crc32, md5, murmur_libstdcxx, murmur64a, xxh64};
@@ -109,34 +110,17 @@ pub(super) struct Preset {
 enum Finder {
     Ring(Ring),
     WideRing(WideRing),
-    Modulo(Modulo),
-    SignedModulo { node_count: u16 },
-    HighestBid { names: Box<[u64]> },
+    Modulo {
+        order: Box<[u16]>,
+        position: Remainder,
+    },
+    SignedModulo {
+        node_count: u16,
+    },
+    HighestBid {
+        names: Box<[u64]>,
+    },
     Table(Box<[u16]>),
-}
-
-/// `order[hash % order.len()]`, with two multiplications in place of the division (Lemire, Kaser and Kurz, 2019: exact for 32 bits).
-struct Modulo {
-    order: Box<[u16]>,
-    /// 2^64 / `order.len()`, rounded up.
-    reciprocal: u64,
-}
-
-impl Modulo {
-    /// For at most 2^32 - 1 entries, and at least one.
-    fn new(order: Vec<u16>) -> Modulo {
-        Modulo {
-            reciprocal: (u64::MAX / order.len() as u64).wrapping_add(1),
-            order: order.into(),
-        }
-    }
-
-    #[inline]
-    fn node(&self, hash: u32) -> u16 {
-        let fraction = self.reciprocal.wrapping_mul(u64::from(hash));
-        let remainder = (u128::from(fraction) * self.order.len() as u128) >> 64;
-        self.order[remainder as usize]
-    }
 }
 
 fn recipe(
@@ -166,7 +150,9 @@ fn recipe(
         }
         CodisSlots => codis::recipe(algorithm, options, nodes),
         RedisClusterSlots => redis_cluster::recipe(algorithm, options, nodes),
-        Ketama | Modulo | Rendezvous | Jump | Maglev => unreachable!("keyway's own are no presets"),
+        Ketama | Modulo | Rendezvous | Jump | Maglev | Custom => {
+            unreachable!("neither keyway's own nor the program's are presets")
+        }
     }
 }
 
@@ -192,7 +178,10 @@ impl Preset {
                     Finder::Ring(Ring::new(&arcs, nodes.len()))
                 }
             }
-            Find::Modulo { order } => Finder::Modulo(Modulo::new(order)),
+            Find::Modulo { order } => Finder::Modulo {
+                position: Remainder::new(order.len() as u32),
+                order: order.into(),
+            },
             Find::SignedModulo { node_count } => Finder::SignedModulo { node_count },
             Find::HighestBid { names } => Finder::HighestBid {
                 names: names.into(),
@@ -208,7 +197,6 @@ impl Preset {
     }
 
     /// The node of a key.
-    #[inline]
     pub(super) fn node(&self, key: &[u8]) -> u16 {
         let hashed = match self.tag {
             TagRule::Whole => key,
@@ -222,7 +210,7 @@ impl Preset {
         match &self.finder {
             Finder::Ring(ring) => ring.node(hash as u32),
             Finder::WideRing(ring) => ring.node(hash),
-            Finder::Modulo(modulo) => modulo.node(hash as u32),
+            Finder::Modulo { order, position } => order[position.of(hash as u32) as usize],
             Finder::SignedModulo { node_count } => (hash as u32)
                 .cast_signed()
                 .rem_euclid(i32::from(*node_count))

@@ -5,6 +5,7 @@ use crate::placement::{Algorithm, NodeSpec, Options, Placement};
 use std::path::Path;
 
 mod codis;
+mod envoy;
 mod go_redis;
 mod jedis;
 mod libketama;
@@ -115,24 +116,6 @@ fn check_later_wins(algorithm: Algorithm, names: [&str; 2], point: u64) {
             points(algorithm, &nodes).contains(&(point, 1)),
             "{algorithm}: {names:?}"
         );
-    }
-}
-
-mod modulo {
-    use crate::placement::preset::Modulo;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn two_multiplications_are_a_division(
-            entries in prop_oneof![1..100_u32, 16_000..70_000_u32, Just(1 << 16)],
-            hash in any::<u32>(),
-        ) {
-            let modulo = Modulo::new((0..entries).map(|entry| entry as u16).collect());
-            for hash in [hash, hash / entries * entries, 0, u32::MAX] {
-                prop_assert_eq!(modulo.node(hash), (hash % entries) as u16);
-            }
-        }
     }
 }
 
