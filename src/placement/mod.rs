@@ -22,13 +22,17 @@
 //! [`crate::topology`] moves whole nodes between servers.
 
 mod algorithm;
+mod explain;
 mod jump;
 mod ketama;
 mod maglev;
 mod modulo;
+mod options;
+mod origin;
 mod preset;
 mod rendezvous;
 mod ring;
+mod tags;
 
 use crate::hash::{crc32, hash_tag, xxh3};
 use maglev::Maglev;
@@ -39,6 +43,8 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use algorithm::{Algorithm, Options, UnknownAlgorithm};
+pub use explain::{Bid, Explanation, Finding, HashValue, Place, Point};
+pub(crate) use options::list_of;
 
 /// Most nodes in a placement.
 pub const NODES_MAX: usize = 16_384;
@@ -180,9 +186,9 @@ pub enum PlacementError {
         /// Its weight.
         weight: u32,
     },
-    /// A weight other than 1 with modulo or jump.
+    /// A weight other than 1 where there are none.
     #[error(
-        "node {name:?} has weight {weight}, but {algorithm} knows no weights: leave it out, or use ketama, rendezvous or maglev"
+        "node {name:?} has weight {weight}, but {algorithm} knows no weights: {}", options::without_weights(*.algorithm)
     )]
     WeightsUnsupported {
         /// The algorithm.
@@ -222,6 +228,49 @@ pub enum PlacementError {
         algorithm: Algorithm,
         /// Why, and what to do.
         why: String,
+    },
+    /// An option that the algorithm has no use for.
+    #[error("{algorithm} has no use for {option}: remove it; it is for {}", list_of(|algorithm| algorithm.takes(.option)))]
+    OptionUnsupported {
+        /// The algorithm.
+        algorithm: Algorithm,
+        /// The option's name in a cluster file.
+        option: &'static str,
+    },
+    /// Other characters around hash tags than the original can have.
+    #[error(
+        "{algorithm} cannot have these characters around hash tags: expected {}",
+        if *.algorithm == Algorithm::TwemproxyKetama || *.algorithm == Algorithm::TwemproxyModula {"two of ASCII"} else {"{}, the only ones that the original knows"}
+    )]
+    HashTagUnsupported {
+        /// The preset.
+        algorithm: Algorithm,
+    },
+    /// A label, where no names are hashed.
+    #[error("node {name:?} has a label, but {algorithm} goes by the position of nodes and hashes no names: remove the labels")]
+    LabelsUnsupported {
+        /// The algorithm.
+        algorithm: Algorithm,
+        /// The node's name.
+        name: String,
+    },
+    /// A label is empty, or longer than [`LABEL_BYTES_MAX`].
+    #[error("the label of node {name:?} has {label_bytes} bytes: expected 1 to {LABEL_BYTES_MAX}")]
+    LabelLength {
+        /// The node's name.
+        name: String,
+        /// Length of its label.
+        label_bytes: usize,
+    },
+    /// The same text would be hashed for two nodes.
+    #[error(
+        "the nodes {first:?} and {second:?} have one label: labels must differ, they are what is hashed"
+    )]
+    DuplicateLabel {
+        /// The name of one.
+        first: String,
+        /// The name of the other.
+        second: String,
     },
 }
 
@@ -273,7 +322,7 @@ impl Placement {
     /// The same for a preset that has to be told more than the nodes.
     ///
     /// # Errors
-    /// As [`new`](Placement::new), and an option that the algorithm has no use for.
+    /// As [`new`](Placement::new), and an option or a label that the algorithm has no use for. None shows a label.
     pub fn with_options(
         algorithm: Algorithm,
         options: Options,
@@ -282,13 +331,19 @@ impl Placement {
         let node_count = checked_count(&nodes)?;
         let by_name = checked_names(&nodes)?;
         check_weights(algorithm, &nodes)?;
+        options::check(algorithm, &options, &nodes)?;
         let lookup = match algorithm {
             Algorithm::Ketama => Lookup::Ketama(ketama::ring(&nodes)),
             Algorithm::Modulo => Lookup::Modulo { node_count },
             Algorithm::Rendezvous => Lookup::Rendezvous(Rendezvous::new(&nodes)),
             Algorithm::Jump => Lookup::Jump { node_count },
             Algorithm::Maglev => Lookup::Maglev(Maglev::new(&nodes)),
-            preset => Lookup::Preset(Box::new(Preset::new(preset, &options, &nodes)?)),
+            preset => {
+                let preset = Preset::new(preset, &options, &nodes);
+                Lookup::Preset(Box::new(
+                    preset.map_err(|error| options::without_labels(error, &nodes))?,
+                ))
+            }
         };
         Ok(Placement {
             built: Arc::new(Built {
@@ -386,12 +441,18 @@ impl Placement {
         }
     }
 
-    /// For messages: `ketama over 64 nodes`, with `, total weight 96` if not all weights are 1.
+    /// What it was made from.
+    pub(crate) fn specs(&self) -> &[NodeSpec] {
+        &self.built.nodes
+    }
+
+    /// For messages: `ketama over 64 nodes`, with `, total weight 96` if not all weights are 1; options come after the algorithm, as in
+    /// `twemproxy-ketama, hash murmur over 4 nodes`.
     pub fn describe(&self) -> String {
         let nodes = &self.built.nodes;
         let count = nodes.len();
         let noun = if count == 1 { "node" } else { "nodes" };
-        let mut text = format!("{} over {count} {noun}", self.built.algorithm);
+        let mut text = format!("{} over {count} {noun}", self.describe_algorithm());
         if nodes.iter().any(|node| node.weight != 1) {
             let weight_total: u64 = nodes.iter().map(|node| u64::from(node.weight)).sum();
             text.push_str(&format!(", total weight {weight_total}"));

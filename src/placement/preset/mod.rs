@@ -113,7 +113,7 @@ enum Finder {
     Table(Box<[u16]>),
 }
 
-fn recipe(
+pub(super) fn recipe(
     algorithm: Algorithm,
     options: &Options,
     nodes: &[NodeSpec],
@@ -192,6 +192,10 @@ impl Preset {
         }
     }
 
+    pub(super) fn tag(&self) -> TagRule {
+        self.tag
+    }
+
     /// The part of a key that is hashed.
     pub(super) fn hashed<'k>(&self, key: &'k [u8]) -> &'k [u8] {
         self.tag.apply(key)
@@ -200,7 +204,7 @@ impl Preset {
 
 impl KeyHash {
     #[inline]
-    fn of(self, bytes: &[u8]) -> u64 {
+    pub(super) fn of(self, bytes: &[u8]) -> u64 {
         match self {
             KeyHash::Twemproxy(_) if bytes.is_empty() => 0,
             KeyHash::Twemproxy(hash) | KeyHash::Hashkit(hash) => u64::from(hash.hash(bytes)),

@@ -1,0 +1,120 @@
+//! Hash tags in words: what is hashed of a key, and what a person can do so that keys share a node.
+
+use super::{Lookup, Placement};
+use crate::hash::TagRule;
+
+/// For messages; longer keys are cut.
+const SHOWN_BYTES_MAX: usize = 64;
+
+impl Placement {
+    pub(super) fn tag_rule(&self) -> TagRule {
+        match &self.built.lookup {
+            Lookup::Preset(preset) => preset.tag(),
+            _ => TagRule::Braces,
+        }
+    }
+
+    /// Whether keys can be made to share a node.
+    pub(crate) fn has_tags(&self) -> bool {
+        self.tag_rule() != TagRule::Whole
+    }
+
+    /// One or two sentences that say what makes `key` and another share a node here, with an example where there is one.
+    pub(crate) fn tag_remedy(&self, key: &[u8]) -> String {
+        let rule = self.tag_rule();
+        let Some((open, close)) = rule.marks() else {
+            return format!(
+                "{} hashes whole keys, so no hash tag makes keys share a node: send a command for each key, or keep what belongs together \
+                 in one key",
+                self.describe_algorithm()
+            );
+        };
+        let what = match rule {
+            TagRule::RubyLineStart => "Keys that begin with the same hash tag share a node",
+            _ => "Keys with the same hash tag share a node",
+        };
+        // A key with such a character in it would end the example's tag, or start another.
+        let is_plain = |byte: &u8| !byte.is_ascii_control() && ![open, close].contains(byte);
+        let tag = match std::str::from_utf8(key) {
+            Ok(text) if !text.is_empty() && key.iter().all(is_plain) => shortened(text),
+            _ => "user:42".to_owned(),
+        };
+        let (open, close) = (char::from(open), char::from(close));
+        format!("{what}: \"{open}{tag}{close}:a\" and \"{open}{tag}{close}:b\"")
+    }
+
+    /// The algorithm with the options that it was given, as a cluster file has them.
+    pub(super) fn describe_algorithm(&self) -> String {
+        let options = &self.built.options;
+        let mut text = self.built.algorithm.to_string();
+        let mut add = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                text.push_str(&format!(", {name} {value}"));
+            }
+        };
+        add("hash", options.hash.map(|hash| hash.to_string()));
+        add(
+            "hash_tag",
+            options
+                .hash_tag
+                .map(|tag| tag.escape_ascii().to_string()),
+        );
+        let numbers = [
+            ("ring_points_min", options.ring_points_min),
+            ("ring_points_max", options.ring_points_max),
+            ("table_entries", options.table_entries),
+        ];
+        for (name, number) in numbers {
+            add(name, number.map(|number| number.to_string()));
+        }
+        text
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().find(|(at, _)| *at >= SHOWN_BYTES_MAX) {
+        Some((at, _)) => format!("{}...", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+impl TagRule {
+    /// The characters around a tag, if the rule knows tags.
+    fn marks(self) -> Option<(u8, u8)> {
+        match self {
+            TagRule::Whole => None,
+            TagRule::Between([open, close]) => Some((open, close)),
+            TagRule::Braces
+            | TagRule::BracesMaybeEmpty
+            | TagRule::RubyLineStart
+            | TagRule::Java => Some((b'{', b'}')),
+        }
+    }
+
+    /// What is hashed of a key.
+    pub(super) fn in_words(self) -> String {
+        let tag = "what stands between the first { and the first } after it";
+        match self {
+            TagRule::Whole => "none: the whole key, always".to_owned(),
+            TagRule::Braces => format!("{tag}, unless that is nothing; else the whole key"),
+            TagRule::BracesMaybeEmpty => {
+                format!("{tag}, even if that is nothing; without them the whole key")
+            }
+            TagRule::Between([open, close]) => format!(
+                "what stands between the first {} and the first {} after it, unless that is nothing; else the whole key",
+                char::from(open).escape_default(),
+                char::from(close).escape_default()
+            ),
+            TagRule::RubyLineStart => {
+                "what stands between a { at the start of the key, or of a line in it, and the first } after at least one character of \
+                 the same line; else the whole key"
+                    .to_owned()
+            }
+            TagRule::Java => {
+                "what stands between the first { and the first } after at least one character, all on one line; else, and in a key \
+                 that is not UTF-8, the whole key"
+                    .to_owned()
+            }
+        }
+    }
+}
