@@ -6,7 +6,8 @@ use super::{Finding, Level, Right, Seen, Subject, Verdict};
 use crate::config::{Config, Mode};
 use crate::connection::FENCE_KEY;
 use crate::inspect::{Answer, Facts};
-use crate::placement::{Algorithm, NodeSpec, Placement};
+use crate::hash::Hashkit;
+use crate::placement::{Algorithm, NodeSpec, Options, Placement};
 use std::collections::BTreeMap;
 
 /// The oldest version with everything that a client uses.
@@ -19,6 +20,10 @@ const FULL_PERCENT: u64 = 90;
 const EXPLAINED_PERCENT: usize = 90;
 /// Fewer keys than this explain nothing.
 const EXPLAINED_KEYS_MIN: usize = 20;
+/// Some hundred presets and options are tried: fewer keys may fit one of them by chance.
+const PRESET_KEYS_MIN: usize = 60;
+/// With more nodes than this it would take long to try them all.
+const PRESET_NODES_MAX: usize = 1_024;
 
 pub(super) fn verdict(findings: &[Finding]) -> Verdict {
     let mut errors = findings
@@ -382,33 +387,95 @@ fn renamed_servers(config: &Config, samples: &[&Keys]) -> Option<String> {
 /// Another algorithm over the same nodes fits.
 fn other_algorithm(config: &Config, samples: &[&Keys], total: usize) -> Option<String> {
     let ours = config.placement();
-    let nodes: Vec<NodeSpec> = ours
-        .nodes()
-        .map(|node| {
-            let mut spec = NodeSpec::new(ours.node_name(node));
-            spec.weight = ours.weight(node);
-            spec
+    candidates(ours)
+        .filter(|found| *found != (ours.algorithm(), ours.options()))
+        .filter(|(algorithm, _)| {
+            // An own one is guessed from four, and a preset from many more.
+            !algorithm.is_preset() || total >= PRESET_KEYS_MIN
         })
-        .collect();
-    Algorithm::OWN
-        .into_iter()
-        .filter(|algorithm| *algorithm != ours.algorithm())
-        // jump and modulo refuse weights.
-        .filter_map(|algorithm| Placement::new(algorithm, nodes.clone()).ok())
-        .find(|placement| {
-            let elsewhere: usize = samples
-                .iter()
-                .map(|keys| keys.misplaced_by(config, placement))
-                .sum();
-            elsewhere * 100 <= total * (100 - EXPLAINED_PERCENT)
+        .find(|(algorithm, options)| {
+            // What its original cannot have is no guess: weights for jump, names without a port for redis-rb.
+            let nodes = specs_for(*algorithm, ours);
+            Placement::with_options(*algorithm, *options, nodes).is_ok_and(|placement| {
+                match algorithm.is_preset() {
+                    true => explains_each(config, samples, &placement),
+                    false => explains_all(config, samples, &placement, total),
+                }
+            })
         })
-        .map(|placement| {
+        .map(|(algorithm, options)| {
             format!(
-                "the keys are where algorithm = \"{}\" puts them, and this file says \"{}\"",
-                placement.algorithm(),
-                ours.algorithm()
+                "the keys are where algorithm = {} puts them, and this file says {}",
+                as_written(algorithm, &options),
+                as_written(ours.algorithm(), &ours.options())
             )
         })
+}
+
+/// All algorithms, each with the options that people give it; presets only for so few nodes that it does not take long to try all.
+fn candidates(ours: &Placement) -> impl Iterator<Item = (Algorithm, Options)> {
+    let is_small = ours.node_count() <= PRESET_NODES_MAX;
+    let tag_of_ours = ours.options().hash_tag;
+    Algorithm::all()
+        .filter(move |algorithm| is_small || !algorithm.is_preset())
+        .flat_map(move |algorithm| {
+            let hashes = Hashkit::all().filter(move |_| algorithm.takes("hash"));
+            let hashes = std::iter::once(None).chain(hashes.map(Some));
+            let tags = [Some(*b"{}"), tag_of_ours]
+                .into_iter()
+                .filter(move |tag| tag.is_some() && algorithm.takes("hash_tag"));
+            let tags = std::iter::once(None).chain(tags);
+            hashes.flat_map(move |hash| {
+                tags.clone().map(move |hash_tag| {
+                    let mut options = Options::default();
+                    (options.hash, options.hash_tag) = (hash, hash_tag);
+                    (algorithm, options)
+                })
+            })
+        })
+}
+
+fn specs_for(algorithm: Algorithm, ours: &Placement) -> Vec<NodeSpec> {
+    let mut specs = ours.specs().to_vec();
+    if !algorithm.takes_labels() {
+        for spec in &mut specs {
+            spec.label = None;
+        }
+    }
+    specs
+}
+
+fn explains_all(config: &Config, samples: &[&Keys], placement: &Placement, total: usize) -> bool {
+    let elsewhere_max = total * (100 - EXPLAINED_PERCENT) / 100;
+    let elsewhere = samples
+        .iter()
+        .flat_map(|keys| keys.elsewhere_by(config, placement));
+    // No further than is needed to know: a wrong guess is wrong soon.
+    elsewhere.take(elsewhere_max + 1).count() <= elsewhere_max
+}
+
+/// The same for every server by itself, and for at least two: some presets put all keys on one server, and would explain any data of one.
+fn explains_each(config: &Config, samples: &[&Keys], placement: &Placement) -> bool {
+    let large: Vec<&&Keys> = samples
+        .iter()
+        .filter(|keys| keys.keys.len() >= EXPLAINED_KEYS_MIN)
+        .collect();
+    large.len() > 1
+        && large
+            .into_iter()
+            .all(|keys| explains_all(config, &[*keys], placement, keys.keys.len()))
+}
+
+fn as_written(algorithm: Algorithm, options: &Options) -> String {
+    let mut text = format!("\"{algorithm}\"");
+    if let Some(hash) = options.hash {
+        text += &format!(" with hash = \"{hash}\"");
+    }
+    if let Some(tag) = options.hash_tag {
+        let word = if options.hash.is_some() { "and" } else { "with" };
+        text += &format!(" {word} hash_tag = \"{}\"", tag.escape_ascii());
+    }
+    text
 }
 
 #[cfg(test)]
