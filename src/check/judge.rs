@@ -5,8 +5,8 @@ use super::sample::Keys;
 use super::{Finding, Level, Right, Seen, Subject, Verdict};
 use crate::config::{Config, Mode};
 use crate::connection::FENCE_KEY;
-use crate::inspect::{Answer, Facts};
 use crate::hash::Hashkit;
+use crate::inspect::{Answer, Facts};
 use crate::placement::{Algorithm, NodeSpec, Options, Placement};
 use std::collections::BTreeMap;
 
@@ -427,8 +427,11 @@ fn candidates(ours: &Placement) -> impl Iterator<Item = (Algorithm, Options)> {
             let tags = std::iter::once(None).chain(tags);
             hashes.flat_map(move |hash| {
                 tags.clone().map(move |hash_tag| {
-                    let mut options = Options::default();
-                    (options.hash, options.hash_tag) = (hash, hash_tag);
+                    let options = Options {
+                        hash,
+                        hash_tag,
+                        ..Options::default()
+                    };
                     (algorithm, options)
                 })
             })
@@ -472,7 +475,11 @@ fn as_written(algorithm: Algorithm, options: &Options) -> String {
         text += &format!(" with hash = \"{hash}\"");
     }
     if let Some(tag) = options.hash_tag {
-        let word = if options.hash.is_some() { "and" } else { "with" };
+        let word = if options.hash.is_some() {
+            "and"
+        } else {
+            "with"
+        };
         text += &format!(" {word} hash_tag = \"{}\"", tag.escape_ascii());
     }
     text

@@ -1,7 +1,10 @@
 //! Every refusal, pinned as it is printed; and that none of them shows a password.
 
 use super::*;
-use crate::{placement::NodeId, topology::ServerId};
+use crate::{
+    placement::{Algorithm, Label, NodeId, NodeSpec, Placement},
+    topology::ServerId,
+};
 use insta::assert_snapshot;
 use std::time::Duration;
 
@@ -152,8 +155,18 @@ fn the_reference_file_with_its_comments_taken_off_is_right_too() {
             _ => format!("{line}\n"),
         })
         .collect();
-    // Alternatives exclude each other, and the weights are for two nodes; the rest must stand together.
-    let alone = ["names", "weights", "password"];
+    // Alternatives exclude each other, weights and labels are for two nodes, and ketama has no options; the rest must stand together.
+    let alone = [
+        "names",
+        "weights",
+        "labels",
+        "hash",
+        "hash_tag",
+        "ring_points_min",
+        "ring_points_max",
+        "table_entries",
+        "password",
+    ];
     let text = alone.iter().fold(text, |text, key| {
         text.replace(&format!("\n{key} = "), "\n#")
     });
@@ -935,7 +948,7 @@ fn a_bad_placement_is_refused() {
       |
     4 | algorithm = "ketema"
       |             ^^^^^^^^ read: "ketema"
-      = expected: "ketama", "modulo", "rendezvous", "jump" or "maglev"
+      = expected: "ketama", "modulo", "rendezvous", "jump" or "maglev"; for data that another program has placed, its preset: nydus-..., rb-..., twemproxy-..., libmemcached-..., libketama, redis-rb-..., predis-..., jedis-..., go-redis-ring, envoy-..., codis-slots or redis-cluster-slots
       = help: did you mean "ketama"?
     "#);
     assert_snapshot!(refused(&with("\"ketama\"", "\"crc16\"")), @r#"
@@ -943,7 +956,7 @@ fn a_bad_placement_is_refused() {
       |
     4 | algorithm = "crc16"
       |             ^^^^^^^ read: "crc16"
-      = expected: "ketama", "modulo", "rendezvous", "jump" or "maglev"
+      = expected: "ketama", "modulo", "rendezvous", "jump" or "maglev"; for data that another program has placed, its preset: nydus-..., rb-..., twemproxy-..., libmemcached-..., libketama, redis-rb-..., predis-..., jedis-..., go-redis-ring, envoy-..., codis-slots or redis-cluster-slots
       = help: choose the one that the data was written with; for new data, "ketama"
     "#);
     assert_snapshot!(refused(&with("nodes = 64\n", "")), @r#"
@@ -1031,8 +1044,276 @@ fn a_bad_placement_is_refused() {
       |
     6 | weights = [1, 2]
       |           ^^^^^^ read: [1, 2]
-      = expected: weights only with ketama, rendezvous and maglev
+      = expected: weights only with ketama, rendezvous, maglev, twemproxy-ketama, twemproxy-modula, libmemcached-weighted, libketama, predis-hashring, predis-ketama, jedis-murmur, jedis-md5, jedis-murmur-named and jedis-md5-named
       = help: remove weights; changing the algorithm would lose the data that is there
+    "#);
+}
+
+/// [`GOOD`] with another placement over the nodes "a" and "b".
+fn placed(algorithm: &str, more: &str) -> String {
+    let placement = format!("\"{algorithm}\"\nnames = [\"a\", \"b\"]\n{more}");
+    with("\"ketama\"\nnodes = 64", &placement)
+        .replace("\"0-31\"", "[\"a\"]")
+        .replace("\"32-63\"", "[\"b\"]")
+}
+
+#[test]
+fn a_preset_is_read_with_its_options() {
+    let config = parse(&placed(
+        "nydus-ketama",
+        "labels = [\"hunter2-${SECRET}\", \"b\"]",
+    ))
+    .unwrap();
+    let mut specs = ["a", "b"].map(NodeSpec::new);
+    specs[0].label = Some(Label::new("hunter2-hunter2-from-env"));
+    specs[1].label = Some(Label::new("b"));
+    assert_eq!(
+        *config.placement(),
+        Placement::new(Algorithm::NydusKetama, specs.into()).unwrap()
+    );
+    assert_ne!(
+        config.placement(),
+        parse(&placed("nydus-ketama", "")).unwrap().placement()
+    );
+}
+
+#[test]
+fn an_algorithm_that_is_none_is_refused_with_those_that_may_be_meant() {
+    let help = |algorithm: &str| {
+        let message = refused(&with("\"ketama\"", &format!("\"{algorithm}\"")));
+        let help = message.lines().last().expect("a help line");
+        format!("{algorithm}: {}\n", help.trim_start_matches("  = help: "))
+    };
+    let words = [
+        "nydus",
+        "rb",
+        "Twemproxy",
+        "nutcracker",
+        "libmemcached",
+        "redis-rb",
+        "predis",
+        "Jedis",
+        "go-redis",
+        "envoy",
+        "codis",
+        "redis_cluster",
+        "modula",
+        "twemproxy_ketma",
+        "memcached",
+        "consistent",
+    ];
+    assert_snapshot!(words.map(help).concat(), @r#"
+    nydus: say which: "nydus-ketama" (ConsistentHashingRouter) or "nydus-partition" (PartitionRouter)
+    rb: say which: "rb-ketama" (ConsistentHashingRouter) or "rb-partition" (PartitionRouter)
+    Twemproxy: say which: "twemproxy-ketama" (distribution: ketama) or "twemproxy-modula" (distribution: modula)
+    nutcracker: say which: "twemproxy-ketama" (distribution: ketama) or "twemproxy-modula" (distribution: modula)
+    libmemcached: say which: "libmemcached-weighted" (MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED), "libmemcached-ketama" (MEMCACHED_BEHAVIOR_KETAMA), "libmemcached-modula" (MEMCACHED_DISTRIBUTION_MODULA) or "libmemcached-spy" (MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY)
+    redis-rb: say which: "redis-rb-4" (redis-rb up to 4.x), "redis-rb-5" (redis-rb from 5.0 with redis-client from 0.21) or "redis-rb-5-db" (redis-rb from 5.0 with redis-client before 0.21)
+    predis: say which: "predis-hashring" (HashRing, its default) or "predis-ketama" (KetamaRing)
+    Jedis: say which: "jedis-murmur" (MURMUR_HASH, shards without names), "jedis-md5" (MD5, shards without names), "jedis-murmur-named" (MURMUR_HASH, shards with names) or "jedis-md5-named" (MD5, shards with names)
+    go-redis: did you mean "go-redis-ring"?
+    envoy: say which: "envoy-ring-xxhash" (RING_HASH, XX_HASH), "envoy-ring-murmur2" (RING_HASH, MURMUR_HASH_2) or "envoy-maglev" (MAGLEV)
+    codis: did you mean "codis-slots"?
+    redis_cluster: did you mean "redis-cluster-slots"?
+    modula: did you mean "modulo"?
+    twemproxy_ketma: did you mean "twemproxy-ketama"?
+    memcached: say which: "libmemcached-weighted" (MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED), "libmemcached-ketama" (MEMCACHED_BEHAVIOR_KETAMA), "libmemcached-modula" (MEMCACHED_DISTRIBUTION_MODULA) or "libmemcached-spy" (MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY)
+    consistent: choose the one that the data was written with; for new data, "ketama"
+    "#);
+    assert_snapshot!(refused(&with("\"ketama\"", "\"twemproxy-random\"")), @r#"
+    conf/cluster.toml:4:13: by twemproxy's random distribution no key can be found again
+      |
+    4 | algorithm = "twemproxy-random"
+      |             ^^^^^^^^^^^^^^^^^^ read: "twemproxy-random"
+      = expected: an algorithm that says where a key is
+      = help: its data is read by asking every server for every key: cluster.servers().each(..) with any algorithm; then write it anew under that
+    "#);
+}
+
+#[test]
+fn what_an_algorithm_has_no_use_for_is_refused() {
+    assert_snapshot!(refused(&and("").replace("64", "64\nhash = \"murmur\"")), @r#"
+    conf/cluster.toml:6:8: ketama has no use for hash
+      |
+    6 | hash = "murmur"
+      |        ^^^^^^^^ read: "murmur"
+      = expected: hash only with twemproxy-ketama, twemproxy-modula, libmemcached-ketama, libmemcached-modula and libmemcached-spy
+      = help: remove hash
+    "#);
+    assert_snapshot!(refused(&placed("nydus-ketama", "hash_tag = \"{}\"")), @r#"
+    conf/cluster.toml:6:12: nydus-ketama has no use for hash_tag
+      |
+    6 | hash_tag = "{}"
+      |            ^^^^ read: "{}"
+      = expected: hash_tag only with twemproxy-ketama, twemproxy-modula, jedis-murmur, jedis-md5, jedis-murmur-named, jedis-md5-named, envoy-ring-xxhash, envoy-ring-murmur2 and envoy-maglev
+      = help: remove hash_tag
+    "#);
+    assert_snapshot!(refused(&placed("nydus-partition", "labels = [\"hunter2\", \"x\"]")), @r#"
+    conf/cluster.toml:6:10: nydus-partition goes by the position of nodes and hashes no names
+      |
+    6 | labels = ***
+      |          ^^^ read: ***
+      = expected: labels only with ketama, rendezvous, maglev, nydus-ketama, rb-ketama, twemproxy-ketama, twemproxy-modula, libmemcached-weighted, libmemcached-ketama, libmemcached-spy, libketama, redis-rb-4, redis-rb-5, redis-rb-5-db, predis-hashring, predis-ketama, jedis-murmur-named, jedis-md5-named, go-redis-ring, envoy-ring-xxhash, envoy-ring-murmur2 and envoy-maglev
+      = help: remove labels
+    "#);
+    assert_snapshot!(refused(&placed("redis-rb-5", "weights = [1, 2]")), @r#"
+    conf/cluster.toml:6:11: redis-rb-5 knows no weights
+      |
+    6 | weights = [1, 2]
+      |           ^^^^^^ read: [1, 2]
+      = expected: weights only with ketama, rendezvous, maglev, twemproxy-ketama, twemproxy-modula, libmemcached-weighted, libketama, predis-hashring, predis-ketama, jedis-murmur, jedis-md5, jedis-murmur-named and jedis-md5-named
+      = help: remove weights; changing the algorithm would lose the data that is there
+    "#);
+    assert_snapshot!(refused(&placed("twemproxy-ketama", "hash = \"mumur\"")), @r#"
+    conf/cluster.toml:6:8: unknown hash
+      |
+    6 | hash = "mumur"
+      |        ^^^^^^^ read: "mumur"
+      = expected: one of one_at_a_time, md5, crc16, crc32, crc32a, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, jenkins
+      = help: did you mean "murmur"?
+    "#);
+    assert_snapshot!(refused(&placed("twemproxy-ketama", "hash = \"sha256\"")), @r#"
+    conf/cluster.toml:6:8: unknown hash
+      |
+    6 | hash = "sha256"
+      |        ^^^^^^^^ read: "sha256"
+      = expected: one of one_at_a_time, md5, crc16, crc32, crc32a, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, jenkins
+      = help: write what the other program's configuration says; leave it out if it says nothing
+    "#);
+    assert_snapshot!(refused(&placed("twemproxy-ketama", "hash_tag = \"{\"")), @r#"
+    conf/cluster.toml:6:12: not two characters
+      |
+    6 | hash_tag = "{"
+      |            ^^^ read: "{"
+      = expected: exactly two ASCII characters, the one before a tag and the one after it: hash_tag = "{}"
+      = help: leave it out if the other program hashes whole keys; a $ is written $$
+    "#);
+    assert_snapshot!(refused(&placed("twemproxy-ketama", "hash_tag = \"ä\"")), @r#"
+    conf/cluster.toml:6:12: not two characters
+      |
+    6 | hash_tag = "ä"
+      |            ^^^ read: "ä"
+      = expected: exactly two ASCII characters, the one before a tag and the one after it: hash_tag = "{}"
+      = help: leave it out if the other program hashes whole keys; a $ is written $$
+    "#);
+    assert_snapshot!(refused(&placed("jedis-murmur", "hash_tag = \"[]\"")), @r#"
+    conf/cluster.toml:6:12: no placement can be made of this: jedis-murmur cannot have these characters around hash tags: expected {}, the only ones that the original knows
+      |
+    6 | hash_tag = "[]"
+      |            ^^^^ read: "[]"
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("envoy-ring-xxhash", "ring_points_min = \"1k\"")), @r#"
+    conf/cluster.toml:6:19: a string where an integer is needed
+      |
+    6 | ring_points_min = "1k"
+      |                   ^^^^ read: "1k"
+      = expected: a whole number without quotes: ring_points_min = 1
+      = help: write an integer
+    "#);
+}
+
+#[test]
+fn bad_labels_are_refused_and_not_shown() {
+    assert_snapshot!(refused(&placed("nydus-ketama", "labels = [\"hunter2\"]")), @r#"
+    conf/cluster.toml:6:10: 1 labels for 2 nodes
+      |
+    6 | labels = ***
+      |          ^^^ read: ***
+      = expected: a list of 2 strings, one for each node, each of 1 to 1024 bytes
+      = help: a label is hashed in place of a node's name: give all nodes one, or none
+    "#);
+    assert_snapshot!(refused(&placed("nydus-ketama", "labels = \"hunter2\"")), @r#"
+    conf/cluster.toml:6:10: a string where a list is needed
+      |
+    6 | labels = ***
+      |          ^^^ read: ***
+      = expected: a list of 2 strings, one for each node, each of 1 to 1024 bytes
+      = help: write a list
+    "#);
+    assert_snapshot!(refused(&placed("nydus-ketama", "labels = [\"hunter2\", 3]")), @r#"
+    conf/cluster.toml:6:22: an integer where a string is needed
+      |
+    6 | labels = ***
+      |          ^^^ read: ***
+      = expected: a list of 2 strings, one for each node, each of 1 to 1024 bytes
+      = help: write a string
+    "#);
+    assert_snapshot!(refused(&placed("nydus-ketama", "labels = [\n  \"hunter2\",\n  \"\",\n]")), @r#"
+    conf/cluster.toml:8:3: a label of 0 bytes
+      |
+    8 |   ***
+      |   ^^^ read: ***
+      = expected: a list of 2 strings, one for each node, each of 1 to 1024 bytes
+      = help: write what the other program hashes for this node; if it comes from a variable, set it
+    "#);
+    assert_snapshot!(refused(&placed("nydus-ketama", "labels = [\n  \"hunter2\",\n  \"hunter2\",\n]")), @r#"
+    conf/cluster.toml:8:3: no placement can be made of this: the nodes "a" and "b" have one label: labels must differ, they are what is hashed
+      |
+    8 |   ***
+      |   ^^^ read: ***
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("nydus-ketama", "labels = [\n  \"a\",\n  HostInfo(host='hunter2'),\n]")), @r#"
+    conf/cluster.toml:8:16: not TOML: unexpected `=` in array, expected value, `]`
+      |
+    8 |   ***
+      |   ^^^ read: ***
+      = expected: TOML, see https://toml.io
+      = help: texts, durations and URLs stand in double quotes; tables in [ ]
+    "#);
+    assert_snapshot!(refused(&placed("nydus-ketama", "labels = [\"\"\"\nhost = hunter2 \\q\n\"\"\", \"b\"]")), @r#"
+    conf/cluster.toml:7:17: not TOML: missing escaped value, expected `b`, `e`, `f`, `n`, `r`, `\`, `"`, `x`, `u`, `U`
+      |
+    7 | ***
+      | ^^^ read: ***
+      = expected: TOML
+      = help: a backslash in double quotes is written twice
+    "#);
+    assert_snapshot!(refused(&placed("nydus-ketama", "label = [\"hunter2\", \"x\"]")), @r#"
+    conf/cluster.toml:6:1: unknown setting label
+      |
+    6 | label = ***
+      | ^^^^^ read: label
+      = expected: one of algorithm, nodes, names, weights, labels, hash, hash_tag, ring_points_min, ring_points_max, table_entries
+      = help: did you mean labels?
+    "#);
+    assert_snapshot!(refused(&placed("nydus-ketama", "labels = [\"hunter2\", \"x\"]\nnods = 3")), @r#"
+    conf/cluster.toml:7:1: unknown setting nods
+      |
+    7 | nods = 3
+      | ^^^^ read: nods
+      = expected: one of algorithm, nodes, names, weights, labels, hash, hash_tag, ring_points_min, ring_points_max, table_entries
+      = help: did you mean nodes?
+    "#);
+}
+
+#[test]
+fn a_placement_that_cannot_be_made_is_shown_where_it_is_wrong() {
+    let long = format!("names = [\"a\", \"{}\"]", "b".repeat(256));
+    let text = placed("ketama", "").replace("names = [\"a\", \"b\"]", &long);
+    assert_snapshot!(refused(&text), @r#"
+    conf/cluster.toml:5:15: no placement can be made of this: the name of node 1 has 256 bytes: at most 255 are allowed
+      |
+    5 | names = ["a", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb...
+      |               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ read: "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb...
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("ketama", "weights = [1, 101]")), @r#"
+    conf/cluster.toml:6:15: no placement can be made of this: node "b" has weight 101: expected 1 to 100 (a node without keys is one to leave out)
+      |
+    6 | weights = [1, 101]
+      |               ^^^ read: 101
+      = help: change it as the message says
+    "#);
+    // Found by trying: the points of these two are equal once.
+    let clash = placed("nydus-ketama", "").replace("\"b\"]", "\"b153033\"]");
+    assert_snapshot!(refused(&clash), @r#"
+    conf/cluster.toml:5:15: no placement can be made of this: nydus-ketama: the nodes "a" and "b153033" have the point 3585801663 both, and the original does not define whose it is; ask it where a key with this hash is, and leave one of the two out or rename it
+      |
+    5 | names = ["a", "b153033"]
+      |               ^^^^^^^^^ read: "b153033"
+      = help: change it as the message says
     "#);
 }
 
@@ -1860,7 +2141,7 @@ proptest::proptest! {
         before in r#"[a-z:/@?%$=,.{}\[\]\\ "'0-9]{0,6}"#,
         after in r#"[a-z:/@?#%$=,.{}\[\]\\ "'0-9]{0,6}"#,
         quote in "[\"']?",
-        shape in 0..6_usize,
+        shape in 0..10_usize,
     ) {
         let secret = format!("{before}hunter2{after}");
         // The name of a variable is no secret, and an unset one must be named.
@@ -1870,6 +2151,10 @@ proptest::proptest! {
             1 => with("\"redis://10.0.0.1:6379\"", &format!("{quote}rediss://ada:{secret}@10.0.0.1:x{quote}")),
             2 => with("[servers.a]", &format!("[servers.a]\npassword = {quote}{secret}{quote}\nnods = 3")),
             3 => with("[servers.a]", &format!("[servers.a]\npassword={quote}{secret}{quote} # {secret}\n")),
+            5 => placed("nydus-ketama", &format!("labels = [{quote}{secret}{quote}, \"x\"]\nnods = 3")),
+            6 => placed("nydus-ketama", &format!("labels = [\n  \"x\", # {secret}\n  {quote}{secret}{quote},\n]")),
+            7 => placed("nydus-ketama", &format!("labels = [\"\"\"\n{secret}\n\"\"\", '{secret}']")),
+            8 => placed("nydus-ketama", &format!("lables = [\n{quote}{secret}{quote}\n, {quote}{secret}{quote}]")),
             4 => and(&format!("[servers]\nc = {{ nodes = 3, password = {quote}{secret}{quote} }}")),
             _ => with("\"redis://10.0.0.1:6379\"", &format!("{quote}unix:///run/x?db=1&pass={secret}{quote}")),
         };

@@ -225,7 +225,9 @@ impl Placement {
 
     fn rendezvous(&self, hash: u64) -> Finding {
         let nodes = self.specs();
-        let is_weighted = nodes.windows(2).any(|pair| pair[0].weight != pair[1].weight);
+        let is_weighted = nodes
+            .windows(2)
+            .any(|pair| pair[0].weight != pair[1].weight);
         let bids = nodes.iter().map(|node| rendezvous::bid(node, hash));
         if is_weighted {
             let rule = "the bid is SplitMix64's finaliser of the hash xor XXH3 of the name; the lowest -ln(bid / 2^64) / weight wins";
@@ -233,7 +235,9 @@ impl Placement {
             self.best(rule, bids, |one, other| one.1 < other.1)
         } else {
             let rule = "SplitMix64's finaliser of the hash xor XXH3 of the name; the highest wins";
-            self.best(rule, bids.map(|(bid, _)| (bid, None)), |one, other| one.0 > other.0)
+            self.best(rule, bids.map(|(bid, _)| (bid, None)), |one, other| {
+                one.0 > other.0
+            })
         }
     }
 
@@ -322,7 +326,11 @@ impl Placement {
 
     /// Whose the remainders around `at` are, unless remainders are node numbers.
     fn order(&self, order: &[u16], at: u64) -> Option<Vec<Place>> {
-        if order.iter().enumerate().all(|(at, node)| at == usize::from(*node)) {
+        if order
+            .iter()
+            .enumerate()
+            .all(|(at, node)| at == usize::from(*node))
+        {
             return None;
         }
         let mut places = Vec::new();
@@ -579,7 +587,10 @@ impl Explanation {
             false => "the whole key",
         };
         let mut steps = vec![
-            ("placed by", format!("{} ({})", self.algorithm, self.original)),
+            (
+                "placed by",
+                format!("{} ({})", self.algorithm, self.original),
+            ),
             ("hashed", format!("{hashed}, {what}")),
             ("tag rule", self.tag_rule.clone()),
             ("hash", format!("{} by {}", self.hash, self.hash.function)),
@@ -612,10 +623,7 @@ impl Finding {
                 let wrapped = if *has_wrapped { ", wrapped around" } else { "" };
                 let function = &point.hash.function;
                 let text = &point.text;
-                add(
-                    "point",
-                    format!("{} of {points}{wrapped}", point.hash),
-                );
+                add("point", format!("{} of {points}{wrapped}", point.hash));
                 add("made by", format!("{function}{part} of {text:?}"));
                 add("ring rule", rule.clone());
             }

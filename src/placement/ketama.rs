@@ -29,10 +29,7 @@ fn points(nodes: &[NodeSpec]) -> Vec<(u32, u16)> {
 }
 
 /// Calls back with every text that is hashed to points: the node, the text, its points.
-pub(super) fn marks(
-    nodes: &[NodeSpec],
-    each: &mut dyn FnMut(u16, &str, [u32; POINTS_PER_DIGEST]),
-) {
+pub(super) fn marks(nodes: &[NodeSpec], each: &mut dyn FnMut(u16, &str, [u32; POINTS_PER_DIGEST])) {
     let mut text = String::new();
     for (index, node) in nodes.iter().enumerate() {
         for i in 0..node.weight as usize * (POINTS_PER_WEIGHT / POINTS_PER_DIGEST) {

@@ -247,7 +247,9 @@ pub enum PlacementError {
         algorithm: Algorithm,
     },
     /// A label, where no names are hashed.
-    #[error("node {name:?} has a label, but {algorithm} goes by the position of nodes and hashes no names: remove the labels")]
+    #[error(
+        "node {name:?} has a label, but {algorithm} goes by the position of nodes and hashes no names: remove the labels"
+    )]
     LabelsUnsupported {
         /// The algorithm.
         algorithm: Algorithm,

@@ -77,15 +77,23 @@ impl Algorithm {
     }
 }
 
-/// For messages: the names of those that fit, with commas and "and".
+/// For messages: the names of those that fit, with commas and "and"; `jedis-...` if all of a program do.
 pub(crate) fn list_of(fits: impl Fn(Algorithm) -> bool) -> String {
-    let names: Vec<&str> = Algorithm::all()
-        .filter(|algorithm| fits(*algorithm))
-        .map(Algorithm::name)
+    let name = |algorithm: Algorithm| {
+        let mut relatives = Algorithm::all().filter(|other| other.family() == algorithm.family());
+        match algorithm.family() {
+            Some(family) if relatives.all(&fits) => format!("{family}-..."),
+            _ => algorithm.to_string(),
+        }
+    };
+    let mut names: Vec<String> = Algorithm::all()
+        .filter(|one| fits(*one))
+        .map(name)
         .collect();
+    names.dedup();
     match names.as_slice() {
         [] => "no algorithm".to_owned(),
-        [name] => (*name).to_owned(),
+        [name] => name.clone(),
         [most @ .., last] => format!("{} and {last}", most.join(", ")),
     }
 }
@@ -170,4 +178,116 @@ pub(super) fn without_labels(error: PlacementError, nodes: &[NodeSpec]) -> Place
         .iter()
         .fold(why, |why, label| why.replace(label.as_str(), "(label)"));
     PlacementError::Refused { algorithm, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Label, Placement};
+    use super::*;
+    use crate::hash::Hashkit;
+
+    fn labelled(labels: [&str; 2]) -> Vec<NodeSpec> {
+        let mut nodes = ["a", "b"].map(NodeSpec::new);
+        for (node, label) in nodes.iter_mut().zip(labels) {
+            node.label = Some(Label::new(label));
+        }
+        nodes.into()
+    }
+
+    #[test]
+    fn what_an_algorithm_has_no_use_for_is_refused_with_what_to_do() {
+        let all = Options {
+            hash: Some(Hashkit::Md5),
+            hash_tag: Some(*b"{}"),
+            ring_points_min: Some(1),
+            ring_points_max: Some(1),
+            table_entries: Some(7),
+        };
+        let none = Options::default();
+        let hash = Options {
+            hash: all.hash,
+            ..none
+        };
+        let hash_tag = |hash_tag: &[u8; 2]| Options {
+            hash_tag: Some(*hash_tag),
+            ..none
+        };
+        let points = Options {
+            ring_points_max: all.ring_points_max,
+            ..none
+        };
+        let table = Options {
+            table_entries: all.table_entries,
+            ..none
+        };
+        let mut text = String::new();
+        for (algorithm, options) in [
+            (Algorithm::Ketama, all),
+            (Algorithm::NydusKetama, hash),
+            (Algorithm::LibmemcachedWeighted, hash),
+            (Algorithm::RedisRb5, hash_tag(b"{}")),
+            (Algorithm::JedisMd5, hash_tag(b"[]")),
+            (Algorithm::TwemproxyModula, hash_tag(b"\xc3\xa4")),
+            (Algorithm::EnvoyMaglev, points),
+            (Algorithm::EnvoyRingXxhash, table),
+        ] {
+            let error = Placement::with_options(algorithm, options, labelled(["x", "y"]));
+            text += &format!("{}\n", error.unwrap_err());
+        }
+        for algorithm in [
+            Algorithm::Jump,
+            Algorithm::RbPartition,
+            Algorithm::JedisMurmur,
+        ] {
+            let error = Placement::new(algorithm, labelled(["hunter2", "y"])).unwrap_err();
+            text += &format!("{error}\n");
+        }
+        for labels in [
+            ["hunter2", ""],
+            ["hunter2", &"hunter2".repeat(147)],
+            ["hunter2", "hunter2"],
+        ] {
+            let error = Placement::new(Algorithm::NydusKetama, labelled(labels)).unwrap_err();
+            text += &format!("{error}\n");
+        }
+        let mut half = labelled(["b", "hunter2"]);
+        half[1].label = None;
+        text += &format!(
+            "{}\n",
+            Placement::new(Algorithm::NydusKetama, half).unwrap_err()
+        );
+        assert!(!text.contains("hunter2"), "{text}");
+        insta::assert_snapshot!(text, @"");
+    }
+
+    #[test]
+    fn a_refusal_shows_no_label() {
+        let nodes = labelled(["hunter2 'quoted'", "hunter2"]);
+        let refused = |why: String| PlacementError::Refused {
+            algorithm: Algorithm::RbKetama,
+            why,
+        };
+        let whole = refused(format!(
+            "{:?} and {}",
+            "hunter2 'quoted'", "hunter2 'quoted'"
+        ));
+        let error = without_labels(whole, &nodes);
+        assert_eq!(error.to_string(), "rb-ketama: \"(label)\" and (label)");
+    }
+
+    #[test]
+    fn every_option_means_something_to_some_preset_and_to_no_algorithm_of_keyways_own() {
+        for (option, _) in given(&Options::default()) {
+            assert!(
+                Algorithm::all().any(|algorithm| algorithm.takes(option)),
+                "{option}"
+            );
+            assert!(
+                !Algorithm::OWN.iter().any(|own| own.takes(option)),
+                "{option}"
+            );
+        }
+        insta::assert_snapshot!(list_of(|algorithm| algorithm.takes("hash_tag")), @"");
+        insta::assert_snapshot!(list_of(|algorithm| algorithm.weight_max() > 1), @"");
+    }
 }

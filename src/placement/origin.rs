@@ -37,7 +37,27 @@ impl Algorithm {
         }
     }
 
-    /// Those that a person may mean by the name of the other program: all whose names go on after it.
+    /// The other program, for those of which there are several algorithms: `twemproxy` of `twemproxy-modula`.
+    pub(super) fn family(self) -> Option<&'static str> {
+        const FAMILIES: [&str; 8] = [
+            "nydus",
+            "rb",
+            "twemproxy",
+            "libmemcached",
+            "redis-rb",
+            "predis",
+            "jedis",
+            "envoy",
+        ];
+        let is_of = |family: &&str| {
+            self.name()
+                .strip_prefix(*family)
+                .is_some_and(|rest| rest.starts_with('-'))
+        };
+        FAMILIES.into_iter().find(is_of)
+    }
+
+    /// Those that a person may mean by a part of the name: the other program's, or what that calls it.
     pub(crate) fn of_origin(text: &str) -> Vec<Algorithm> {
         const ALSO: [(&str, &str); 6] = [
             ("nutcracker", "twemproxy"),
@@ -52,12 +72,14 @@ impl Algorithm {
             .iter()
             .find(|(also, _)| *also == text)
             .map_or(text.as_str(), |(_, origin)| origin);
-        let goes_on = |algorithm: &Algorithm| {
-            algorithm
-                .name()
-                .strip_prefix(origin)
+        let is_part = |algorithm: &Algorithm| {
+            let name = algorithm.name();
+            name.strip_prefix(origin)
                 .is_some_and(|rest| rest.starts_with('-'))
+                || name
+                    .strip_suffix(origin)
+                    .is_some_and(|rest| rest.ends_with('-'))
         };
-        Algorithm::all().filter(goes_on).collect()
+        Algorithm::all().filter(is_part).collect()
     }
 }

@@ -55,9 +55,7 @@ impl Placement {
         add("hash", options.hash.map(|hash| hash.to_string()));
         add(
             "hash_tag",
-            options
-                .hash_tag
-                .map(|tag| tag.escape_ascii().to_string()),
+            options.hash_tag.map(|tag| tag.escape_ascii().to_string()),
         );
         let numbers = [
             ("ring_points_min", options.ring_points_min),
@@ -116,5 +114,48 @@ impl TagRule {
                     .to_owned()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::{Algorithm, NodeSpec};
+
+    /// Every rule with its remedy for a few keys, some of which would break the example.
+    #[test]
+    fn the_remedy_names_the_tags_that_the_placement_knows() {
+        let keys: [&[u8]; 5] = [b"user:7", b"a{b}c", b"", b"\xff", &[b'x'; 100]];
+        let mut text = String::new();
+        for algorithm in [Algorithm::Ketama, Algorithm::NydusKetama] {
+            let nodes = ["a", "b"].map(NodeSpec::new);
+            let placement = Placement::new(algorithm, nodes.into()).unwrap();
+            for key in keys {
+                let remedy = placement.tag_remedy(key);
+                text += &format!("{remedy}\n");
+                // What it says is true.
+                let mut quoted = remedy.split('"').skip(1).step_by(2);
+                if let (Some(one), Some(other)) = (quoted.next(), quoted.next()) {
+                    let of = |key: &str| placement.hashed(key.as_bytes()).to_vec();
+                    assert_eq!(of(one), of(other), "{remedy}");
+                    assert_ne!(of(one), one.as_bytes(), "{remedy}");
+                }
+            }
+        }
+        insta::assert_snapshot!(text, @"");
+    }
+
+    #[test]
+    fn every_rule_is_told_in_words() {
+        let rules = [
+            TagRule::Whole,
+            TagRule::Braces,
+            TagRule::BracesMaybeEmpty,
+            TagRule::Between(*b"[]"),
+            TagRule::RubyLineStart,
+            TagRule::Java,
+        ];
+        let words: Vec<String> = rules.into_iter().map(TagRule::in_words).collect();
+        insta::assert_snapshot!(words.join("\n"), @"");
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::failure::CliError;
 use crate::output;
+use comfy_table::Cell;
 use keyway::Config;
 use keyway::placement::Explanation;
-use comfy_table::Cell;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::io::{BufRead, stdin};
@@ -122,7 +122,10 @@ fn locate(config: &Config, key: &[u8], explain: bool) -> Row {
 
 /// The steps from key to server, one a line, below the key.
 fn block(key: &[u8], row: &Row) -> String {
-    let mut steps = row.explanation.as_ref().map_or_else(Vec::new, Explanation::steps);
+    let mut steps = row
+        .explanation
+        .as_ref()
+        .map_or_else(Vec::new, Explanation::steps);
     let place = output::place(&row.address, row.database);
     steps.push(("server", format!("{}, {place}", row.server)));
     let rows = steps
