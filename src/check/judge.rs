@@ -20,6 +20,8 @@ const FULL_PERCENT: u64 = 90;
 const EXPLAINED_PERCENT: usize = 90;
 /// Fewer keys than this explain nothing.
 const EXPLAINED_KEYS_MIN: usize = 20;
+/// Algorithms that explain the keys equally well: most that are told.
+const ALIKE_MAX: usize = 4;
 /// Some hundred presets and options are tried: fewer keys may fit one of them by chance.
 const PRESET_KEYS_MIN: usize = 60;
 /// With more nodes than this it would take long to try them all.
@@ -384,44 +386,63 @@ fn renamed_servers(config: &Config, samples: &[&Keys]) -> Option<String> {
     }
 }
 
-/// Another algorithm over the same nodes fits.
+/// Other algorithms over the same nodes fit; those that fit best.
 fn other_algorithm(config: &Config, samples: &[&Keys], total: usize) -> Option<String> {
     let ours = config.placement();
-    candidates(ours)
-        .filter(|found| *found != (ours.algorithm(), ours.options()))
-        .filter(|(algorithm, _)| {
-            // An own one is guessed from four, and a preset from many more.
-            !algorithm.is_preset() || total >= PRESET_KEYS_MIN
-        })
-        .find(|(algorithm, options)| {
-            // What its original cannot have is no guess: weights for jump, names without a port for redis-rb.
-            let nodes = specs_for(*algorithm, ours);
-            Placement::with_options(*algorithm, *options, nodes).is_ok_and(|placement| {
-                match algorithm.is_preset() {
-                    true => explains_each(config, samples, &placement),
-                    false => explains_all(config, samples, &placement, total),
-                }
-            })
-        })
-        .map(|(algorithm, options)| {
-            format!(
-                "the keys are where algorithm = {} puts them, and this file says {}",
-                as_written(algorithm, &options),
-                as_written(ours.algorithm(), &ours.options())
-            )
-        })
+    let mut best: Vec<(Algorithm, Options)> = Vec::new();
+    let mut fewest = usize::MAX;
+    for (algorithm, options) in candidates(ours, total) {
+        // What its original cannot have is no guess: weights for jump, names without a port for redis-rb.
+        let nodes = specs_for(algorithm, ours);
+        let Ok(placement) = Placement::with_options(algorithm, options, nodes) else {
+            continue;
+        };
+        let fits = match algorithm.is_preset() {
+            true => explains_each(config, samples, &placement),
+            false => explains_all(config, samples, &placement, total),
+        };
+        if !fits {
+            continue;
+        }
+        let elsewhere = samples
+            .iter()
+            .map(|keys| keys.elsewhere_by(config, &placement).count())
+            .sum();
+        if elsewhere < fewest {
+            fewest = elsewhere;
+            best.clear();
+        }
+        // Of one algorithm the simplest options: a hash_tag makes no difference to keys without one.
+        if elsewhere == fewest && best.iter().all(|(one, _)| *one != algorithm) {
+            best.push((algorithm, options));
+        }
+    }
+    let written: Vec<String> = best
+        .iter()
+        .take(ALIKE_MAX)
+        .map(|(algorithm, options)| as_written(*algorithm, options))
+        .collect();
+    let written = match written.as_slice() {
+        [] => return None,
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} or {last}", most.join(", ")),
+    };
+    Some(format!(
+        "the keys are where algorithm = {written} puts them, and this file says {}",
+        as_written(ours.algorithm(), &ours.options())
+    ))
 }
 
-/// All algorithms, each with the options that people give it; presets only for so few nodes that it does not take long to try all.
-fn candidates(ours: &Placement) -> impl Iterator<Item = (Algorithm, Options)> {
-    let is_small = ours.node_count() <= PRESET_NODES_MAX;
-    let tag_of_ours = ours.options().hash_tag;
+/// All others, each with the options that people give it; presets only where trying them all takes no time, and shows something.
+fn candidates(ours: &Placement, total: usize) -> impl Iterator<Item = (Algorithm, Options)> {
+    let with_presets = ours.node_count() <= PRESET_NODES_MAX && total >= PRESET_KEYS_MIN;
+    let (algorithm_of_ours, options_of_ours) = (ours.algorithm(), ours.options());
     Algorithm::all()
-        .filter(move |algorithm| is_small || !algorithm.is_preset())
+        .filter(move |algorithm| with_presets || !algorithm.is_preset())
         .flat_map(move |algorithm| {
             let hashes = Hashkit::all().filter(move |_| algorithm.takes("hash"));
             let hashes = std::iter::once(None).chain(hashes.map(Some));
-            let tags = [Some(*b"{}"), tag_of_ours]
+            let tags = [Some(*b"{}"), options_of_ours.hash_tag]
                 .into_iter()
                 .filter(move |tag| tag.is_some() && algorithm.takes("hash_tag"));
             let tags = std::iter::once(None).chain(tags);
@@ -436,6 +457,7 @@ fn candidates(ours: &Placement) -> impl Iterator<Item = (Algorithm, Options)> {
                 })
             })
         })
+        .filter(move |found| *found != (algorithm_of_ours, options_of_ours))
 }
 
 fn specs_for(algorithm: Algorithm, ours: &Placement) -> Vec<NodeSpec> {

@@ -240,7 +240,7 @@ pub enum PlacementError {
     /// Other characters around hash tags than the original can have.
     #[error(
         "{algorithm} cannot have these characters around hash tags: expected {}",
-        if *.algorithm == Algorithm::TwemproxyKetama || *.algorithm == Algorithm::TwemproxyModula {"two of ASCII"} else {"{}, the only ones that the original knows"}
+        if *.algorithm == Algorithm::TwemproxyKetama || *.algorithm == Algorithm::TwemproxyModula {"two of ASCII"} else {"{}, which are all that the original knows"}
     )]
     HashTagUnsupported {
         /// The preset.

@@ -257,7 +257,23 @@ mod tests {
             Placement::new(Algorithm::NydusKetama, half).unwrap_err()
         );
         assert!(!text.contains("hunter2"), "{text}");
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r#"
+        ketama has no use for hash: remove it; it is for twemproxy-..., libmemcached-ketama, libmemcached-modula and libmemcached-spy
+        nydus-ketama has no use for hash: remove it; it is for twemproxy-..., libmemcached-ketama, libmemcached-modula and libmemcached-spy
+        libmemcached-weighted has no use for hash: remove it; it is for twemproxy-..., libmemcached-ketama, libmemcached-modula and libmemcached-spy
+        redis-rb-5 has no use for hash_tag: remove it; it is for twemproxy-..., jedis-... and envoy-...
+        jedis-md5 cannot have these characters around hash tags: expected {}, the only ones that the original knows
+        twemproxy-modula cannot have these characters around hash tags: expected two of ASCII
+        envoy-maglev has no use for ring_points_max: remove it; it is for envoy-ring-xxhash and envoy-ring-murmur2
+        envoy-ring-xxhash has no use for table_entries: remove it; it is for envoy-maglev
+        node "a" has a label, but jump goes by the position of nodes and hashes no names: remove the labels
+        node "a" has a label, but rb-partition goes by the position of nodes and hashes no names: remove the labels
+        node "a" has a label, but jedis-murmur goes by the position of nodes and hashes no names: remove the labels
+        the label of node "b" has 0 bytes: expected 1 to 1024
+        the label of node "b" has 1029 bytes: expected 1 to 1024
+        the nodes "a" and "b" have one label: labels must differ, they are what is hashed
+        the nodes "a" and "b" have one label: labels must differ, they are what is hashed
+        "#);
     }
 
     #[test]
@@ -287,7 +303,7 @@ mod tests {
                 "{option}"
             );
         }
-        insta::assert_snapshot!(list_of(|algorithm| algorithm.takes("hash_tag")), @"");
-        insta::assert_snapshot!(list_of(|algorithm| algorithm.weight_max() > 1), @"");
+        insta::assert_snapshot!(list_of(|algorithm| algorithm.takes("hash_tag")), @"twemproxy-..., jedis-... and envoy-...");
+        insta::assert_snapshot!(list_of(|algorithm| algorithm.weight_max() > 1), @"ketama, rendezvous, maglev, twemproxy-..., libmemcached-weighted, libketama, predis-... and jedis-...");
     }
 }

@@ -142,7 +142,18 @@ mod tests {
                 }
             }
         }
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r#"
+        Keys with the same hash tag share a node: "{user:7}:a" and "{user:7}:b"
+        Keys with the same hash tag share a node: "{user:42}:a" and "{user:42}:b"
+        Keys with the same hash tag share a node: "{user:42}:a" and "{user:42}:b"
+        Keys with the same hash tag share a node: "{user:42}:a" and "{user:42}:b"
+        Keys with the same hash tag share a node: "{xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...}:a" and "{xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...}:b"
+        nydus-ketama hashes whole keys, so no hash tag makes keys share a node: send a command for each key, or keep what belongs together in one key
+        nydus-ketama hashes whole keys, so no hash tag makes keys share a node: send a command for each key, or keep what belongs together in one key
+        nydus-ketama hashes whole keys, so no hash tag makes keys share a node: send a command for each key, or keep what belongs together in one key
+        nydus-ketama hashes whole keys, so no hash tag makes keys share a node: send a command for each key, or keep what belongs together in one key
+        nydus-ketama hashes whole keys, so no hash tag makes keys share a node: send a command for each key, or keep what belongs together in one key
+        "#);
     }
 
     #[test]
@@ -156,6 +167,13 @@ mod tests {
             TagRule::Java,
         ];
         let words: Vec<String> = rules.into_iter().map(TagRule::in_words).collect();
-        insta::assert_snapshot!(words.join("\n"), @"");
+        insta::assert_snapshot!(words.join("\n"), @r#"
+        none: the whole key, always
+        what stands between the first { and the first } after it, unless that is nothing; else the whole key
+        what stands between the first { and the first } after it, even if that is nothing; without them the whole key
+        what stands between the first [ and the first ] after it, unless that is nothing; else the whole key
+        what stands between a { at the start of the key, or of a line in it, and the first } after at least one character of the same line; else the whole key
+        what stands between the first { and the first } after at least one character, all on one line; else, and in a key that is not UTF-8, the whole key
+        "#);
     }
 }

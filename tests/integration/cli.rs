@@ -386,6 +386,24 @@ fn locate_needs_no_server() {
 }
 
 #[test]
+fn locate_explains_each_key_in_a_block_or_as_data() {
+    let cli = Cli::new(&cluster_toml("", 64, &[1001, 1002]));
+    let output = cli.run("locate", &["cart:{user:42}", "a\n", "--explain"]);
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!(text(&output.stdout), @"");
+    let output = cli.run("locate", &["cart:{user:42}", "--explain", "--json"]);
+    let row: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    let explanation = &row["explanation"];
+    assert_eq!(explanation["node"], row["node"]);
+    assert_eq!(explanation["hashed"], "user:42");
+    assert_eq!(explanation["hash"]["hex"], "0x646f0d86");
+    assert_eq!(explanation["finding"]["by"], "ring");
+    assert_eq!(explanation["finding"]["point"]["hash"]["function"], "MD5");
+    let output = cli.run("locate", &["cart:{user:42}", "--json"]);
+    assert!(!text(&output.stdout).contains("explanation"));
+}
+
+#[test]
 fn locate_reads_keys_from_standard_input_and_answers_in_json_lines() {
     let cli = Cli::new(&cluster_toml("", 64, &[1001, 1002]));
     let mut process = cli

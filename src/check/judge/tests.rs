@@ -299,6 +299,49 @@ fn the_algorithm_that_the_data_was_written_with_is_recognised() {
     }
 }
 
+/// Three nodes on two servers, named as nydus names them.
+fn named(algorithm: &str) -> Config {
+    let text = format!(
+        "name = \"t\"\n[placement]\nalgorithm = \"{algorithm}\"\nnames = [\"redis://h:6379/0\", \"redis://h:6379/1\", \
+         \"redis://h:6379/2\"]\n[servers.a]\nurl = \"redis://10.0.0.1\"\nnodes = \"0-1\"\n\
+         [servers.b]\nurl = \"redis://10.0.0.2\"\nnodes = [2]\n"
+    );
+    Config::parse(&text, std::path::Path::new("cluster.toml"), &|_| None).unwrap()
+}
+
+#[test]
+fn the_preset_that_the_data_was_placed_by_is_recognised() {
+    for (theirs, told) in [
+        ("nydus-ketama", "\"nydus-ketama\""),
+        // One rule under two names.
+        ("nydus-partition", "\"nydus-partition\" or \"rb-partition\""),
+    ] {
+        let (ours, data) = (named("ketama"), named(theirs));
+        let found = findings(&ours, &holding(&ours, &data, [0, 1], 200));
+        let expected = format!(
+            "the keys are where algorithm = {told} puts them, and this file says \"ketama\""
+        );
+        assert_eq!(found[0].advice, expected);
+    }
+}
+
+#[test]
+fn a_preset_is_not_guessed_from_few_keys_or_from_those_of_one_server() {
+    let (ours, data) = (named("ketama"), named("nydus-ketama"));
+    let guessed = |seen: &[Seen]| {
+        let found = findings(&ours, seen);
+        let misplaced = found
+            .iter()
+            .find(|finding| finding.subject == Subject::Misplaced);
+        misplaced.unwrap().advice.contains("puts them")
+    };
+    assert!(guessed(&holding(&ours, &data, [0, 1], 30)));
+    assert!(!guessed(&holding(&ours, &data, [0, 1], 25)));
+    let mut seen = holding(&ours, &data, [0, 1], 200);
+    seen[1].keys = None;
+    assert!(!guessed(&seen));
+}
+
 #[test]
 fn what_cannot_be_explained_is_not_explained() {
     let config = config("", "ketama");

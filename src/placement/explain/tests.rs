@@ -97,7 +97,10 @@ fn the_steps_lead_to_the_node() {
 fn a_point_is_the_hash_of_the_text_that_is_told() {
     let placement = Placement::new(Algorithm::NydusKetama, nodes(3)).unwrap();
     let (mut wrapped, mut straight) = (0, 0);
-    for i in 0..2_000 {
+    for i in 0.. {
+        if wrapped > 0 && straight > 100 {
+            break;
+        }
         let explanation = placement.explain(format!("key:{i}").as_bytes());
         let Finding::Ring {
             point,
@@ -118,7 +121,6 @@ fn a_point_is_the_hash_of_the_text_that_is_told() {
             false => straight += 1,
         }
     }
-    assert!(wrapped > 0 && straight > 0);
 }
 
 #[test]
@@ -140,7 +142,71 @@ fn each_way_is_told_in_lines() {
     weighted[2].weight = 10;
     let placement = Placement::new(Algorithm::Rendezvous, weighted).unwrap();
     text += &format!("{}\n", placement.explain(b"\xff"));
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    placed by  ketama (keyway)
+    hashed     "7", its hash tag
+    tag rule   what stands between the first { and the first } after it, unless that is nothing; else the whole key
+    hash       1790921346 (0x6abf4a82) by CRC-32
+    point      1796116398 (0x6b0e8fae) of 640
+    made by    MD5, its bytes 0 to 3 little-endian, of "redis://localhost:6379/3-22"
+    ring rule  the first point at or after the hash; after the last, the first
+    node       3 "redis://localhost:6379/3"
+
+    placed by  modulo (keyway)
+    hashed     "7", its hash tag
+    tag rule   what stands between the first { and the first } after it, unless that is nothing; else the whole key
+    hash       1790921346 (0x6abf4a82) by CRC-32
+    modulo     1790921346 % 4 = 2
+    node       2 "redis://localhost:6379/2"
+
+    placed by  rendezvous (keyway)
+    hashed     "7", its hash tag
+    tag rule   what stands between the first { and the first } after it, unless that is nothing; else the whole key
+    hash       499566431179015674 (0x06eed105b82285fa) by XXH3 of 64 bits
+    winner     0xfb47b02e661ec481 of node 1 "redis://localhost:6379/1"
+    next best  0xb1b2fe0005ea658f of node 0 "redis://localhost:6379/0"
+    bid rule   SplitMix64's finaliser of the hash xor XXH3 of the name; the highest wins
+    node       1 "redis://localhost:6379/1"
+
+    placed by  jump (keyway)
+    hashed     "7", its hash tag
+    tag rule   what stands between the first { and the first } after it, unless that is nothing; else the whole key
+    hash       499566431179015674 (0x06eed105b82285fa) by XXH3 of 64 bits
+    jumps      0, 2; the next, 6, is beyond the last node
+    node       2 "redis://localhost:6379/2"
+
+    placed by  maglev (keyway)
+    hashed     "7", its hash tag
+    tag rule   what stands between the first { and the first } after it, unless that is nothing; else the whole key
+    hash       499566431179015674 (0x06eed105b82285fa) by XXH3 of 64 bits
+    entry      hash % 65537 = 38895
+    node       0 "redis://localhost:6379/0"
+
+    placed by  nydus-ketama (nydus, ConsistentHashingRouter)
+    hashed     "cart:{7}", the whole key
+    tag rule   none: the whole key, always
+    hash       2788147221 (0xa62fc015) by MD5, its first four bytes little-endian
+    point      2803627355 (0xa71bf55b) of 640
+    made by    MD5, its bytes 0 to 3 little-endian, of "redis://localhost:6379/3-25-salt"
+    ring rule  the first point after the hash, not at it; after the last, the first
+    node       3 "redis://localhost:6379/3"
+
+    placed by  nydus-partition (nydus, PartitionRouter)
+    hashed     "cart:{7}", the whole key
+    tag rule   none: the whole key, always
+    hash       633268068 (0x25bee764) by CRC-32
+    modulo     633268068 % 4 = 0
+    node       0 "redis://localhost:6379/0"
+
+    placed by  rendezvous (keyway)
+    hashed     0xff, the whole key
+    tag rule   what stands between the first { and the first } after it, unless that is nothing; else the whole key
+    hash       15473502163978278702 (0xd6bcec3c6b29d72e) by XXH3 of 64 bits
+    winner     0x55eb49d6a4112b3b of node 2 "redis://localhost:6379/2", cost 1.091771e-1
+    next best  0x6c21133f04358559 of node 1 "redis://localhost:6379/1", cost 8.618506e-1
+    bid rule   the bid is SplitMix64's finaliser of the hash xor XXH3 of the name; the lowest -ln(bid / 2^64) / weight wins
+    node       2 "redis://localhost:6379/2"
+    "#);
 }
 
 #[test]
@@ -188,7 +254,7 @@ fn an_order_is_told_around_the_remainder() {
         assert_eq!(place.last - place.first, 1);
     }
     let few = placement.order(&[2, 0, 0, 1], 2).unwrap();
-    insta::assert_snapshot!(in_order(&few, 4), @"");
+    insta::assert_snapshot!(in_order(&few, 4), @r#"0 "redis://localhost:6379/2", 1-2 "redis://localhost:6379/0", 3 "redis://localhost:6379/1""#);
     let many = placement.order(&backwards, 40).unwrap();
     assert!(in_order(&many, 80).starts_with("..., "));
 }
