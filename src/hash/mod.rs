@@ -40,13 +40,64 @@ pub fn crc32(bytes: &[u8]) -> u32 {
 }
 
 /// CRC-16/XMODEM: polynomial 0x1021, initial value 0, not reflected. Source: Redis Cluster specification, appendix A.
-pub fn crc16(_bytes: &[u8]) -> u16 {
-    todo!()
+pub fn crc16(bytes: &[u8]) -> u16 {
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let crc = eights.iter().fold(0, |crc: u16, eight| {
+        let [high, low] = crc.to_be_bytes();
+        let [a, b, c, d, e, f, g, h] = *eight;
+        let taken = [a ^ high, b ^ low, c, d, e, f, g, h];
+        // Each byte is followed by as many zeros as there are bytes behind it.
+        (0..8).fold(0, |sum, at| sum ^ CRC16[7 - at][usize::from(taken[at])])
+    });
+    rest.iter().fold(crc, |crc, byte| {
+        let [high, low] = crc.to_be_bytes();
+        CRC16[0][usize::from(high ^ byte)] ^ u16::from_be_bytes([low, 0])
+    })
 }
 
-/// MurmurHash64A of 64-bit numbers, seed 0x1234ABCD, as Jedis has it.
-pub fn murmur64a(_bytes: &[u8]) -> u64 {
-    todo!()
+/// `CRC16[n][byte]`: the CRC-16 of the byte and `n` zeros after it.
+static CRC16: [[u16; 256]; 8] = crc16_table();
+
+const fn crc16_table() -> [[u16; 256]; 8] {
+    let mut table = [[0; 256]; 8];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = (byte as u16) << 8;
+        let mut zeros = 0;
+        while zeros < 8 {
+            let mut bit = 0;
+            while bit < 8 {
+                crc = (crc << 1) ^ (0x1021 * (crc >> 15));
+                bit += 1;
+            }
+            table[zeros][byte] = crc;
+            zeros += 1;
+        }
+        byte += 1;
+    }
+    table
+}
+
+/// MurmurHash64A with the seed 0x1234ABCD. Source: Jedis 3.10, `util/MurmurHash.java`, after Austin Appleby's MurmurHash2.
+pub fn murmur64a(bytes: &[u8]) -> u64 {
+    murmur_hash64a(bytes, 0x1234_ABCD)
+}
+
+fn murmur_hash64a(bytes: &[u8], seed: u64) -> u64 {
+    const FACTOR: u64 = 0xC6A4_A793_5BD1_E995;
+    let mix = |z: u64| z ^ (z >> 47);
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let mut hash = seed ^ (bytes.len() as u64).wrapping_mul(FACTOR);
+    for eight in eights {
+        let number = u64::from_le_bytes(*eight).wrapping_mul(FACTOR);
+        hash = (hash ^ mix(number).wrapping_mul(FACTOR)).wrapping_mul(FACTOR);
+    }
+    if !rest.is_empty() {
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        hash = (hash ^ u64::from_le_bytes(last)).wrapping_mul(FACTOR);
+    }
+    mix(mix(hash).wrapping_mul(FACTOR))
 }
 
 /// MurmurHash2 of 64 bits, seed 0xC70F6907, as libstdc++ and Envoy have it.
@@ -125,6 +176,18 @@ mod tests {
             }
             prop_assert_eq!(crc32(&bytes), !crc);
         }
+
+        #[test]
+        fn crc16_is_the_same_as_bit_by_bit(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let mut crc = 0_u16;
+            for &byte in &bytes {
+                crc ^= u16::from(byte) << 8;
+                for _ in 0..8 {
+                    crc = (crc << 1) ^ (0x1021 & (crc >> 15).wrapping_neg());
+                }
+            }
+            prop_assert_eq!(crc16(&bytes), crc);
+        }
     }
 
     #[test]
@@ -135,6 +198,36 @@ mod tests {
             crc32(b"The quick brown fox jumps over the lazy dog"),
             0x414F_A339
         );
+    }
+
+    #[test]
+    fn crc16_gives_the_published_check_values() {
+        assert_eq!(crc16(b""), 0);
+        // Redis Cluster specification, appendix A.
+        assert_eq!(crc16(b"123456789"), 0x31C3);
+        // go-redis, internal/hashtag/hashtag_test.go.
+        let bytes = [83, 153, 134, 118, 229, 214, 244, 75, 140, 37, 215, 215];
+        assert_eq!(crc16(&bytes), 21_847);
+    }
+
+    /// The values are those that `redis.clients.jedis.util.MurmurHash` of Jedis 3.10 gives.
+    #[test]
+    fn murmur64a_gives_the_values_of_jedis() {
+        let falling: [u8; 16] = std::array::from_fn(|at| 255 - at as u8);
+        let cases: [(&[u8], u64); 9] = [
+            (b"", 0x742D_0865_AA62_7B0B),
+            (b"a", 0x6EE2_D45A_1217_E2FD),
+            (b"foo", 0x9DF7_E7EE_73C2_B95F),
+            (b"1234567", 0x6E4F_D964_636A_17EC),
+            (b"12345678", 0x4821_4DF9_653F_0807),
+            (b"123456789", 0x3808_D529_769F_29B4),
+            (b"SHARD-0-NODE-0", 0xBD32_A55C_5369_AB7C),
+            ("\u{e9}\u{20ac}".as_bytes(), 0xED7F_D1DE_55CE_D3DB),
+            (&falling, 0x3A8E_669D_6507_B704),
+        ];
+        for (bytes, hash) in cases {
+            assert_eq!(murmur64a(bytes), hash, "{}", bytes.escape_ascii());
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub enum Algorithm {
     /// `{name}-{i}` gives four, its bytes 0 to 3, 4 to 7, 8 to 11 and 12 to 15, each read as a little-endian 32-bit integer. The points
     /// are sorted by (point, node index), and of equal points only the first counts. A key belongs to the node of the first point that is
     /// not below the key's `crc32`; above the last point, to the node of the first one. The sum of weights is at most
-    /// [`KETAMA_WEIGHT_TOTAL_MAX`].
+    /// [`KETAMA_WEIGHT_TOTAL_MAX`](super::KETAMA_WEIGHT_TOTAL_MAX).
     Ketama,
     /// The node's index is `crc32(key) % n`. No weights.
     Modulo,
@@ -50,12 +50,29 @@ pub enum Algorithm {
     Maglev,
 
     /// nydus's `ConsistentHashingRouter`.
+    ///
+    /// A node's name is its connection's identifier: `redis://{host}:{port}/{db}`, or the `identifier` of nydus's configuration. No weights.
+    /// Whole keys are hashed. Each node has 160 points: for `i` from 0 to 39 the MD5 digest of `{name}-{i}-salt` gives four, read as with
+    /// [`Ketama`](Algorithm::Ketama). A key belongs to the node of the first point that is **above** the first four bytes of its MD5 digest,
+    /// read likewise; if none is, to that of the first point of all. Refused: two nodes with one point, as nydus keeps hosts in a set, whose
+    /// order is not defined. Source: nydus 0.11.0, `nydus/contrib/ketama.py`, `nydus/db/routers/keyvalue.py`, `nydus/db/backends/redis.py`.
     NydusKetama,
     /// nydus's `PartitionRouter`.
+    ///
+    /// A node's index is the host's number in nydus, and its name is free. No weights. Whole keys are hashed. With `c` the `crc32` of the key
+    /// read as a **signed** 32-bit integer, the node's index is `c % n`, rounded so that it is never negative. Source: nydus 0.11.0,
+    /// `nydus/db/routers/keyvalue.py`, under Python 2.
     NydusPartition,
     /// rb's `ConsistentHashingRouter`.
+    ///
+    /// As [`NydusKetama`](Algorithm::NydusKetama), but a node is hashed by the `repr` of its `HostInfo`, all on one line: `<HostInfo db=0
+    /// host='127.0.0.1' host_id=0 password=None port=6379 ssl=False ssl_options=None unix_socket_path=None>`. That text is the node's label,
+    /// and its name is free; where it has no password, it may be the name. Refused: another text, a name with a password in it, two nodes with
+    /// one point. Source: rb 1.11.0, `rb/ketama.py`, `rb/cluster.py`.
     RbKetama,
     /// rb's `PartitionRouter`.
+    ///
+    /// As [`NydusPartition`](Algorithm::NydusPartition); a node's index is the host's id in rb. Source: rb 1.11.0, `rb/router.py`.
     RbPartition,
     /// twemproxy with `distribution: ketama`.
     TwemproxyKetama,
@@ -72,24 +89,94 @@ pub enum Algorithm {
     /// The original libketama.
     Libketama,
     /// redis-rb's `Redis::Distributed`, up to 4.x.
+    ///
+    /// Hash tag: a key is cut at its line feeds; the first of these lines that begins with `{` and has a `}` in its third byte or later gives
+    /// what stands between the `{` and the first such `}`; if no line does, the whole key is hashed. (In Ruby, `/^\{(.+?)\}/`.)
+    ///
+    /// A node's id is its label, if it has one, which then is what redis-rb prints for `distributed.nodes.map(&:id)`. If not, it comes from its
+    /// name, the URL that redis-rb was given: `redis://{host}:{port}/{database}`, with port 6379 and database 0 where the name has none. A name
+    /// that is no URL is an `:id` from redis-rb's configuration, and hashed as it is.
+    ///
+    /// No weights. Each node has 160 points: for `i` from 0 to 159 the `crc32` of `{id}:{i}`. Of equal points the node with the highest index
+    /// has it. A key belongs to the node of the last point that is **not above** its `crc32`; below the first point, to that of the last one.
+    ///
+    /// Refused: two nodes with one id; URLs that versions hash differently (`rediss://`, `unix:`, an address in brackets: give the id as the
+    /// label); URLs with a user, a password, a query or anything unusual; names like `host:port` or a path, which are no ids to redis-rb. Source:
+    /// redis-rb 3.3.5 and 4.8.1, `lib/redis/hash_ring.rb`, `distributed.rb`, `client.rb`.
     RedisRb4,
     /// redis-rb's `Redis::Distributed` from 5.0, with redis-client from 0.21: a node is named without `/0`.
+    ///
+    /// As [`RedisRb4`](Algorithm::RedisRb4), but a point is the first four bytes of the MD5 digest of `{id}:{i}`, read as a **big-endian** 32-bit
+    /// integer, and ids are `redis://{host}:{port}` or `rediss://{host}:{port}`, followed by `/{database}` unless that is 0, and for
+    /// `unix:///path` and `unix:/path` `unix://{path}`, followed by `?db={database}` unless that is 0. Refused as there, with only an address in
+    /// brackets for what versions hash differently. Source: redis-rb 5.4.1, `lib/redis/hash_ring.rb`; redis-client 0.21.0 to 0.30.0,
+    /// `lib/redis_client/config.rb`, `server_url`.
     RedisRb5,
     /// redis-rb's `Redis::Distributed` from 5.0, with redis-client before 0.21: a node is named with its database always.
+    ///
+    /// As [`RedisRb5`](Algorithm::RedisRb5), but ids are `redis://{host}:{port}/{database}` or `rediss://{host}:{port}/{database}`, where an
+    /// address has no brackets, and `{path}/{database}` for a `unix:` URL. Source: redis-rb 5.0.0 and 5.1.0; redis-client 0.7.0 to 0.20.0,
+    /// `lib/redis_client/config.rb`, `server_url`.
     RedisRb5Db,
-    /// predis's `HashRing`, its default.
+    /// predis's `HashRing`, its default, on 64-bit PHP.
+    ///
+    /// Hash tags as in keyway's own. A node's name is `{host}:{port}` (predis's defaults are `127.0.0.1` and `6379`; an address of version 6 has
+    /// no brackets), or the path of its unix socket; a label is hashed as it is in its place.
+    ///
+    /// Weights are those of predis's configuration, where a node without one has 100; only their ratio counts, so if no node has one, leave them
+    /// out here too. With `n` nodes and `total` the sum of weights, a node has `r` points, where `r` is `weight / total * n * 128` in binary64,
+    /// each step rounded, from left to right, then rounded to the nearest integer, halves up; it may be 0. Its points are, for `i` from 0 to
+    /// `r - 1`, the `crc32` of `{name}:{i}`. Of equal points the node with the highest index has it. A key belongs to the node of the last point
+    /// that is **not above** its `crc32`; below the first point, to that of the last one.
+    ///
+    /// Refused: a name with a scheme, or without a port; a node whose `weight / total * n * 128` is below a half by less than one part in 10^14,
+    /// as PHP rounds that up before version 8.4 and down from there on. Source: predis 1.1.10, 2.4.1 and 3.6.0,
+    /// `src/Cluster/Distributor/HashRing.php`, `src/Cluster/ClusterStrategy.php`.
     PredisHashring,
     /// predis's `KetamaRing`.
+    ///
+    /// Hash tags, names, weights and refusals of names as with [`PredisHashring`](Algorithm::PredisHashring), but `r` is `weight / total * n *
+    /// 40`, rounded down (39 for 49 nodes of equal weight), and for `i` from 0 to `r - 1` the MD5 digest of `{name}-{i}` gives four points, read
+    /// as with [`Ketama`](Algorithm::Ketama). Of equal points the node with the highest index has it. A key belongs to the node of the first
+    /// point that is not below the first four bytes of its MD5 digest, read likewise; above the last point, to that of the first one. Source:
+    /// predis 1.1.10, 2.4.1 and 3.6.0, `src/Cluster/Distributor/KetamaRing.php`.
     PredisKetama,
-    /// Jedis's `ShardedJedis`, `MURMUR_HASH`, shards without names.
+    /// Jedis's `ShardedJedis` (to 3.x) and `JedisSharding` (4.x and 5.x), `MURMUR_HASH`, which is their default, shards without names.
+    ///
+    /// A node's index is the shard's position in the list that Jedis was given, and its name is free. Each node has `160 * weight` points: for
+    /// `i` from 0 to `160 * weight - 1` the [`murmur64a`](crate::hash::murmur64a) of `SHARD-{index}-NODE-{i}`. Of equal points the node with the
+    /// highest index has it. A key belongs to the node of the first point that is not below its `murmur64a`; above the last point, to that of the
+    /// first one. (Jedis compares signed numbers, which finds the same node.) The sum of weights is at most
+    /// [`KETAMA_WEIGHT_TOTAL_MAX`](super::KETAMA_WEIGHT_TOTAL_MAX).
+    ///
+    /// Without [`Options::hash_tag`] whole keys are hashed. With `{}`, Jedis's `DEFAULT_KEY_TAG_PATTERN`, keys that are no UTF-8 are hashed whole,
+    /// and the others are cut at every U+000A, U+000D, U+0085, U+2028 and U+2029: the first of these lines that has a `{` and, at least one
+    /// character further on, a `}` gives what stands between the first `{` and the first such `}`; if no line does, the whole key is hashed.
+    /// (In Java, `\{(.+?)\}`.) A program that gave Jedis its keys as `byte[]` had no tags, whatever the pattern. Refused: any other pair.
+    ///
+    /// Source: Jedis 3.10.0, `util/Sharded.java`, `util/MurmurHash.java`; Jedis 4.4.8 places the same.
     JedisMurmur,
-    /// Jedis's `ShardedJedis`, `MD5`, shards without names.
+    /// Jedis's `ShardedJedis` and `JedisSharding`, `MD5`, shards without names.
+    ///
+    /// As [`JedisMurmur`](Algorithm::JedisMurmur), but the hash of points and keys is the first four bytes of the MD5 digest, read as a
+    /// little-endian 32-bit integer. Source: Jedis 3.10.0, `util/Sharded.java`, `util/Hashing.java`.
     JedisMd5,
-    /// Jedis's `ShardedJedis`, `MURMUR_HASH`, shards with names.
+    /// Jedis's `ShardedJedis` (to 3.x), `MURMUR_HASH`, shards with names.
+    ///
+    /// As [`JedisMurmur`](Algorithm::JedisMurmur), but a node's name is the shard's, and its points are the hashes of `{name}*{i}`. Source: Jedis
+    /// 3.10.0, `util/Sharded.java`.
     JedisMurmurNamed,
-    /// Jedis's `ShardedJedis`, `MD5`, shards with names.
+    /// Jedis's `ShardedJedis` (to 3.x), `MD5`, shards with names.
+    ///
+    /// As [`JedisMurmurNamed`](Algorithm::JedisMurmurNamed), with the hash of [`JedisMd5`](Algorithm::JedisMd5).
     JedisMd5Named,
-    /// go-redis's `Ring`.
+    /// go-redis's `Ring`, from version 8.
+    ///
+    /// Hash tags as in keyway's own. A node's name is the shard's, its key in `RingOptions.Addrs`. No weights. The bid of a node for a key is
+    /// `mix(xxh64(key) ^ xxh64(name))`, where `mix(z)` is, on 64 bits: `z = z ^ z >> 12; z = z ^ z << 25; z = z ^ z >> 27; z *
+    /// 2685821657736338717`. The highest bid wins. Equal bids need two names with one `xxh64`; go-redis then takes either, keyway the node with
+    /// the lowest index. A `Ring` with a `NewConsistentHash` of its own is another one. Source: go-redis 9.5.1, `ring.go`, and
+    /// dgryski/go-rendezvous, `rdv.go`.
     GoRedisRing,
     /// Envoy's `RING_HASH` with `XX_HASH`.
     EnvoyRingXxhash,
@@ -98,8 +185,16 @@ pub enum Algorithm {
     /// Envoy's `MAGLEV`.
     EnvoyMaglev,
     /// The slots of Codis.
+    ///
+    /// A node is a slot, so that there are 1,024, in order, with names as you like; any other number is refused. Hash tag: what stands between
+    /// the first `{` and the first `}` after it, **even if that is nothing**; without such a pair the whole key. The node's index is
+    /// `crc32(key) % 1024`. Source: Codis 3.2.2, `pkg/proxy/mapper.go`.
     CodisSlots,
     /// The slots of Redis Cluster.
+    ///
+    /// A node is a slot, so that there are 16,384, in order, with names as you like; any other number is refused. Hash tags as in keyway's own.
+    /// The node's index is `crc16(key) % 16384`, with the [`crc16`](crate::hash::crc16) of the specification's appendix A. Source: Redis Cluster
+    /// specification, "Key distribution model".
     RedisClusterSlots,
 }
 

@@ -291,6 +291,23 @@ impl Pick {
     }
 }
 
+/// A refusal of what a node is called. The name is shown, unless it may have a password in it.
+fn refused_name(algorithm: Algorithm, node: usize, spec: &NodeSpec, why: &str) -> PlacementError {
+    let name = &spec.name;
+    let why = if name.contains('@') || name.contains("password") {
+        format!("the name of node {node} {why}")
+    } else {
+        format!("the name {name:?} of node {node} {why}")
+    };
+    PlacementError::Refused { algorithm, why }
+}
+
+/// A port as programs print it.
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>()
+        .is_ok_and(|port| port > 0 && port.to_string() == text)
+}
+
 /// The first four bytes of the MD5 digest as a little-endian number.
 pub(super) fn md5_le(bytes: &[u8]) -> u32 {
     let [a, b, c, d, ..] = md5(bytes);

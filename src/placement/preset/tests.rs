@@ -1,7 +1,17 @@
 //! Keys placed by the original programs: `tests/data/<origin>/`, see the README there.
 
+use super::{Find, recipe};
 use crate::placement::{Algorithm, NodeSpec, Options, Placement};
 use std::path::Path;
+
+mod codis;
+mod go_redis;
+mod jedis;
+mod nydus;
+mod predis;
+mod rb;
+mod redis_cluster;
+mod redis_rb;
 
 /// One row of an original's answers: the key, and the node as the file names it.
 type Row = (Vec<u8>, String);
@@ -61,31 +71,32 @@ fn specs(names: impl IntoIterator<Item = impl Into<String>>) -> Vec<NodeSpec> {
     names.into_iter().map(NodeSpec::new).collect()
 }
 
-mod nydus {
-    use super::*;
+/// All points of a preset's circle, each with the node that has it.
+fn points(algorithm: Algorithm, nodes: &[NodeSpec]) -> Vec<(u64, u16)> {
+    let options = Options::default();
+    let Find::Circle(circle) = recipe(algorithm, &options, nodes).unwrap().find else {
+        panic!("{algorithm} has no circle");
+    };
+    circle.points(algorithm, &options, nodes).unwrap()
+}
 
-    #[test]
-    fn places_every_key_as_nydus_does() {
-        for file in [
-            "ketama-4-localhost.csv",
-            "ketama-5-dummyhost.csv",
-            "ketama-64-loopback.csv",
-            "ketama-4-localhost-down1.csv",
-            "ketama-5-dummyhost-down2.csv",
-        ] {
-            let file = format!("nydus/{file}");
-            let up: Vec<_> = nodes_of(&file)
-                .into_iter()
-                .filter(|row| row[3] == "up")
-                .collect();
-            let placement =
-                Placement::new(Algorithm::NydusKetama, specs(up.iter().map(|row| &row[2])))
-                    .unwrap();
-            check(
-                &file,
-                &placement,
-                &up.iter().map(|row| row[1].clone()).collect::<Vec<_>>(),
-            );
+/// Both nodes have this point, and the one that is listed later gets it.
+fn check_later_wins(algorithm: Algorithm, names: [&str; 2], point: u64) {
+    for names in [names, [names[1], names[0]]] {
+        let nodes = specs(names);
+        for node in 0..2 {
+            let alone = points(algorithm, &nodes[node..=node]);
+            assert!(alone.contains(&(point, 0)), "{algorithm}: {names:?}");
         }
+        assert!(
+            points(algorithm, &nodes).contains(&(point, 1)),
+            "{algorithm}: {names:?}"
+        );
     }
+}
+
+/// Why no placement is made of these nodes.
+fn refusal(algorithm: Algorithm, nodes: Vec<NodeSpec>) -> String {
+    let refusal = Placement::new(algorithm, nodes).unwrap_err();
+    format!("{refusal}\n")
 }
