@@ -15,6 +15,8 @@ pub(crate) enum TagRule {
     /// twemproxy's `hash_tag`: between the first of the one byte and the first of the other after it, unless that is nothing. Source: twemproxy
     /// 0.5.0, `src/nc_server.c`, `server_pool_idx`.
     Between([u8; 2]),
+    /// libketama's: what stands before the first NUL, which ends a string of C.
+    BeforeNul,
     /// redis-rb's `/^\{(.+?)\}/`: `^` is the start of any line, and `.` is anything but a line feed. Source: redis-rb 5.4,
     /// `lib/redis/distributed.rb`.
     RubyLineStart,
@@ -35,6 +37,7 @@ impl TagRule {
                 None | Some([]) => key,
                 Some(tag) => tag,
             },
+            TagRule::BeforeNul => &key[..memchr(0, key).unwrap_or(key.len())],
             TagRule::RubyLineStart => ruby(key).unwrap_or(key),
             TagRule::Java => java(key).unwrap_or(key),
         }

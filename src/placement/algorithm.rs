@@ -74,19 +74,65 @@ pub enum Algorithm {
     ///
     /// As [`NydusPartition`](Algorithm::NydusPartition); a node's index is the host's id in rb. Source: rb 1.11.0, `rb/router.py`.
     RbPartition,
-    /// twemproxy with `distribution: ketama`.
+    /// twemproxy with `distribution: ketama` (twemproxy 0.5.0, `nc_conf.c`, `nc_server.c`, `nc_ketama.c`).
+    ///
+    /// A name is what stood in `servers:`: the server's own name if its line ends in one, else its `host:port`, or its `/path`; a weight is the one there.
+    /// Its label is the name, but `host` alone of a name that ends in `:11211`, and of a name that begins with `/` the name and a colon. A
+    /// [`NodeSpec::label`](super::NodeSpec::label) is taken as it is.
+    ///
+    /// A node of weight `w` among `n` with the sum `W` has `d` digests, in binary32 and rounded after each step: `d = floor(w / W * 160 / 4 * n)`,
+    /// which may be 0, and is 39 for 25 equal nodes. For `i` from 0 to `d - 1` the MD5 digest of `{label}-{i}` gives four points, as in
+    /// [`Ketama`](Algorithm::Ketama). The hash of a key is [`Options::hash`] (default `fnv1a_64`), of an empty key 0; it is of what stands between the
+    /// first of the one byte of [`Options::hash_tag`] and the first of the other after it, unless there is no such pair or nothing between them.
+    /// A key belongs to the node of the first point that is not below its hash; above the last, to that of the first one.
+    ///
+    /// twemproxy's own choice among equal points of two nodes is an unstable sort's: they are refused. So are two nodes with one label, a name with a
+    /// space, or with the weight in it. With `auto_eject_hosts` its keys move while a server is out; here they never do.
     TwemproxyKetama,
-    /// twemproxy with `distribution: modula`.
+    /// twemproxy with `distribution: modula` (twemproxy 0.5.0, `nc_conf.c`, `nc_modula.c`).
+    ///
+    /// Names, labels, weights, the hash and the tag of a key as in [`TwemproxyKetama`](Algorithm::TwemproxyKetama). The nodes are sorted by
+    /// their labels, shorter ones first, those of one length by bytes, and each is repeated as often as its weight says. A key belongs to the entry
+    /// `hash % W` of that list, counted from 0. The weights add up to at most 16,777,216.
     TwemproxyModula,
-    /// libmemcached with `MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED`.
+    /// libmemcached with `MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED` (libmemcached 1.1.4, `hosts.cc`, `hash.cc`).
+    ///
+    /// A name is `host:port`, `host` for port 11211 (or 0, which means it), or a socket's `/path`, whose port is 0. Its label is `{host}`
+    /// on port 11211, else `{host}:{port}` (decimal, no padding). Points and lookup are those of [`TwemproxyKetama`](Algorithm::TwemproxyKetama)
+    /// with this label; the hash of a key is the first four bytes of its MD5 digest, little-endian, and [`Options::hash`] is refused:
+    /// libmemcached ignores what was set before. Keys have no tags.
+    ///
+    /// Equal points of two nodes are refused: they are an unstable sort's choice up to libmemcached 1.0, and the first node's in 1.1.
     LibmemcachedWeighted,
-    /// libmemcached with `MEMCACHED_BEHAVIOR_KETAMA`.
+    /// libmemcached with `MEMCACHED_BEHAVIOR_KETAMA`, which is also `MEMCACHED_DISTRIBUTION_CONSISTENT`.
+    ///
+    /// Names and labels as in [`LibmemcachedWeighted`](Algorithm::LibmemcachedWeighted). Each node has 100 points, for `i` from 0 to 99 the hash of
+    /// `{label}-{i}`. That hash is also the one of the keys, [`Options::hash`]: any that libmemcached has (neither `crc16` nor `crc32a`), by default
+    /// `one_at_a_time`. Lookup and clashes as there. Weights are refused: with one above 1 libmemcached's ring is another.
     LibmemcachedKetama,
-    /// libmemcached with `MEMCACHED_DISTRIBUTION_MODULA`.
+    /// libmemcached with `MEMCACHED_DISTRIBUTION_MODULA`, its default.
+    ///
+    /// The node's index is `hash % n`, with [`Options::hash`] as in [`LibmemcachedKetama`](Algorithm::LibmemcachedKetama). The nodes are in the order in
+    /// which libmemcached has them: as they were added, unless `MEMCACHED_BEHAVIOR_SORT_HOSTS` sorted them. No weights; names are not hashed.
     LibmemcachedModula,
-    /// libmemcached with `MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY`.
+    /// libmemcached with `MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY` alone.
+    ///
+    /// As [`LibmemcachedKetama`](Algorithm::LibmemcachedKetama), but the label is always `/{host}:{port}`.
     LibmemcachedSpy,
-    /// The original libketama.
+    /// libmemcached with `MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED`, then `MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY`: the ring of spymemcached.
+    ///
+    /// As [`LibmemcachedWeighted`](Algorithm::LibmemcachedWeighted), but the label is always `/{host}:{port}`.
+    LibmemcachedSpyWeighted,
+    /// The original libketama (RJ/ketama, `libketama/ketama.c`, 2007 to 2014).
+    ///
+    /// A name is the address in the servers' file, of at most 21 bytes, without spaces, not beginning with `#`; a weight is the number after it (as the
+    /// program read it: of a last line without a line end, it loses the last digit).
+    ///
+    /// A node of weight `w` among `n` with the sum `W` has `d = floor(w / W * 40 * n)` digests, which may be 0: the quotient is rounded to binary32, the
+    /// products are binary64, and what is rounded down is binary32 again. For `i` from 0 to `d - 1` the MD5 digest of `{name}-{i}` gives four
+    /// points, as in [`Ketama`](Algorithm::Ketama). The hash of a key is the first four bytes of its MD5 digest, little-endian; a key is a string of
+    /// C there and ends before its first NUL. A key belongs to the node of the first point that is not below its hash; above the last, to that
+    /// of the first one. Equal points of two nodes are refused: the original's sort is unstable.
     Libketama,
     /// redis-rb's `Redis::Distributed`, up to 4.x.
     ///
@@ -200,7 +246,7 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// All of them, in the order of the specification, each with its name in a cluster file.
-    const NAMES: [(Algorithm, &'static str); 31] = [
+    const NAMES: [(Algorithm, &'static str); 32] = [
         (Algorithm::Ketama, "ketama"),
         (Algorithm::Modulo, "modulo"),
         (Algorithm::Rendezvous, "rendezvous"),
@@ -216,6 +262,10 @@ impl Algorithm {
         (Algorithm::LibmemcachedKetama, "libmemcached-ketama"),
         (Algorithm::LibmemcachedModula, "libmemcached-modula"),
         (Algorithm::LibmemcachedSpy, "libmemcached-spy"),
+        (
+            Algorithm::LibmemcachedSpyWeighted,
+            "libmemcached-spy-weighted",
+        ),
         (Algorithm::Libketama, "libketama"),
         (Algorithm::RedisRb4, "redis-rb-4"),
         (Algorithm::RedisRb5, "redis-rb-5"),
@@ -267,8 +317,13 @@ impl Algorithm {
         match self {
             Ketama | Rendezvous | Maglev => super::WEIGHT_MAX,
             JedisMurmur | JedisMd5 | JedisMurmurNamed | JedisMd5Named => super::WEIGHT_MAX,
-            TwemproxyKetama | TwemproxyModula | LibmemcachedWeighted | Libketama
-            | PredisHashring | PredisKetama => super::PRESET_WEIGHT_MAX,
+            TwemproxyKetama
+            | TwemproxyModula
+            | LibmemcachedWeighted
+            | LibmemcachedSpyWeighted
+            | Libketama
+            | PredisHashring
+            | PredisKetama => super::PRESET_WEIGHT_MAX,
             _ => 1,
         }
     }

@@ -374,19 +374,10 @@ impl Placement {
     /// The node of `key`, by its hash tag if it has one. Allocates nothing; cost: see the [table](self#specification).
     #[inline]
     pub fn node(&self, key: &[u8]) -> NodeId {
-        let lookup = &self.built.lookup;
-        if let Lookup::Preset(preset) = lookup {
-            return NodeId(preset.node(key));
+        match &self.built.lookup {
+            Lookup::Preset(preset) => NodeId(preset.node(key)),
+            own => own.node(key),
         }
-        let hashed = hash_tag(key);
-        NodeId(match lookup {
-            Lookup::Ketama(ring) => ring.node(crc32(hashed)),
-            Lookup::Modulo { node_count } => modulo::node(crc32(hashed), *node_count),
-            Lookup::Rendezvous(rendezvous) => rendezvous.node(xxh3(hashed)),
-            Lookup::Jump { node_count } => jump::node(xxh3(hashed), *node_count),
-            Lookup::Maglev(maglev) => maglev.node(xxh3(hashed)),
-            Lookup::Preset(preset) => preset.node(key),
-        })
     }
 
     /// Number of nodes: 1 to [`NODES_MAX`].
@@ -460,6 +451,22 @@ impl Placement {
             text.push_str(&format!(", total weight {weight_total}"));
         }
         text
+    }
+}
+
+impl Lookup {
+    /// Apart, so that a preset's way has no registers to save for the others.
+    #[inline]
+    fn node(&self, key: &[u8]) -> NodeId {
+        let hashed = hash_tag(key);
+        NodeId(match self {
+            Lookup::Ketama(ring) => ring.node(crc32(hashed)),
+            Lookup::Modulo { node_count } => modulo::node(crc32(hashed), *node_count),
+            Lookup::Rendezvous(rendezvous) => rendezvous.node(xxh3(hashed)),
+            Lookup::Jump { node_count } => jump::node(xxh3(hashed), *node_count),
+            Lookup::Maglev(maglev) => maglev.node(xxh3(hashed)),
+            Lookup::Preset(preset) => preset.node(key),
+        })
     }
 }
 

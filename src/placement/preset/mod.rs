@@ -100,17 +100,43 @@ pub(super) enum Clash {
 /// A preset that answers.
 pub(super) struct Preset {
     tag: TagRule,
-    hash: KeyHash,
+    /// What the hash comes down to: one call, where matching on it would cost as much as a short key's hash.
+    hash: fn(&[u8]) -> u64,
+    hash_of_empty: u64,
     finder: Finder,
 }
 
 enum Finder {
     Ring(Ring),
     WideRing(WideRing),
-    Modulo { order: Box<[u16]> },
+    Modulo(Modulo),
     SignedModulo { node_count: u16 },
     HighestBid { names: Box<[u64]> },
     Table(Box<[u16]>),
+}
+
+/// `order[hash % order.len()]`, with two multiplications in place of the division (Lemire, Kaser and Kurz, 2019: exact for 32 bits).
+struct Modulo {
+    order: Box<[u16]>,
+    /// 2^64 / `order.len()`, rounded up.
+    reciprocal: u64,
+}
+
+impl Modulo {
+    /// For at most 2^32 - 1 entries, and at least one.
+    fn new(order: Vec<u16>) -> Modulo {
+        Modulo {
+            reciprocal: (u64::MAX / order.len() as u64).wrapping_add(1),
+            order: order.into(),
+        }
+    }
+
+    #[inline]
+    fn node(&self, hash: u32) -> u16 {
+        let fraction = self.reciprocal.wrapping_mul(u64::from(hash));
+        let remainder = (u128::from(fraction) * self.order.len() as u128) >> 64;
+        self.order[remainder as usize]
+    }
 }
 
 pub(super) fn recipe(
@@ -123,9 +149,11 @@ pub(super) fn recipe(
         NydusKetama | NydusPartition => nydus::recipe(algorithm, options, nodes),
         RbKetama | RbPartition => rb::recipe(algorithm, options, nodes),
         TwemproxyKetama | TwemproxyModula => twemproxy::recipe(algorithm, options, nodes),
-        LibmemcachedWeighted | LibmemcachedKetama | LibmemcachedModula | LibmemcachedSpy => {
-            libmemcached::recipe(algorithm, options, nodes)
-        }
+        LibmemcachedWeighted
+        | LibmemcachedKetama
+        | LibmemcachedModula
+        | LibmemcachedSpy
+        | LibmemcachedSpyWeighted => libmemcached::recipe(algorithm, options, nodes),
         Libketama => libketama::recipe(algorithm, options, nodes),
         RedisRb4 | RedisRb5 | RedisRb5Db => redis_rb::recipe(algorithm, options, nodes),
         PredisHashring | PredisKetama => predis::recipe(algorithm, options, nodes),
@@ -164,25 +192,37 @@ impl Preset {
                     Finder::Ring(Ring::new(&arcs, nodes.len()))
                 }
             }
-            Find::Modulo { order } => Finder::Modulo {
-                order: order.into(),
-            },
+            Find::Modulo { order } => Finder::Modulo(Modulo::new(order)),
             Find::SignedModulo { node_count } => Finder::SignedModulo { node_count },
             Find::HighestBid { names } => Finder::HighestBid {
                 names: names.into(),
             },
             Find::Table(table) => Finder::Table(table.into()),
         };
-        Ok(Preset { tag, hash, finder })
+        Ok(Preset {
+            tag,
+            hash: hash.function(),
+            hash_of_empty: hash.of(b""),
+            finder,
+        })
     }
 
     /// The node of a key.
+    #[inline]
     pub(super) fn node(&self, key: &[u8]) -> u16 {
-        let hash = self.hash.of(self.tag.apply(key));
+        let hashed = match self.tag {
+            TagRule::Whole => key,
+            _ => self.hashed(key),
+        };
+        let hash = if hashed.is_empty() {
+            self.hash_of_empty
+        } else {
+            (self.hash)(hashed)
+        };
         match &self.finder {
             Finder::Ring(ring) => ring.node(hash as u32),
             Finder::WideRing(ring) => ring.node(hash),
-            Finder::Modulo { order } => order[(hash as u32 % order.len() as u32) as usize],
+            Finder::Modulo(modulo) => modulo.node(hash as u32),
             Finder::SignedModulo { node_count } => (hash as u32)
                 .cast_signed()
                 .rem_euclid(i32::from(*node_count))
@@ -197,23 +237,43 @@ impl Preset {
     }
 
     /// The part of a key that is hashed.
+    #[inline(never)]
     pub(super) fn hashed<'k>(&self, key: &'k [u8]) -> &'k [u8] {
         self.tag.apply(key)
     }
 }
 
 impl KeyHash {
-    #[inline]
     pub(super) fn of(self, bytes: &[u8]) -> u64 {
         match self {
             KeyHash::Twemproxy(_) if bytes.is_empty() => 0,
-            KeyHash::Twemproxy(hash) | KeyHash::Hashkit(hash) => u64::from(hash.hash(bytes)),
-            KeyHash::Md5 => u64::from(md5_le(bytes)),
-            KeyHash::Crc32 => u64::from(crc32(bytes)),
-            KeyHash::Crc16 => u64::from(crc16(bytes)),
-            KeyHash::Murmur64A => murmur64a(bytes),
-            KeyHash::MurmurLibstdcxx => murmur_libstdcxx(bytes),
-            KeyHash::Xxh64 => xxh64(bytes),
+            hash => (hash.function())(bytes),
+        }
+    }
+
+    /// The function, for keys that are not empty.
+    fn function(self) -> fn(&[u8]) -> u64 {
+        match self {
+            KeyHash::Twemproxy(hash) | KeyHash::Hashkit(hash) => match hash {
+                Hashkit::OneAtATime => |bytes| u64::from(Hashkit::OneAtATime.hash(bytes)),
+                Hashkit::Md5 => |bytes| u64::from(Hashkit::Md5.hash(bytes)),
+                Hashkit::Crc16 => |bytes| u64::from(Hashkit::Crc16.hash(bytes)),
+                Hashkit::Crc32 => |bytes| u64::from(Hashkit::Crc32.hash(bytes)),
+                Hashkit::Crc32a => |bytes| u64::from(Hashkit::Crc32a.hash(bytes)),
+                Hashkit::Fnv1_64 => |bytes| u64::from(Hashkit::Fnv1_64.hash(bytes)),
+                Hashkit::Fnv1a64 => |bytes| u64::from(Hashkit::Fnv1a64.hash(bytes)),
+                Hashkit::Fnv1_32 => |bytes| u64::from(Hashkit::Fnv1_32.hash(bytes)),
+                Hashkit::Fnv1a32 => |bytes| u64::from(Hashkit::Fnv1a32.hash(bytes)),
+                Hashkit::Hsieh => |bytes| u64::from(Hashkit::Hsieh.hash(bytes)),
+                Hashkit::Murmur => |bytes| u64::from(Hashkit::Murmur.hash(bytes)),
+                Hashkit::Jenkins => |bytes| u64::from(Hashkit::Jenkins.hash(bytes)),
+            },
+            KeyHash::Md5 => |bytes| u64::from(md5_le(bytes)),
+            KeyHash::Crc32 => |bytes| u64::from(crc32(bytes)),
+            KeyHash::Crc16 => |bytes| u64::from(crc16(bytes)),
+            KeyHash::Murmur64A => murmur64a,
+            KeyHash::MurmurLibstdcxx => murmur_libstdcxx,
+            KeyHash::Xxh64 => xxh64,
         }
     }
 }

@@ -7,11 +7,14 @@ use std::path::Path;
 mod codis;
 mod go_redis;
 mod jedis;
+mod libketama;
+mod libmemcached;
 mod nydus;
 mod predis;
 mod rb;
 mod redis_cluster;
 mod redis_rb;
+mod twemproxy;
 
 /// One row of an original's answers: the key, and the node as the file names it.
 type Row = (Vec<u8>, String);
@@ -67,6 +70,26 @@ fn check(file: &str, placement: &Placement, nodes: &[String]) {
     }
 }
 
+/// The names of the files of rows in `tests/data/<origin>/`: `nodes.csv` lists them.
+fn files_of(origin: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(origin)
+        .join("nodes.csv");
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut files: Vec<_> = text
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            line.split_once(',')
+                .map(|(file, _)| format!("{origin}/{file}"))
+        })
+        .collect();
+    files.dedup();
+    files
+}
+
 fn specs(names: impl IntoIterator<Item = impl Into<String>>) -> Vec<NodeSpec> {
     names.into_iter().map(NodeSpec::new).collect()
 }
@@ -99,4 +122,22 @@ fn check_later_wins(algorithm: Algorithm, names: [&str; 2], point: u64) {
 fn refusal(algorithm: Algorithm, nodes: Vec<NodeSpec>) -> String {
     let refusal = Placement::new(algorithm, nodes).unwrap_err();
     format!("{refusal}\n")
+}
+
+mod modulo {
+    use crate::placement::preset::Modulo;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn two_multiplications_are_a_division(
+            entries in prop_oneof![1..100_u32, 16_000..70_000_u32, Just(1 << 16)],
+            hash in any::<u32>(),
+        ) {
+            let modulo = Modulo::new((0..entries).map(|entry| entry as u16).collect());
+            for hash in [hash, hash / entries * entries, 0, u32::MAX] {
+                prop_assert_eq!(modulo.node(hash), (hash % entries) as u16);
+            }
+        }
+    }
 }
