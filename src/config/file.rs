@@ -15,7 +15,7 @@ use super::{
 };
 use crate::hash::Hashkit;
 use crate::placement::{
-    Algorithm, LABEL_BYTES_MAX, Label, NODES_MAX, NodeId, NodeSpec, Options, Placement,
+    Algorithm, Custom, LABEL_BYTES_MAX, Label, NODES_MAX, NodeId, NodeSpec, Options, Placement,
     PlacementError, list_of,
 };
 use std::{cell::RefCell, collections::HashMap, path::Path};
@@ -30,11 +30,13 @@ pub(super) fn parse(
     text: &str,
     origin: &Path,
     env: &dyn Fn(&str) -> Option<String>,
+    customs: &[Custom],
 ) -> Result<Config, ConfigError> {
     let file = File {
         source: RefCell::new(Source::new(text, origin)),
         directory: origin.parent().map(Path::to_path_buf).unwrap_or_default(),
         env,
+        customs,
     };
     let outcome = read(text, &file);
     outcome.map_err(|problem| file.source.borrow().error(problem))
@@ -120,6 +122,7 @@ fn settings(root: &Section<'_, '_>, draft: &mut ConfigBuilder) -> Result<()> {
 
 fn placement(section: &Section<'_, '_>) -> Result<Placement> {
     let algorithm = algorithm(section)?;
+    let custom = custom(section, algorithm)?;
     let names = match (section.get("nodes"), section.get("names")) {
         (Some(_), Some(_)) => {
             return Err(section
@@ -144,14 +147,17 @@ fn placement(section: &Section<'_, '_>) -> Result<Placement> {
         label,
         ..NodeSpec::weighted(name, weight)
     });
-    Placement::with_options(algorithm, options, specs.collect())
-        .map_err(|error| no_placement(section, &names, &error))
+    let placement = match custom {
+        Some(custom) => Placement::custom(custom, specs.collect()),
+        None => Placement::with_options(algorithm, options, specs.collect()),
+    };
+    placement.map_err(|error| no_placement(section, &names, &error))
 }
 
 fn algorithm(section: &Section<'_, '_>) -> Result<Algorithm> {
     const ALGORITHMS: &str = "\"ketama\", \"modulo\", \"rendezvous\", \"jump\" or \"maglev\"; for data that another program has placed, \
         its preset: nydus-..., rb-..., twemproxy-..., libmemcached-..., libketama, redis-rb-..., predis-..., jedis-..., go-redis-ring, \
-        envoy-..., codis-slots or redis-cluster-slots";
+        envoy-..., codis-slots or redis-cluster-slots; \"custom\" for a function in the program's own code";
     let read = section.required_text("algorithm", "algorithm = \"ketama\"")?;
     if let Ok(algorithm) = read.parse() {
         return Ok(algorithm);
@@ -394,6 +400,69 @@ fn told_of(
         _ if why.contains("weight") && section.get("weights").is_some() => ("weights", None),
         Some((_, node)) => ("names", Some(node)),
         None => ("", None),
+    }
+}
+
+/// The function that `algorithm = "custom"` asks for; `None` with any other algorithm.
+fn custom(section: &Section<'_, '_>, algorithm: Algorithm) -> Result<Option<Custom>> {
+    if algorithm != Algorithm::Custom {
+        let stray = ["custom", "version"]
+            .into_iter()
+            .find(|key| section.get(key).is_some());
+        return match stray {
+            None => Ok(None),
+            Some(key) => Err(section
+                .problem(key, format!("{algorithm} has no {key}"))
+                .expected("custom and version with algorithm = \"custom\" only")
+                .help("remove it")),
+        };
+    }
+    let name =
+        section.required_text("custom", "custom = \"NAME\", that of the function in code")?;
+    if section.get("version").is_none() {
+        return Err(section
+            .problem("", "[placement] has no version")
+            .expected("version, which has no default")
+            .help("add version = 3, or whatever that of the function in code is"));
+    }
+    let mut version = 0;
+    section.count("version", &mut version)?;
+    let named = || {
+        section
+            .file
+            .customs
+            .iter()
+            .filter(|custom| custom.name() == name)
+    };
+    let mut found = named().filter(|custom| custom.version() == version);
+    match (found.next(), found.next()) {
+        (Some(custom), None) => Ok(Some(custom.clone())),
+        (Some(_), Some(_)) => Err(section
+            .problem("custom", "two functions have this name and version")
+            .expected("each name and version registered once")
+            .help("take one of them out of the program, or give it another version")),
+        (None, _) if named().next().is_some() => Err(section
+            .problem("version", format!("the program has another version of {name:?}"))
+            .expected(format!("what the program has registered: {}", registered(section)))
+            .help("write the version that the data was placed by, and run a program that has it; another version is another placement")),
+        (None, _) => Err(section
+            .problem("custom", "the program that reads this file has no such function")
+            .expected(format!("what the program has registered: {}", registered(section)))
+            .help(format!(
+                "the function is code: register it, ConfigReader::new().custom(Custom::new({name:?}, {version}, ..)). \
+                 The command line keyway cannot know it"
+            ))),
+    }
+}
+
+fn registered(section: &Section<'_, '_>) -> String {
+    let customs = section.file.customs.iter();
+    let shown: Vec<String> = customs
+        .map(|custom| format!("{:?} version {}", custom.name(), custom.version()))
+        .collect();
+    match shown.is_empty() {
+        true => "nothing".to_owned(),
+        false => shown.join(", "),
     }
 }
 

@@ -9,6 +9,7 @@ mod file;
 mod mask;
 mod nodes;
 mod quantity;
+mod reader;
 mod schema;
 mod secret;
 mod section;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use address::{Address, Endpoint, Tls};
 pub use builder::ConfigBuilder;
+pub use reader::ConfigReader;
 pub use secret::{Password, Secret};
 pub use settings::{Limits, Mode, MultiKey, Pool, Protocol, Retry, Startup, Tcp, Timeouts};
 pub use source::ConfigError;
@@ -58,14 +60,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads a TOML file; `${NAME}` is taken from the process's environment. Relative paths in it are relative to it.
+    /// Reads a TOML file; `${NAME}` is taken from the process's environment. Relative paths in it are relative to it. A file whose placement
+    /// is a function in code is for a [`ConfigReader`].
     ///
     /// # Errors
     /// [`ConfigError`], for a file that cannot be read or that says something wrong.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Config, ConfigError> {
-        let path = path.as_ref();
-        let text = read(path).map_err(|error| ConfigError::unreadable(path, error))?;
-        Config::parse(&text, path, &|name| std::env::var(name).ok())
+        ConfigReader::new().read(path)
     }
 
     /// Reads TOML text. `origin` names the text in messages, and relative paths are relative to its directory; `env` answers
@@ -84,7 +85,7 @@ impl Config {
         origin: &Path,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Config, ConfigError> {
-        file::parse(text, origin, env)
+        ConfigReader::new().parse(text, origin, env)
     }
 
     /// Starts a configuration in code. `name` is the cluster's, `[A-Za-z0-9_.-]{1,40}`.

@@ -27,6 +27,8 @@ pub(super) const PLACEMENT: &[&str] = &[
     "ring_points_min",
     "ring_points_max",
     "table_entries",
+    "custom",
+    "version",
 ];
 pub(super) const DEFAULTS: &[&str] = &["username", "password", "password_file", "database", "tls"];
 pub(super) const SERVER: &[&str] = &[

@@ -6,6 +6,7 @@ use super::{
     schema::{TABLES, closest},
     source::{Problem, Source},
 };
+use crate::placement::Custom;
 use std::{cell::RefCell, ops::Range, path::PathBuf, time::Duration};
 use toml::{
     Spanned,
@@ -19,6 +20,8 @@ pub(super) struct File<'a> {
     pub(super) source: RefCell<Source<'a>>,
     pub(super) directory: PathBuf,
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+    /// The functions that a placement may name.
+    pub(super) customs: &'a [Custom],
 }
 
 /// One table, whose keys are all known.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    placement::{Algorithm, Label, NodeId, NodeSpec, Placement},
+    placement::{Algorithm, Custom, Label, NodeId, NodeSpec, Placement},
     topology::ServerId,
 };
 use insta::assert_snapshot;
@@ -165,6 +165,8 @@ fn the_reference_file_with_its_comments_taken_off_is_right_too() {
         "ring_points_min",
         "ring_points_max",
         "table_entries",
+        "custom",
+        "version",
         "password",
     ];
     let text = alone.iter().fold(text, |text, key| {
@@ -948,7 +950,7 @@ fn a_bad_placement_is_refused() {
       |
     4 | algorithm = "ketema"
       |             ^^^^^^^^ read: "ketema"
-      = expected: "ketama", "modulo", "rendezvous", "jump" or "maglev"; for data that another program has placed, its preset: nydus-..., rb-..., twemproxy-..., libmemcached-..., libketama, redis-rb-..., predis-..., jedis-..., go-redis-ring, envoy-..., codis-slots or redis-cluster-slots
+      = expected: "ketama", "modulo", "rendezvous", "jump" or "maglev"; for data that another program has placed, its preset: nydus-..., rb-..., twemproxy-..., libmemcached-..., libketama, redis-rb-..., predis-..., jedis-..., go-redis-ring, envoy-..., codis-slots or redis-cluster-slots; "custom" for a function in the program's own code
       = help: did you mean "ketama"?
     "#);
     assert_snapshot!(refused(&with("\"ketama\"", "\"crc16\"")), @r#"
@@ -956,7 +958,7 @@ fn a_bad_placement_is_refused() {
       |
     4 | algorithm = "crc16"
       |             ^^^^^^^ read: "crc16"
-      = expected: "ketama", "modulo", "rendezvous", "jump" or "maglev"; for data that another program has placed, its preset: nydus-..., rb-..., twemproxy-..., libmemcached-..., libketama, redis-rb-..., predis-..., jedis-..., go-redis-ring, envoy-..., codis-slots or redis-cluster-slots
+      = expected: "ketama", "modulo", "rendezvous", "jump" or "maglev"; for data that another program has placed, its preset: nydus-..., rb-..., twemproxy-..., libmemcached-..., libketama, redis-rb-..., predis-..., jedis-..., go-redis-ring, envoy-..., codis-slots or redis-cluster-slots; "custom" for a function in the program's own code
       = help: choose the one that the data was written with; for new data, "ketama"
     "#);
     assert_snapshot!(refused(&with("nodes = 64\n", "")), @r#"
@@ -1044,7 +1046,7 @@ fn a_bad_placement_is_refused() {
       |
     6 | weights = [1, 2]
       |           ^^^^^^ read: [1, 2]
-      = expected: weights only with ketama, rendezvous, maglev, twemproxy-..., libmemcached-weighted, libketama, predis-... and jedis-...
+      = expected: weights only with ketama, rendezvous, maglev, twemproxy-..., libmemcached-weighted, libmemcached-spy-weighted, libketama, predis-..., jedis-... and envoy-...
       = help: remove weights; changing the algorithm would lose the data that is there
     "#);
 }
@@ -1107,7 +1109,7 @@ fn an_algorithm_that_is_none_is_refused_with_those_that_may_be_meant() {
     rb: say which: "rb-ketama" (ConsistentHashingRouter) or "rb-partition" (PartitionRouter)
     Twemproxy: say which: "twemproxy-ketama" (distribution: ketama) or "twemproxy-modula" (distribution: modula)
     nutcracker: say which: "twemproxy-ketama" (distribution: ketama) or "twemproxy-modula" (distribution: modula)
-    libmemcached: say which: "libmemcached-weighted" (MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED), "libmemcached-ketama" (MEMCACHED_BEHAVIOR_KETAMA), "libmemcached-modula" (MEMCACHED_DISTRIBUTION_MODULA) or "libmemcached-spy" (MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY)
+    libmemcached: say which: "libmemcached-weighted" (MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED), "libmemcached-ketama" (MEMCACHED_BEHAVIOR_KETAMA), "libmemcached-modula" (MEMCACHED_DISTRIBUTION_MODULA), "libmemcached-spy" (MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY) or "libmemcached-spy-weighted" (MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED, then MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY)
     redis-rb: say which: "redis-rb-4" (redis-rb up to 4.x), "redis-rb-5" (redis-rb from 5.0 with redis-client from 0.21) or "redis-rb-5-db" (redis-rb from 5.0 with redis-client before 0.21)
     predis: say which: "predis-hashring" (HashRing, its default) or "predis-ketama" (KetamaRing)
     Jedis: say which: "jedis-murmur" (MURMUR_HASH, shards without names), "jedis-md5" (MD5, shards without names), "jedis-murmur-named" (MURMUR_HASH, shards with names) or "jedis-md5-named" (MD5, shards with names)
@@ -1117,7 +1119,7 @@ fn an_algorithm_that_is_none_is_refused_with_those_that_may_be_meant() {
     redis_cluster: did you mean "redis-cluster-slots"?
     modula: say which: "twemproxy-modula" (distribution: modula) or "libmemcached-modula" (MEMCACHED_DISTRIBUTION_MODULA)
     twemproxy_ketma: did you mean "twemproxy-ketama"?
-    memcached: say which: "libmemcached-weighted" (MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED), "libmemcached-ketama" (MEMCACHED_BEHAVIOR_KETAMA), "libmemcached-modula" (MEMCACHED_DISTRIBUTION_MODULA) or "libmemcached-spy" (MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY)
+    memcached: say which: "libmemcached-weighted" (MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED), "libmemcached-ketama" (MEMCACHED_BEHAVIOR_KETAMA), "libmemcached-modula" (MEMCACHED_DISTRIBUTION_MODULA), "libmemcached-spy" (MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY) or "libmemcached-spy-weighted" (MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED, then MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY)
     consistent: choose the one that the data was written with; for new data, "ketama"
     "#);
     assert_snapshot!(refused(&with("\"ketama\"", "\"twemproxy-random\"")), @r#"
@@ -1153,7 +1155,7 @@ fn what_an_algorithm_has_no_use_for_is_refused() {
       |
     6 | labels = ***
       |          ^^^ read: ***
-      = expected: labels only with ketama, rendezvous, maglev, nydus-ketama, rb-ketama, twemproxy-..., libmemcached-weighted, libmemcached-ketama, libmemcached-spy, libketama, redis-rb-..., predis-..., jedis-murmur-named, jedis-md5-named, go-redis-ring and envoy-...
+      = expected: labels only with ketama, rendezvous, maglev, nydus-ketama, rb-ketama, twemproxy-..., libmemcached-weighted, libmemcached-ketama, libmemcached-spy, libmemcached-spy-weighted, libketama, redis-rb-..., predis-..., jedis-murmur-named, jedis-md5-named, go-redis-ring and envoy-...
       = help: remove labels
     "#);
     assert_snapshot!(refused(&placed("redis-rb-5", "weights = [1, 2]")), @r#"
@@ -1161,7 +1163,7 @@ fn what_an_algorithm_has_no_use_for_is_refused() {
       |
     6 | weights = [1, 2]
       |           ^^^^^^ read: [1, 2]
-      = expected: weights only with ketama, rendezvous, maglev, twemproxy-..., libmemcached-weighted, libketama, predis-... and jedis-...
+      = expected: weights only with ketama, rendezvous, maglev, twemproxy-..., libmemcached-weighted, libmemcached-spy-weighted, libketama, predis-..., jedis-... and envoy-...
       = help: remove weights; changing the algorithm would lose the data that is there
     "#);
     assert_snapshot!(refused(&placed("twemproxy-ketama", "hash = \"mumur\"")), @r#"
@@ -1197,7 +1199,7 @@ fn what_an_algorithm_has_no_use_for_is_refused() {
       = help: leave it out if the other program hashes whole keys; a $ is written $$
     "#);
     assert_snapshot!(refused(&placed("jedis-murmur", "hash_tag = \"[]\"")), @r#"
-    conf/cluster.toml:6:12: no placement can be made of this: jedis-murmur cannot have these characters around hash tags: expected {}, the only ones that the original knows
+    conf/cluster.toml:6:12: no placement can be made of this: jedis-murmur cannot have these characters around hash tags: expected {}, which are all that the original knows
       |
     6 | hash_tag = "[]"
       |            ^^^^ read: "[]"
@@ -1275,7 +1277,7 @@ fn bad_labels_are_refused_and_not_shown() {
       |
     6 | label = ***
       | ^^^^^ read: label
-      = expected: one of algorithm, nodes, names, weights, labels, hash, hash_tag, ring_points_min, ring_points_max, table_entries
+      = expected: one of algorithm, nodes, names, weights, labels, hash, hash_tag, ring_points_min, ring_points_max, table_entries, custom, version
       = help: did you mean labels?
     "#);
     assert_snapshot!(refused(&placed("nydus-ketama", "labels = [\"hunter2\", \"x\"]\nnods = 3")), @r#"
@@ -1283,7 +1285,7 @@ fn bad_labels_are_refused_and_not_shown() {
       |
     7 | nods = 3
       | ^^^^ read: nods
-      = expected: one of algorithm, nodes, names, weights, labels, hash, hash_tag, ring_points_min, ring_points_max, table_entries
+      = expected: one of algorithm, nodes, names, weights, labels, hash, hash_tag, ring_points_min, ring_points_max, table_entries, custom, version
       = help: did you mean nodes?
     "#);
 }
@@ -1314,6 +1316,131 @@ fn a_placement_that_cannot_be_made_is_shown_where_it_is_wrong() {
     5 | names = ["a", "b153033"]
       |               ^^^^^^^^^ read: "b153033"
       = help: change it as the message says
+    "#);
+}
+
+/// [`GOOD`] by a function in code.
+fn custom(name: &str, version: &str) -> String {
+    with(
+        "algorithm = \"ketama\"",
+        &format!("algorithm = \"custom\"\ncustom = \"{name}\"\nversion = {version}"),
+    )
+}
+
+/// A reader of a program with two functions, one of them in two versions.
+fn reader() -> ConfigReader {
+    let first = |key: &[u8], nodes: u16| u16::from(key[0]) % nodes;
+    ConfigReader::new()
+        .custom(Custom::new("first-byte", 3, first))
+        .custom(Custom::new("first-byte", 4, |_: &[u8], _| 7))
+        .custom(Custom::new("constant", 1, |_: &[u8], _| 0))
+}
+
+#[test]
+fn a_placement_by_a_function_in_code_is_read() {
+    let read = |text: &str| reader().parse(text, Path::new("cluster.toml"), &|_| None);
+    let third = read(&custom("first-byte", "3")).unwrap();
+    assert_eq!(
+        third.placement().describe(),
+        "custom \"first-byte\" version 3 over 64 nodes"
+    );
+    assert_eq!(third.placement().node(b"b").0, u16::from(b'b') % 64);
+    let fourth = read(&custom("first-byte", "4")).unwrap();
+    assert_eq!(fourth.placement().node(b"b").0, 7);
+    assert_ne!(third.placement(), fourth.placement());
+    let again = read(&custom("first-byte", "3")).unwrap();
+    assert_eq!(third.placement(), again.placement());
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cluster.toml");
+    std::fs::write(&path, custom("constant", "1")).unwrap();
+    assert_eq!(reader().read(&path).unwrap().placement().node(b"b").0, 0);
+    assert_eq!(
+        Config::from_file(&path).unwrap_err().setting(),
+        "placement.custom"
+    );
+}
+
+#[test]
+fn a_function_that_the_program_does_not_have_is_refused() {
+    let refused_with = |reader: ConfigReader, text: &str| {
+        reader
+            .parse(text, Path::new("conf/cluster.toml"), &|_| None)
+            .unwrap_err()
+            .to_string()
+    };
+    assert_snapshot!(refused(&custom("first-byte", "3")), @r#"
+    conf/cluster.toml:5:10: the program that reads this file has no such function
+      |
+    5 | custom = "first-byte"
+      |          ^^^^^^^^^^^^ read: "first-byte"
+      = expected: what the program has registered: nothing
+      = help: the function is code: register it, ConfigReader::new().custom(Custom::new("first-byte", 3, ..)). The command line keyway cannot know it
+    "#);
+    assert_snapshot!(refused_with(reader(), &custom("last-byte", "3")), @r#"
+    conf/cluster.toml:5:10: the program that reads this file has no such function
+      |
+    5 | custom = "last-byte"
+      |          ^^^^^^^^^^^ read: "last-byte"
+      = expected: what the program has registered: "first-byte" version 3, "first-byte" version 4, "constant" version 1
+      = help: the function is code: register it, ConfigReader::new().custom(Custom::new("last-byte", 3, ..)). The command line keyway cannot know it
+    "#);
+    assert_snapshot!(refused_with(reader(), &custom("first-byte", "5")), @r#"
+    conf/cluster.toml:6:11: the program has another version of "first-byte"
+      |
+    6 | version = 5
+      |           ^ read: 5
+      = expected: what the program has registered: "first-byte" version 3, "first-byte" version 4, "constant" version 1
+      = help: write the version that the data was placed by, and run a program that has it; another version is another placement
+    "#);
+    let twice = reader().custom(Custom::new("constant", 1, |_: &[u8], _| 1));
+    assert_snapshot!(refused_with(twice, &custom("constant", "1")), @r#"
+    conf/cluster.toml:5:10: two functions have this name and version
+      |
+    5 | custom = "constant"
+      |          ^^^^^^^^^^ read: "constant"
+      = expected: each name and version registered once
+      = help: take one of them out of the program, or give it another version
+    "#);
+    assert_snapshot!(refused_with(reader(), &custom("first-byte", "\"3\"")), @r#"
+    conf/cluster.toml:6:11: a string where an integer is needed
+      |
+    6 | version = "3"
+      |           ^^^ read: "3"
+      = expected: a whole number without quotes: version = 1
+      = help: write an integer
+    "#);
+    assert_snapshot!(refused_with(reader(), &custom("first-byte", "3").replace("version = 3\n", "")), @"
+    conf/cluster.toml:3:1: [placement] has no version
+      |
+    3 | [placement]
+      | ^^^^^^^^^^^ read: [placement]
+      = expected: version, which has no default
+      = help: add version = 3, or whatever that of the function in code is
+    ");
+    assert_snapshot!(refused_with(reader(), &custom("first-byte", "3").replace("custom = \"first-byte\"\n", "")), @r#"
+    conf/cluster.toml:3:1: [placement] has no custom
+      |
+    3 | [placement]
+      | ^^^^^^^^^^^ read: [placement]
+      = expected: custom, which has no default
+      = help: add custom = "NAME", that of the function in code
+    "#);
+    assert_snapshot!(refused(&with("nodes = 64", "nodes = 64\nversion = 3")), @r#"
+    conf/cluster.toml:6:11: ketama has no version
+      |
+    6 | version = 3
+      |           ^ read: 3
+      = expected: custom and version with algorithm = "custom" only
+      = help: remove it
+    "#);
+    assert_snapshot!(refused_with(reader(), &custom("first-byte", "3\nweights = [1, 2]").replace("64", "2")), @r#"
+    conf/cluster.toml:7:11: custom knows no weights
+      |
+    7 | weights = [1, 2]
+      |           ^^^^^^ read: [1, 2]
+      = expected: weights only with ketama, rendezvous, maglev, twemproxy-..., libmemcached-weighted, libmemcached-spy-weighted, libketama, predis-..., jedis-... and envoy-...
+      = help: remove weights; changing the algorithm would lose the data that is there
     "#);
 }
 

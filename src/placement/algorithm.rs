@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 /// How a key becomes a node. `FromStr` and `Display` use the names of the cluster file, in lower case: `ketama`, `twemproxy-modula`.
 ///
-/// The first five are keyway's own. The others are **presets**: each places every key exactly where another program put it, so that its data is
-/// found. What they have in common is in the [module's text](super#presets).
+/// The first five are keyway's own, the last one is the program's. The others are **presets**: each places every key exactly where another program put
+/// it, so that its data is found. What they have in common is in the [module's text](super#presets).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -224,11 +224,43 @@ pub enum Algorithm {
     /// the lowest index. A `Ring` with a `NewConsistentHash` of its own is another one. Source: go-redis 9.5.1, `ring.go`, and
     /// dgryski/go-rendezvous, `rdv.go`.
     GoRedisRing,
-    /// Envoy's `RING_HASH` with `XX_HASH`.
+    /// Envoy's redis proxy over a cluster with `RING_HASH`, `hash_function` `XX_HASH` (its default).
+    ///
+    /// Names are the hosts' hash keys: the `hash_key` of the metadata `envoy.lb`, else the hostname with `use_hostname_for_hashing`, else
+    /// `ip:port`. They stand in the order of the endpoints in Envoy's configuration, which decides where points do not share out evenly.
+    /// Weights are the endpoints' `load_balancing_weight` (default 1, in all at most 2^32 - 1). One priority, no locality weights, every
+    /// host healthy: what Envoy did with a key while a host was out is not in this. Tag: the whole key; with the option `hash_tag` (`{}`,
+    /// its `enable_hashtagging`) what stands between the first `{` and the next `}`, if not empty.
+    ///
+    /// In binary64: `s[n] = weight[n] / (sum of weights)`, `least` is the smallest of these, and `scale` is the smaller of
+    /// `ceil(least * ring_points_min) / least` and `ring_points_max`. With `made = due = 0`, for each node in order: `due = due + scale * s[n]`,
+    /// each operation rounded once; then for `i` = 0, 1, 2, ..., while `made < due`, the node has the point `xxh64("{name}_{i}")` (seed 0, `i`
+    /// in decimal without padding) and `made = made + 1`. A node may have no point.
+    ///
+    /// The hash of a key is MurmurHash2 of 64 bits as in libstdc++ ([`crate::hash::murmur_libstdcxx`]), whatever the points' hash is. A key
+    /// belongs to the node of the first point that is not below it; above the last point, to the node of the first one. Refused: equal points
+    /// of different nodes (Envoy sorts by points alone, unstably); `ring_points_min` above `ring_points_max`, or either not 1 to 8,388,608;
+    /// weights with which a fused `due + scale * s[n]`, rounded once in all, gives a node another number of points, as compilers for ARM may
+    /// fuse it.
+    ///
+    /// Source: Envoy (main, 2026), `ring_hash_lb.cc`, `thread_aware_lb_impl.cc`, `redis_cluster_lb.cc`.
     EnvoyRingXxhash,
-    /// Envoy's `RING_HASH` with `MURMUR_HASH_2`.
+    /// Envoy's redis proxy over a cluster with `RING_HASH`, `hash_function` `MURMUR_HASH_2`.
+    ///
+    /// As [`EnvoyRingXxhash`](Algorithm::EnvoyRingXxhash), but a point is the hash that keys have, of the same text.
     EnvoyRingMurmur2,
-    /// Envoy's `MAGLEV`.
+    /// Envoy's redis proxy over a cluster with `MAGLEV`.
+    ///
+    /// Names, weights, tag and the hash of a key are those of [`EnvoyRingXxhash`](Algorithm::EnvoyRingXxhash); the order of the nodes is of no
+    /// importance. The table has `M` entries: the option `table_entries`, a prime up to 5,000,011.
+    ///
+    /// A node wants the entries `(offset + k * skip) % M` for `k` = 0, 1, 2, ..., where `offset = xxh64(name) % M` with seed 0 and
+    /// `skip = xxh64(name) % (M - 1) + 1` with seed 1. With `s[n]` as there, `most` the largest of them, and a `due[n]` for each node that is 0
+    /// at first: in rounds `r` = 1, 2, 3, ... the nodes have their turns in the order of their names' bytes; a node with `r * s[n] < due[n]`
+    /// (binary64) lets it pass, another takes the first entry it wants that is still free, and `due[n] = due[n] + most`. The fill ends when no
+    /// entry is free. A key belongs to the node in entry `hash % M`. Refused: more nodes than entries; equal labels.
+    ///
+    /// Source: Envoy (main, 2026), `maglev_lb.cc`, and as there.
     EnvoyMaglev,
     /// The slots of Codis.
     ///
@@ -242,11 +274,18 @@ pub enum Algorithm {
     /// The node's index is `crc16(key) % 16384`, with the [`crc16`](crate::hash::crc16) of the specification's appendix A. Source: Redis Cluster
     /// specification, "Key distribution model".
     RedisClusterSlots,
+
+    /// A function in the program's own code, a [`Custom`](super::Custom): its name and version are the specification as far as this crate knows
+    /// it. The function is given the whole key and the number of nodes; there are no hash tags but those it looks for, no weights and no labels,
+    /// and names are not hashed. A node that there is not is a panic, never another place. [`Placement::custom`](super::Placement::custom) makes
+    /// one in code, and a [`ConfigReader`](crate::config::ConfigReader) that was given the function from a cluster file: `custom = "NAME"` and
+    /// `version = 3` beside the nodes.
+    Custom,
 }
 
 impl Algorithm {
     /// All of them, in the order of the specification, each with its name in a cluster file.
-    const NAMES: [(Algorithm, &'static str); 32] = [
+    const NAMES: [(Algorithm, &'static str); 33] = [
         (Algorithm::Ketama, "ketama"),
         (Algorithm::Modulo, "modulo"),
         (Algorithm::Rendezvous, "rendezvous"),
@@ -282,11 +321,13 @@ impl Algorithm {
         (Algorithm::EnvoyMaglev, "envoy-maglev"),
         (Algorithm::CodisSlots, "codis-slots"),
         (Algorithm::RedisClusterSlots, "redis-cluster-slots"),
+        (Algorithm::Custom, "custom"),
     ];
 
-    /// All of them: keyway's own, then the presets.
+    /// All that this crate has: keyway's own, then the presets. [`Custom`](Algorithm::Custom) is none of them.
     pub fn all() -> impl Iterator<Item = Algorithm> + Clone {
-        Algorithm::NAMES.iter().map(|(algorithm, _)| *algorithm)
+        let all = Algorithm::NAMES.iter().map(|(algorithm, _)| *algorithm);
+        all.filter(|algorithm| *algorithm != Algorithm::Custom)
     }
 
     /// keyway's own, for new data.
@@ -308,7 +349,7 @@ impl Algorithm {
 
     /// It places keys as another program does.
     pub fn is_preset(self) -> bool {
-        !Algorithm::OWN.contains(&self)
+        !Algorithm::OWN.contains(&self) && self != Algorithm::Custom
     }
 
     /// The largest weight of a node; 1 where the algorithm knows no weights.
@@ -323,7 +364,10 @@ impl Algorithm {
             | LibmemcachedSpyWeighted
             | Libketama
             | PredisHashring
-            | PredisKetama => super::PRESET_WEIGHT_MAX,
+            | PredisKetama
+            | EnvoyRingXxhash
+            | EnvoyRingMurmur2
+            | EnvoyMaglev => super::PRESET_WEIGHT_MAX,
             _ => 1,
         }
     }

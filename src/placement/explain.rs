@@ -30,8 +30,9 @@ pub struct Explanation {
     pub hashed_hex: Option<String>,
     /// Only a part of the key is hashed.
     pub is_tag: bool,
-    /// The hash of that.
-    pub hash: HashValue,
+    /// The hash of that; `None` where a function of the program's own decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<HashValue>,
     /// How the hash finds the node.
     pub finding: Finding,
     /// The node.
@@ -101,6 +102,13 @@ pub enum Finding {
         entries: u64,
         /// The key's.
         entry: u64,
+    },
+    /// By a function of the program's own, which does not say how.
+    Custom {
+        /// Its name.
+        name: String,
+        /// Its version.
+        version: u32,
     },
     /// By jumps.
     Jumps {
@@ -172,7 +180,10 @@ impl Placement {
         Explanation {
             algorithm: self.algorithm().to_string(),
             original: self.algorithm().original().to_owned(),
-            tag_rule: self.tag_rule().in_words(),
+            tag_rule: match &self.built.lookup {
+                Lookup::Custom(_) => "none but those that the function looks for".to_owned(),
+                _ => self.tag_rule().in_words(),
+            },
             hashed: String::from_utf8_lossy(hashed).into_owned(),
             hashed_hex: (!is_text)
                 .then(|| hashed.iter().map(|byte| format!("{byte:02x}")).collect()),
@@ -184,11 +195,11 @@ impl Placement {
         }
     }
 
-    fn find(&self, hashed: &[u8]) -> (HashValue, Finding) {
+    fn find(&self, hashed: &[u8]) -> (Option<HashValue>, Finding) {
         let nodes = self.specs();
         let crc = || HashValue::of_32("CRC-32", u64::from(crc32(hashed)));
         let xxh = || HashValue::of_64("XXH3 of 64 bits", xxh3(hashed));
-        match &self.built.lookup {
+        let (hash, finding) = match &self.built.lookup {
             Lookup::Ketama(_) => {
                 let hash = crc();
                 let mut search = Search::new(Pick::AtOrAfter, Clash::Undefined, false, hash.value);
@@ -220,7 +231,12 @@ impl Placement {
                 (hash, Finding::Table { entries, entry })
             }
             Lookup::Preset(_) => self.find_as_original(hashed),
-        }
+            Lookup::Custom(custom) => {
+                let (name, version) = (custom.name().to_owned(), custom.version());
+                return (None, Finding::Custom { name, version });
+            }
+        };
+        (Some(hash), finding)
     }
 
     fn rendezvous(&self, hash: u64) -> Finding {
@@ -583,6 +599,7 @@ impl Explanation {
             Some(hex) => format!("0x{hex}"),
         };
         let what = match self.is_tag {
+            true if self.tag_rule.starts_with("none") => "a part of the key",
             true => "its hash tag",
             false => "the whole key",
         };
@@ -593,8 +610,10 @@ impl Explanation {
             ),
             ("hashed", format!("{hashed}, {what}")),
             ("tag rule", self.tag_rule.clone()),
-            ("hash", format!("{} by {}", self.hash, self.hash.function)),
         ];
+        if let Some(hash) = &self.hash {
+            steps.push(("hash", format!("{hash} by {}", hash.function)));
+        }
         self.finding.add_steps(&mut steps);
         steps.push(("node", format!("{} {:?}", self.node, self.node_name)));
         steps
@@ -615,16 +634,16 @@ impl Finding {
                     // All of them are MD5 digests.
                     4 => {
                         let first = point.part * 4;
-                        format!(", its bytes {first} to {} little-endian,", first + 3)
+                        format!(", its bytes {first} to {} little-endian", first + 3)
                     }
                     0 | 1 => String::new(),
-                    parts => format!(", number {} of {parts},", point.part),
+                    parts => format!(", number {} of {parts}", point.part),
                 };
                 let wrapped = if *has_wrapped { ", wrapped around" } else { "" };
                 let function = &point.hash.function;
                 let text = &point.text;
                 add("point", format!("{} of {points}{wrapped}", point.hash));
-                add("made by", format!("{function}{part} of {text:?}"));
+                add("made of", format!("{text:?} by {function}{part}"));
                 add("ring rule", rule.clone());
             }
             Finding::Modulo {
@@ -644,6 +663,10 @@ impl Finding {
                 );
                 if let Some(places) = order {
                     add("order", in_order(places, *divisor));
+                    add(
+                        "sorted",
+                        "by name, shorter ones first, each as often as its weight says".to_owned(),
+                    );
                 }
             }
             Finding::Bids {
@@ -659,6 +682,9 @@ impl Finding {
             }
             Finding::Table { entries, entry } => {
                 add("entry", format!("hash % {entries} = {entry}"));
+            }
+            Finding::Custom { name, version } => {
+                add("function", format!("{name:?} version {version}"));
             }
             Finding::Jumps { landings, beyond } => {
                 let landings: Vec<String> = landings.iter().map(u16::to_string).collect();

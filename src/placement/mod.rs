@@ -22,6 +22,7 @@
 //! [`crate::topology`] moves whole nodes between servers.
 
 mod algorithm;
+mod custom;
 mod explain;
 mod jump;
 mod ketama;
@@ -43,6 +44,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use algorithm::{Algorithm, Options, UnknownAlgorithm};
+pub use custom::Custom;
 pub use explain::{Bid, Explanation, Finding, HashValue, Place, Point};
 pub(crate) use options::list_of;
 
@@ -278,7 +280,8 @@ pub enum PlacementError {
 
 /// Which node a key belongs to. Immutable; a clone is one reference count.
 ///
-/// Two placements are equal if their specifications are: the algorithm, the names in order, the weights.
+/// Two placements are equal if their specifications are: the algorithm, the names in order, the weights; of [`Custom`] ones the function's name
+/// and version too.
 ///
 /// ```
 /// use keyway::placement::{Algorithm, Placement};
@@ -309,6 +312,7 @@ enum Lookup {
     Jump { node_count: u16 },
     Maglev(Maglev),
     Preset(Box<Preset>),
+    Custom(Custom),
 }
 
 impl Placement {
@@ -340,6 +344,11 @@ impl Placement {
             Algorithm::Rendezvous => Lookup::Rendezvous(Rendezvous::new(&nodes)),
             Algorithm::Jump => Lookup::Jump { node_count },
             Algorithm::Maglev => Lookup::Maglev(Maglev::new(&nodes)),
+            Algorithm::Custom => {
+                return Err(refused_custom(
+                    "this needs a function: Placement::custom in code, or for a file a ConfigReader that has one",
+                ));
+            }
             preset => {
                 let preset = Preset::new(preset, &options, &nodes);
                 Lookup::Preset(Box::new(
@@ -358,6 +367,36 @@ impl Placement {
         })
     }
 
+    /// A placement by a function of the program's own. It knows no weights and no labels, and what the nodes are called is of no importance to it.
+    ///
+    /// # Errors
+    /// As [`new`](Placement::new), and a name of the function that does not have 1 to [`NAME_BYTES_MAX`] bytes.
+    pub fn custom(custom: Custom, nodes: Vec<NodeSpec>) -> Result<Placement, PlacementError> {
+        checked_count(&nodes)?;
+        let by_name = checked_names(&nodes)?;
+        check_weights(Algorithm::Custom, &nodes)?;
+        if nodes.iter().any(|node| node.label.is_some()) {
+            return Err(refused_custom(
+                "a node has a label, which the function is not given: leave it out",
+            ));
+        }
+        if !(1..=NAME_BYTES_MAX).contains(&custom.name().len()) {
+            return Err(refused_custom(&format!(
+                "the function's name has {} bytes: expected 1 to {NAME_BYTES_MAX}",
+                custom.name().len()
+            )));
+        }
+        Ok(Placement {
+            built: Arc::new(Built {
+                algorithm: Algorithm::Custom,
+                options: Options::default(),
+                nodes,
+                by_name,
+                lookup: Lookup::Custom(custom),
+            }),
+        })
+    }
+
     /// A placement over `count` nodes of weight 1, named `0` to `count - 1` in decimal.
     ///
     /// # Errors
@@ -372,11 +411,15 @@ impl Placement {
     }
 
     /// The node of `key`, by its hash tag if it has one. Allocates nothing; cost: see the [table](self#specification).
+    ///
+    /// # Panics
+    /// If a [`Custom`] function does, or returns a node that there is not: the key is in the message, and goes nowhere. The panic is in the
+    /// task that sends the command; the connections and other callers do not notice.
     #[inline]
     pub fn node(&self, key: &[u8]) -> NodeId {
         match &self.built.lookup {
             Lookup::Preset(preset) => NodeId(preset.node(key)),
-            own => own.node(key),
+            own => own.node(key, self.built.nodes.len() as u16),
         }
     }
 
@@ -430,6 +473,8 @@ impl Placement {
     pub fn hashed<'k>(&self, key: &'k [u8]) -> &'k [u8] {
         match &self.built.lookup {
             Lookup::Preset(preset) => preset.hashed(key),
+            // What the function makes of it, nobody knows.
+            Lookup::Custom(_) => key,
             _ => hash_tag(key),
         }
     }
@@ -457,7 +502,7 @@ impl Placement {
 impl Lookup {
     /// Apart, so that a preset's way has no registers to save for the others.
     #[inline]
-    fn node(&self, key: &[u8]) -> NodeId {
+    fn node(&self, key: &[u8], node_count: u16) -> NodeId {
         let hashed = hash_tag(key);
         NodeId(match self {
             Lookup::Ketama(ring) => ring.node(crc32(hashed)),
@@ -466,7 +511,17 @@ impl Lookup {
             Lookup::Jump { node_count } => jump::node(xxh3(hashed), *node_count),
             Lookup::Maglev(maglev) => maglev.node(xxh3(hashed)),
             Lookup::Preset(preset) => preset.node(key),
+            Lookup::Custom(custom) => custom.node(key, node_count),
         })
+    }
+}
+
+impl Built {
+    fn function(&self) -> Option<&Custom> {
+        match &self.lookup {
+            Lookup::Custom(custom) => Some(custom),
+            _ => None,
+        }
     }
 }
 
@@ -475,7 +530,8 @@ impl PartialEq for Placement {
         Arc::ptr_eq(&self.built, &other.built)
             || (self.built.algorithm == other.built.algorithm
                 && self.built.options == other.built.options
-                && self.built.nodes == other.built.nodes)
+                && self.built.nodes == other.built.nodes
+                && self.built.function() == other.built.function())
     }
 }
 
@@ -484,6 +540,13 @@ impl Eq for Placement {}
 impl fmt::Debug for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Placement({})", self.describe())
+    }
+}
+
+fn refused_custom(why: &str) -> PlacementError {
+    PlacementError::Refused {
+        algorithm: Algorithm::Custom,
+        why: why.to_owned(),
     }
 }
 

@@ -73,6 +73,7 @@ impl Algorithm {
                 | JedisMd5
                 | CodisSlots
                 | RedisClusterSlots
+                | Custom
         )
     }
 }
@@ -103,6 +104,7 @@ pub(super) fn without_weights(algorithm: Algorithm) -> &'static str {
     match algorithm.is_preset() {
         // Nobody who comes from elsewhere has a choice of algorithms.
         true => "leave it out, as the original has none",
+        false if algorithm == Algorithm::Custom => "leave it out",
         false => "leave it out, or use ketama, rendezvous or maglev",
     }
 }
@@ -262,7 +264,7 @@ mod tests {
         nydus-ketama has no use for hash: remove it; it is for twemproxy-..., libmemcached-ketama, libmemcached-modula and libmemcached-spy
         libmemcached-weighted has no use for hash: remove it; it is for twemproxy-..., libmemcached-ketama, libmemcached-modula and libmemcached-spy
         redis-rb-5 has no use for hash_tag: remove it; it is for twemproxy-..., jedis-... and envoy-...
-        jedis-md5 cannot have these characters around hash tags: expected {}, the only ones that the original knows
+        jedis-md5 cannot have these characters around hash tags: expected {}, which are all that the original knows
         twemproxy-modula cannot have these characters around hash tags: expected two of ASCII
         envoy-maglev has no use for ring_points_max: remove it; it is for envoy-ring-xxhash and envoy-ring-murmur2
         envoy-ring-xxhash has no use for table_entries: remove it; it is for envoy-maglev
@@ -304,6 +306,6 @@ mod tests {
             );
         }
         insta::assert_snapshot!(list_of(|algorithm| algorithm.takes("hash_tag")), @"twemproxy-..., jedis-... and envoy-...");
-        insta::assert_snapshot!(list_of(|algorithm| algorithm.weight_max() > 1), @"ketama, rendezvous, maglev, twemproxy-..., libmemcached-weighted, libketama, predis-... and jedis-...");
+        insta::assert_snapshot!(list_of(|algorithm| algorithm.weight_max() > 1), @"ketama, rendezvous, maglev, twemproxy-..., libmemcached-weighted, libmemcached-spy-weighted, libketama, predis-..., jedis-... and envoy-...");
     }
 }

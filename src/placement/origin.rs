@@ -17,6 +17,9 @@ impl Algorithm {
             LibmemcachedWeighted => "libmemcached, MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED",
             LibmemcachedKetama => "libmemcached, MEMCACHED_BEHAVIOR_KETAMA",
             LibmemcachedModula => "libmemcached, MEMCACHED_DISTRIBUTION_MODULA",
+            LibmemcachedSpyWeighted => {
+                "libmemcached, MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED, then MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY"
+            }
             LibmemcachedSpy => "libmemcached, MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY",
             Libketama => "libketama",
             RedisRb4 => "redis-rb up to 4.x",
@@ -34,6 +37,7 @@ impl Algorithm {
             EnvoyMaglev => "Envoy, MAGLEV",
             CodisSlots => "Codis",
             RedisClusterSlots => "Redis Cluster",
+            Custom => "a function of the program's own",
         }
     }
 

@@ -79,12 +79,9 @@ impl Ring {
         let offset = hash & ((1 << self.offset_bits) - 1);
         // Node 0 at this offset: the smallest entry that is not before the hash.
         let floor = (offset << self.node_bits).cast_signed();
-        let before: usize = entries
-            .iter()
-            .map(|&entry| usize::from(entry < floor))
-            .sum();
+        let before: u32 = entries.iter().map(|&entry| u32::from(entry < floor)).sum();
         // The last entry is never below.
-        let entry = entries[before % ENTRIES];
+        let entry = entries[before as usize % ENTRIES];
         if entry == BEYOND {
             return self.node_beyond(hash);
         }

@@ -10,17 +10,24 @@ impl Placement {
     pub(super) fn tag_rule(&self) -> TagRule {
         match &self.built.lookup {
             Lookup::Preset(preset) => preset.tag(),
+            // It is given the whole key.
+            Lookup::Custom(_) => TagRule::Whole,
             _ => TagRule::Braces,
         }
     }
 
     /// Whether keys can be made to share a node.
     pub(crate) fn has_tags(&self) -> bool {
-        self.tag_rule() != TagRule::Whole
+        self.tag_rule().marks().is_some()
     }
 
     /// One or two sentences that say what makes `key` and another share a node here, with an example where there is one.
     pub(crate) fn tag_remedy(&self, key: &[u8]) -> String {
+        if let Lookup::Custom(custom) = &self.built.lookup {
+            return format!(
+                "Where keys are is up to {custom}: send a command for each key, or give them names that it places on one node"
+            );
+        }
         let rule = self.tag_rule();
         let Some((open, close)) = rule.marks() else {
             return format!(
@@ -45,6 +52,9 @@ impl Placement {
 
     /// The algorithm with the options that it was given, as a cluster file has them.
     pub(super) fn describe_algorithm(&self) -> String {
+        if let Lookup::Custom(custom) = &self.built.lookup {
+            return custom.to_string();
+        }
         let options = &self.built.options;
         let mut text = self.built.algorithm.to_string();
         let mut add = |name: &str, value: Option<String>| {
@@ -80,7 +90,7 @@ impl TagRule {
     /// The characters around a tag, if the rule knows tags.
     fn marks(self) -> Option<(u8, u8)> {
         match self {
-            TagRule::Whole => None,
+            TagRule::Whole | TagRule::BeforeNul => None,
             TagRule::Between([open, close]) => Some((open, close)),
             TagRule::Braces
             | TagRule::BracesMaybeEmpty
@@ -103,6 +113,9 @@ impl TagRule {
                 char::from(open).escape_default(),
                 char::from(close).escape_default()
             ),
+            TagRule::BeforeNul => {
+                "none: the whole key, up to the first NUL in it, as C ends a text there".to_owned()
+            }
             TagRule::RubyLineStart => {
                 "what stands between a { at the start of the key, or of a line in it, and the first } after at least one character of \
                  the same line; else the whole key"
@@ -163,6 +176,7 @@ mod tests {
             TagRule::Braces,
             TagRule::BracesMaybeEmpty,
             TagRule::Between(*b"[]"),
+            TagRule::BeforeNul,
             TagRule::RubyLineStart,
             TagRule::Java,
         ];
@@ -172,6 +186,7 @@ mod tests {
         what stands between the first { and the first } after it, unless that is nothing; else the whole key
         what stands between the first { and the first } after it, even if that is nothing; without them the whole key
         what stands between the first [ and the first ] after it, unless that is nothing; else the whole key
+        none: the whole key, up to the first NUL in it, as C ends a text there
         what stands between a { at the start of the key, or of a line in it, and the first } after at least one character of the same line; else the whole key
         what stands between the first { and the first } after at least one character, all on one line; else, and in a key that is not UTF-8, the whole key
         "#);

@@ -8,6 +8,7 @@
 #[cfg(feature = "cli")]
 mod cli;
 mod client;
+mod custom;
 #[cfg(feature = "cli")]
 mod demo;
 mod differential;

@@ -166,7 +166,9 @@ pub(super) fn recipe(
         }
         CodisSlots => codis::recipe(algorithm, options, nodes),
         RedisClusterSlots => redis_cluster::recipe(algorithm, options, nodes),
-        Ketama | Modulo | Rendezvous | Jump | Maglev => unreachable!("keyway's own are no presets"),
+        Ketama | Modulo | Rendezvous | Jump | Maglev | Custom => {
+            unreachable!("neither keyway's own nor the program's are presets")
+        }
     }
 }
 
