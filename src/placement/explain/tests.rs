@@ -493,11 +493,12 @@ fn each_way_is_told_in_lines() {
     hash       1790921346 (0x6abf4a82) by crc32a, as twemproxy has it
     modulo     1790921346 % 12 = 6
     order      0-9 "a", 10 "Beta", 11 "zeta"
+    sorted     by name, shorter ones first, each as often as its weight says
     node       2 "a"
 
     placed by  custom (a function of the program's own)
     hashed     "cart", the whole key
-    tag rule   none: the whole key, always
+    tag rule   none but those that the function looks for
     function   "by-length" version 3
     node       1 "redis://localhost:6379/1"
     "#);
