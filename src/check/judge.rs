@@ -8,7 +8,7 @@ use crate::connection::FENCE_KEY;
 use crate::hash::Hashkit;
 use crate::inspect::{Answer, Facts};
 use crate::placement::{Algorithm, NodeSpec, Options, Placement};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// The oldest version with everything that a client uses.
 const VERSION_MIN: (u32, u32) = (7, 0);
@@ -479,16 +479,23 @@ fn explains_all(config: &Config, samples: &[&Keys], placement: &Placement, total
     elsewhere.take(elsewhere_max + 1).count() <= elsewhere_max
 }
 
-/// The same for every server by itself, and for at least two: some presets put all keys on one server, and would explain any data of one.
+/// The same for every server by itself, and for at least two; and the keys of each must not be too much alike. Otherwise a weak hash, which puts
+/// such keys on one server, would explain data that nobody has spread: orders here, and users there.
 fn explains_each(config: &Config, samples: &[&Keys], placement: &Placement) -> bool {
     let large: Vec<&&Keys> = samples
         .iter()
         .filter(|keys| keys.keys.len() >= EXPLAINED_KEYS_MIN)
         .collect();
     large.len() > 1
-        && large
-            .into_iter()
-            .all(|keys| explains_all(config, &[*keys], placement, keys.keys.len()))
+        && large.into_iter().all(|keys| {
+            explains_all(config, &[*keys], placement, keys.keys.len())
+                && neighbourhoods(placement, keys) >= EXPLAINED_KEYS_MIN
+        })
+}
+
+fn neighbourhoods(placement: &Placement, keys: &Keys) -> usize {
+    let all = keys.keys.iter().map(|key| placement.neighbourhood(key));
+    all.collect::<HashSet<u64>>().len()
 }
 
 fn as_written(algorithm: Algorithm, options: &Options) -> String {

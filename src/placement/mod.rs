@@ -479,6 +479,15 @@ impl Placement {
         }
     }
 
+    /// Keys of one neighbourhood may well share a node only because they are alike: by some hashes `user:1` and `user:2` are next to each other
+    /// on a preset's ring.
+    pub(crate) fn neighbourhood(&self, key: &[u8]) -> u64 {
+        match &self.built.lookup {
+            Lookup::Preset(preset) => preset.neighbourhood(key),
+            _ => xxh3(self.hashed(key)),
+        }
+    }
+
     /// What it was made from.
     pub(crate) fn specs(&self) -> &[NodeSpec] {
         &self.built.nodes

@@ -342,6 +342,40 @@ fn a_preset_is_not_guessed_from_few_keys_or_from_those_of_one_server() {
     assert!(!guessed(&seen));
 }
 
+/// Orders here and users there, which fnv1_64 hashes to few places: by twemproxy's ring all are on the right servers, by chance.
+#[test]
+fn data_that_nobody_spread_is_not_explained_by_a_weak_hash() {
+    let names: Vec<String> = (0..64)
+        .map(|i| format!("\"redis://10.0.0.{i}:6379/0\""))
+        .collect();
+    let text = format!(
+        "name = \"t\"\n[placement]\nalgorithm = \"ketama\"\nnames = [{}]\n[servers.a]\nurl = \"redis://10.0.0.1\"\nnodes = \"0-31\"\n\
+         [servers.b]\nurl = \"redis://10.0.0.2\"\nnodes = \"32-63\"\n",
+        names.join(", ")
+    );
+    let parse =
+        |text: &str| Config::parse(text, std::path::Path::new("cluster.toml"), &|_| None).unwrap();
+    let ours = parse(&text);
+    let weak = parse(&text.replace("\"ketama\"", "\"twemproxy-ketama\"\nhash = \"fnv1_64\""));
+    let mut seen = Vec::new();
+    for (server, prefix) in [(ServerId(0), "ka"), (ServerId(1), "kb")] {
+        let keys: Vec<Vec<u8>> = (0..1_000)
+            .map(|i| format!("{prefix}:{i}").into_bytes())
+            .collect();
+        let by_weak = Keys::judged(&weak, server, keys.clone(), false);
+        assert!(by_weak.sample.misplaced < 100, "another example is needed");
+        let mut one = reached(["a", "b"][seen.len()], fine());
+        one.keys = Some(Keys::judged(&ours, server, keys, false));
+        seen.push(one);
+    }
+    let found = findings(&ours, &seen);
+    assert!(
+        !found[0].advice.contains("puts them"),
+        "{}",
+        found[0].advice
+    );
+}
+
 #[test]
 fn what_cannot_be_explained_is_not_explained() {
     let config = config("", "ketama");

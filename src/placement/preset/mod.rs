@@ -212,15 +212,7 @@ impl Preset {
     /// The node of a key.
     #[inline]
     pub(super) fn node(&self, key: &[u8]) -> u16 {
-        let hashed = match self.tag {
-            TagRule::Whole => key,
-            _ => self.hashed(key),
-        };
-        let hash = if hashed.is_empty() {
-            self.hash_of_empty
-        } else {
-            (self.hash)(hashed)
-        };
+        let hash = self.hash(key);
         match &self.finder {
             Finder::Ring(ring) => ring.node(hash as u32),
             Finder::WideRing(ring) => ring.node(hash),
@@ -231,6 +223,29 @@ impl Preset {
                 as u16,
             Finder::HighestBid { names } => go_redis::highest_bid(names, hash),
             Finder::Table(table) => table[(hash % table.len() as u64) as usize],
+        }
+    }
+
+    #[inline]
+    fn hash(&self, key: &[u8]) -> u64 {
+        let hashed = match self.tag {
+            TagRule::Whole => key,
+            _ => self.hashed(key),
+        };
+        if hashed.is_empty() {
+            self.hash_of_empty
+        } else {
+            (self.hash)(hashed)
+        }
+    }
+
+    /// One of 256 parts of the ring; without a ring, the hash.
+    pub(super) fn neighbourhood(&self, key: &[u8]) -> u64 {
+        let hash = self.hash(key);
+        match &self.finder {
+            Finder::Ring(_) => hash >> 24,
+            Finder::WideRing(_) => hash >> 56,
+            _ => hash,
         }
     }
 
