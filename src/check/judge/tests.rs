@@ -363,7 +363,7 @@ fn data_that_nobody_spread_is_not_explained_by_a_weak_hash() {
             .map(|i| format!("{prefix}:{i}").into_bytes())
             .collect();
         let by_weak = Keys::judged(&weak, server, keys.clone(), false);
-        assert!(by_weak.sample.misplaced < 100, "another example is needed");
+        assert!(by_weak.sample.misplaced <= 100, "another example is needed");
         let mut one = reached(["a", "b"][seen.len()], fine());
         one.keys = Some(Keys::judged(&ours, server, keys, false));
         seen.push(one);
