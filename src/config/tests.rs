@@ -189,6 +189,42 @@ fn the_reference_file_with_its_comments_taken_off_is_right_too() {
     );
 }
 
+const README: &str = include_str!("../../README.md");
+
+#[test]
+fn every_cluster_file_in_the_readme_is_right() {
+    let blocks = README.split("```toml\n").skip(1);
+    let files: Vec<&str> = blocks
+        .filter_map(|block| block.split("```").next())
+        .filter(|block| block.contains("algorithm = "))
+        .collect();
+    assert_eq!(
+        files.len(),
+        13,
+        "one of five minutes, and one for each origin"
+    );
+    for file in files {
+        let config = Config::parse(file, Path::new("README.md"), &|_| Some("x".to_owned()));
+        if let Err(error) = config {
+            panic!("{file}\n{error}");
+        }
+    }
+}
+
+#[test]
+fn readme_and_reference_name_every_algorithm() {
+    for algorithm in Algorithm::all() {
+        assert!(
+            REFERENCE.contains(&format!("\"{algorithm}\"")),
+            "{algorithm}"
+        );
+        // "`libmemcached-weighted` .., `-ketama`, `-modula`".
+        let end = algorithm.name().split_once('-').map_or("", |(_, end)| end);
+        let is_named = README.contains(algorithm.name()) || README.contains(&format!("`-{end}`"));
+        assert!(is_named, "{algorithm}");
+    }
+}
+
 #[test]
 fn settings_are_read() {
     let text = and(r#"

@@ -20,6 +20,23 @@
 //!
 //! This compares the algorithms; it is no invitation to change one's mind. With data in place the list of nodes stays as it is, and
 //! [`crate::topology`] moves whole nodes between servers.
+//!
+//! # Presets
+//!
+//! A preset places every key exactly where another program put it. Its variant of [`Algorithm`] says which one, in which version, and the whole
+//! rule; `tests/data/` has keys that the programs themselves have placed, and every row is a test (for Envoy those of its own tests are, for Codis
+//! the rule alone).
+//!
+//! - A node's **name** is what the other program's configuration calls the server, and what it hashes is derived from that as the original
+//!   derives it. A [`Label`] is hashed as it is in place of a name, and never shown.
+//! - **Weights** count as the original counts, down to the rounding of its floats. Where it knows none, they are refused.
+//! - **[`Options`]** are what some originals have to be told beside the servers; `None` is the original's default. An option that a preset has no
+//!   use for is refused.
+//! - **What is hashed of a key** is the original's business too: [`Placement::hashed`] tells. Some know no hash tags.
+//! - What an original leaves to chance, such as equal points in an unstable sort, is refused with a reason. So is a name that it could not have had.
+//! - All servers are up. Where an original moves keys while a server is away, those are not found.
+//!
+//! [`Placement::explain`] says how a key finds its node, to be held against the other program.
 
 mod algorithm;
 mod custom;

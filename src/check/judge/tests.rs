@@ -306,7 +306,7 @@ fn named(algorithm: &str) -> Config {
          \"redis://h:6379/2\"]\n[servers.a]\nurl = \"redis://10.0.0.1\"\nnodes = \"0-1\"\n\
          [servers.b]\nurl = \"redis://10.0.0.2\"\nnodes = [2]\n"
     );
-    Config::parse(&text, std::path::Path::new("cluster.toml"), &|_| None).unwrap()
+    Config::parse(&text, Path::new("cluster.toml"), &|_| None).unwrap()
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn data_that_nobody_spread_is_not_explained_by_a_weak_hash() {
         names.join(", ")
     );
     let parse =
-        |text: &str| Config::parse(text, std::path::Path::new("cluster.toml"), &|_| None).unwrap();
+        |text: &str| Config::parse(text, Path::new("cluster.toml"), &|_| None).unwrap();
     let ours = parse(&text);
     let weak = parse(&text.replace("\"ketama\"", "\"twemproxy-ketama\"\nhash = \"fnv1_64\""));
     let mut seen = Vec::new();
