@@ -38,7 +38,8 @@ fn places_every_key_as_predis_does() {
 /// predis 1.1.10, tests/Predis/Cluster/Distributor/HashRingTest.php and KetamaRingTest.php.
 #[test]
 fn passes_prediss_own_tests() {
-    let cases: [(Algorithm, [(&str, usize, u32, u64); 6]); 2] = [
+    type Case = (&'static str, usize, u32, u64);
+    let cases: [(Algorithm, [Case; 6]); 2] = [
         (
             Algorithm::PredisHashring,
             [
