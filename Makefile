@@ -1,10 +1,10 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test ci fmt clippy layers doc examples bench bench-test instructions fuzz
+.PHONY: help setup demo test ci fmt clippy layers doc examples bench bench-placement bench-test instructions fuzz
 
 FUZZ_SECONDS ?= 600
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing, redis-server included, or say what to install
 	@scripts/setup.sh
@@ -40,10 +40,16 @@ examples: setup ## run every example against servers of its own
 bench: setup ## keyway beside its peers in one run, 25 minutes; ARGS=--quick, ARGS=--help, ARGS=--publish writes BENCHMARKS.md
 	cargo run --release --manifest-path benches/peers/Cargo.toml -- $(ARGS)
 
-bench-test: ## the bench itself: lints and tests
+bench-placement: ## what finding a key's node costs, beside other crates; exit code 1 when a floor is missed; ARGS=--quick, ARGS=--help
+	@cargo run --quiet --release --manifest-path benches/placement/Cargo.toml -- $(ARGS)
+
+bench-test: ## the benches themselves: lints and tests
 	cargo fmt --check --manifest-path benches/peers/Cargo.toml
 	cargo clippy --manifest-path benches/peers/Cargo.toml --all-targets -- -D warnings
 	cargo test --manifest-path benches/peers/Cargo.toml
+	cargo fmt --check --manifest-path benches/placement/Cargo.toml
+	cargo clippy --manifest-path benches/placement/Cargo.toml --all-targets -- -D warnings
+	cargo test --manifest-path benches/placement/Cargo.toml
 
 instructions: ## instructions per operation of the hot paths against the baseline; ARGS="--profile get-64", ARGS=--save
 	@# The dependencies that users of this lock file have: cargo only takes away what is not used.

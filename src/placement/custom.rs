@@ -29,8 +29,10 @@ use std::sync::Arc;
 pub struct Custom {
     name: Arc<str>,
     version: u32,
-    function: Arc<dyn Fn(&[u8], u16) -> u16 + Send + Sync>,
+    function: Arc<Function>,
 }
+
+type Function = dyn Fn(&[u8], u16) -> u16 + Send + Sync;
 
 /// Of a key that a panic shows.
 const KEY_BYTES_SHOWN: usize = 100;

@@ -466,6 +466,23 @@ fn what_envoy_does_not_take_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn equal_points_of_two_nodes_are_refused() {
+    // By chance there is one in 10^11 rings; two hosts with one hash key have all their points in common.
+    let mut nodes = local(90..93);
+    for node in &mut nodes[1..] {
+        node.label = Some(crate::placement::Label::new("same"));
+    }
+    for algorithm in RINGS {
+        let error = Placement::new(algorithm, nodes.clone()).unwrap_err();
+        assert!(
+            matches!(&error, PlacementError::PointClash { first, second, .. }
+                if first == "127.0.0.1:91" && second == "127.0.0.1:92"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn a_ring_that_depends_on_the_processor_is_refused() {
     let refused = (1..=200).find_map(|count| {
         let nodes = weighted(local(0..count), (0..count).map(|i| 1 + i % 5));
