@@ -16,7 +16,7 @@ use super::{
 use crate::hash::Hashkit;
 use crate::placement::{
     Algorithm, Custom, LABEL_BYTES_MAX, Label, NODES_MAX, NodeId, NodeSpec, Options, Placement,
-    PlacementError, list_of,
+    PlacementError, list_of, without_option,
 };
 use std::{cell::RefCell, collections::HashMap, path::Path};
 use toml::{
@@ -220,11 +220,7 @@ fn options(section: &Section<'_, '_>, algorithm: Algorithm) -> Result<Options> {
     if let Some(option) = useless {
         return Err(section
             .problem(option, format!("{algorithm} has no use for {option}"))
-            .expected(format!(
-                "{option} only with {}",
-                list_of(|algorithm| algorithm.takes(option))
-            ))
-            .help(format!("remove {option}")));
+            .help(without_option(algorithm, option)));
     }
     let number = |option: &str| -> Result<Option<u32>> {
         let mut number = 0;
@@ -343,7 +339,7 @@ fn no_placement(section: &Section<'_, '_>, names: &[String], error: &PlacementEr
         PlacementError::WeightTotalTooLarge { .. } => ("weights", None),
         PlacementError::LabelLength { name, .. } => ("labels", by_name(name)),
         PlacementError::DuplicateLabel { second, .. } => ("labels", by_name(second)),
-        PlacementError::HashTagUnsupported { .. } => ("hash_tag", None),
+        PlacementError::HashTagNotAscii { .. } => ("hash_tag", None),
         PlacementError::Refused { why, .. } => told_of(section, names, why),
         _ => ("", None),
     };
@@ -396,10 +392,12 @@ fn told_of(
     });
     let first = quoted.chain(numbered).min();
     match first {
+        Some((_, node)) if why.contains("label of node") => ("labels", Some(node)),
         Some((_, node)) if section.get("names").is_some() => ("names", Some(node)),
         _ if why.contains("weight") && section.get("weights").is_some() => ("weights", None),
         Some((_, node)) => ("names", Some(node)),
-        None => ("", None),
+        None if why.contains(" nodes ") => ("names", None),
+        None => ("algorithm", None),
     }
 }
 

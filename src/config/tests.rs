@@ -1175,16 +1175,21 @@ fn what_an_algorithm_has_no_use_for_is_refused() {
       |
     6 | hash = "murmur"
       |        ^^^^^^^^ read: "murmur"
-      = expected: hash only with twemproxy-..., libmemcached-ketama, libmemcached-modula and libmemcached-spy
-      = help: remove hash
+      = help: remove it; it is for twemproxy-..., libmemcached-ketama, libmemcached-modula and libmemcached-spy
+    "#);
+    assert_snapshot!(refused(&placed("libmemcached-weighted", "hash = \"md5\"")), @r#"
+    conf/cluster.toml:6:8: libmemcached-weighted has no use for hash
+      |
+    6 | hash = "md5"
+      |        ^^^^^ read: "md5"
+      = help: MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED makes md5 the hash of the keys. Remove it; but if the program set MEMCACHED_BEHAVIOR_HASH after that, its keys are where no preset puts them
     "#);
     assert_snapshot!(refused(&placed("nydus-ketama", "hash_tag = \"{}\"")), @r#"
     conf/cluster.toml:6:12: nydus-ketama has no use for hash_tag
       |
     6 | hash_tag = "{}"
       |            ^^^^ read: "{}"
-      = expected: hash_tag only with twemproxy-..., jedis-... and envoy-...
-      = help: remove hash_tag
+      = help: remove it; it is for twemproxy-..., jedis-... and envoy-...
     "#);
     assert_snapshot!(refused(&placed("nydus-partition", "labels = [\"hunter2\", \"x\"]")), @r#"
     conf/cluster.toml:6:10: nydus-partition goes by the position of nodes and hashes no names
@@ -1235,7 +1240,7 @@ fn what_an_algorithm_has_no_use_for_is_refused() {
       = help: leave it out if the other program hashes whole keys; a $ is written $$
     "#);
     assert_snapshot!(refused(&placed("jedis-murmur", "hash_tag = \"[]\"")), @r#"
-    conf/cluster.toml:6:12: no placement can be made of this: jedis-murmur cannot have these characters around hash tags: expected {}, which are all that the original knows
+    conf/cluster.toml:6:12: no placement can be made of this: jedis-murmur: hash_tag is "[]", and the only pattern known is Jedis's own DEFAULT_KEY_TAG_PATTERN: write "{}" for it, or no hash tag if the shards were made without a pattern
       |
     6 | hash_tag = "[]"
       |            ^^^^ read: "[]"
@@ -1342,6 +1347,55 @@ fn a_placement_that_cannot_be_made_is_shown_where_it_is_wrong() {
       |
     6 | weights = [1, 101]
       |               ^^^ read: 101
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("redis-rb-5", "").replace("\"b\"]", "\"10.0.0.2:6379\"]")), @r#"
+    conf/cluster.toml:5:15: no placement can be made of this: redis-rb-5: the name "10.0.0.2:6379" of node 1 looks like host:port, whose id in redis-rb is that of a URL: write redis://10.0.0.2:6379. If it is an :id of its own, put it into the node's label, which is hashed as it is
+      |
+    5 | names = ["a", "10.0.0.2:6379"]
+      |               ^^^^^^^^^^^^^^^ read: "10.0.0.2:6379"
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("predis-ketama", "").replace("[\"a\", \"b\"]\n", "[\"a:1\", \"b\"]\n")), @r#"
+    conf/cluster.toml:5:17: no placement can be made of this: predis-ketama: the name "b" of node 1 is neither host:port nor the path of a unix socket, which is what predis hashes: write for example 127.0.0.1:6379, with predis's defaults (host 127.0.0.1, port 6379) where its configuration has none, and without database and password
+      |
+    5 | names = ["a:1", "b"]
+      |                 ^^^ read: "b"
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("rb-ketama", "labels = [\"hunter2\", \"b\"]")), @r#"
+    conf/cluster.toml:6:11: no placement can be made of this: rb-ketama: the label of node 0 is not what rb hashes, which is the repr of a host. Ask rb's cluster for repr(cluster.hosts[0]), and take all of it, from <HostInfo to >: as the label, or as the name if it has no password
+      |
+    6 | labels = ***
+      |          ^^^ read: ***
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("codis-slots", "")), @r#"
+    conf/cluster.toml:5:9: no placement can be made of this: codis-slots: a node is a slot here, of which there are 1024 always, and 2 nodes were given: list 1024 nodes, slot 0 first, and let the servers have ranges of them
+      |
+    5 | names = ["a", "b"]
+      |         ^^^^^^^^^^ read: ["a", "b"]
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("codis-slots", "").replace("names = [\"a\", \"b\"]", "nodes = 2")), @r#"
+    conf/cluster.toml:5:9: no placement can be made of this: codis-slots: a node is a slot here, of which there are 1024 always, and 2 nodes were given: list 1024 nodes, slot 0 first, and let the servers have ranges of them
+      |
+    5 | nodes = 2
+      |         ^ read: 2
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("envoy-maglev", "table_entries = 4")), @r#"
+    conf/cluster.toml:6:17: no placement can be made of this: envoy-maglev: table_entries is 4: expected a prime up to 5000011, as in Envoy's table_size
+      |
+    6 | table_entries = 4
+      |                 ^ read: 4
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("twemproxy-modula", "weights = [1, 1000001]")), @r#"
+    conf/cluster.toml:6:15: no placement can be made of this: node "b" has weight 1000001: expected 1 to 1000000 (a node without keys is one to leave out)
+      |
+    6 | weights = [1, 1000001]
+      |               ^^^^^^^ read: 1000001
       = help: change it as the message says
     "#);
     // Found by trying: the points of these two are equal once.

@@ -63,7 +63,7 @@ use std::sync::Arc;
 pub use algorithm::{Algorithm, Options, UnknownAlgorithm};
 pub use custom::Custom;
 pub use explain::{Bid, Explanation, Finding, HashValue, Place, Point};
-pub(crate) use options::list_of;
+pub(crate) use options::{list_of, without_option};
 
 /// Most nodes in a placement.
 pub const NODES_MAX: usize = 16_384;
@@ -249,21 +249,20 @@ pub enum PlacementError {
         why: String,
     },
     /// An option that the algorithm has no use for.
-    #[error("{algorithm} has no use for {option}: remove it; it is for {}", list_of(|algorithm| algorithm.takes(.option)))]
+    #[error("{algorithm} has no use for {option}: {}", options::without_option(*.algorithm, .option))]
     OptionUnsupported {
         /// The algorithm.
         algorithm: Algorithm,
         /// The option's name in a cluster file.
         option: &'static str,
     },
-    /// Other characters around hash tags than the original can have.
-    #[error(
-        "{algorithm} cannot have these characters around hash tags: expected {}",
-        if *.algorithm == Algorithm::TwemproxyKetama || *.algorithm == Algorithm::TwemproxyModula {"two of ASCII"} else {"{}, which are all that the original knows"}
-    )]
-    HashTagUnsupported {
+    /// The bytes around hash tags are not ASCII.
+    #[error("{algorithm}: hash_tag is \"{}\": expected two ASCII characters", .hash_tag.escape_ascii())]
+    HashTagNotAscii {
         /// The preset.
         algorithm: Algorithm,
+        /// What was read.
+        hash_tag: [u8; 2],
     },
     /// A label, where no names are hashed.
     #[error(

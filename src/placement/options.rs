@@ -36,7 +36,7 @@ impl Algorithm {
                     | LibmemcachedSpy
             ),
             "hash_tag" => {
-                self.takes_any_hash_tag()
+                matches!(self, TwemproxyKetama | TwemproxyModula)
                     || matches!(
                         self,
                         JedisMurmur | JedisMd5 | JedisMurmurNamed | JedisMd5Named
@@ -49,14 +49,6 @@ impl Algorithm {
             "table_entries" => self == EnvoyMaglev,
             _ => false,
         }
-    }
-
-    /// Jedis and Envoy only know whether braces count.
-    fn takes_any_hash_tag(self) -> bool {
-        matches!(
-            self,
-            Algorithm::TwemproxyKetama | Algorithm::TwemproxyModula
-        )
     }
 
     /// Whether the names of nodes are hashed, or sorted, so that something may stand in for them. The others go by position.
@@ -99,6 +91,20 @@ pub(crate) fn list_of(fits: impl Fn(Algorithm) -> bool) -> String {
     }
 }
 
+/// What to do about an option that means nothing.
+pub(crate) fn without_option(algorithm: Algorithm, option: &str) -> String {
+    use Algorithm::{LibmemcachedSpyWeighted, LibmemcachedWeighted};
+    if option == "hash" && matches!(algorithm, LibmemcachedWeighted | LibmemcachedSpyWeighted) {
+        return "MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED makes md5 the hash of the keys. Remove it; but if the program set \
+             MEMCACHED_BEHAVIOR_HASH after that, its keys are where no preset puts them"
+            .to_owned();
+    }
+    format!(
+        "remove it; it is for {}",
+        list_of(|algorithm| algorithm.takes(option))
+    )
+}
+
 /// What to do about a weight where there are none.
 pub(super) fn without_weights(algorithm: Algorithm) -> &'static str {
     match algorithm.is_preset() {
@@ -120,14 +126,11 @@ pub(super) fn check(
     if let Some((option, _)) = useless {
         return Err(PlacementError::OptionUnsupported { algorithm, option });
     }
-    if let Some(tag) = options.hash_tag {
-        let is_right = match algorithm.takes_any_hash_tag() {
-            true => tag.is_ascii(),
-            false => tag == *b"{}",
-        };
-        if !is_right {
-            return Err(PlacementError::HashTagUnsupported { algorithm });
-        }
+    if let Some(hash_tag) = options.hash_tag.filter(|tag| !tag.is_ascii()) {
+        return Err(PlacementError::HashTagNotAscii {
+            algorithm,
+            hash_tag,
+        });
     }
     check_labels(algorithm, nodes)
 }
@@ -168,9 +171,12 @@ pub(super) fn without_labels(error: PlacementError, nodes: &[NodeSpec]) -> Place
     let PlacementError::Refused { algorithm, why } = error else {
         return error;
     };
+    // Shorter ones would be replaced where they only happen to occur, and hide nothing.
+    const HIDDEN_BYTES_MIN: usize = 4;
     let mut labels: Vec<String> = nodes
         .iter()
         .filter_map(|node| node.label.as_ref())
+        .filter(|label| label.0.len() >= HIDDEN_BYTES_MIN)
         // As it stands, and as `{:?}` shows it.
         .flat_map(|label| [label.0.clone(), label.0.escape_debug().to_string()])
         .collect();
@@ -262,10 +268,10 @@ mod tests {
         insta::assert_snapshot!(text, @r#"
         ketama has no use for hash: remove it; it is for twemproxy-..., libmemcached-ketama, libmemcached-modula and libmemcached-spy
         nydus-ketama has no use for hash: remove it; it is for twemproxy-..., libmemcached-ketama, libmemcached-modula and libmemcached-spy
-        libmemcached-weighted has no use for hash: remove it; it is for twemproxy-..., libmemcached-ketama, libmemcached-modula and libmemcached-spy
+        libmemcached-weighted has no use for hash: MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED makes md5 the hash of the keys. Remove it; but if the program set MEMCACHED_BEHAVIOR_HASH after that, its keys are where no preset puts them
         redis-rb-5 has no use for hash_tag: remove it; it is for twemproxy-..., jedis-... and envoy-...
-        jedis-md5 cannot have these characters around hash tags: expected {}, which are all that the original knows
-        twemproxy-modula cannot have these characters around hash tags: expected two of ASCII
+        node "a" has a label, but jedis-md5 goes by the position of nodes and hashes no names: remove the labels
+        twemproxy-modula: hash_tag is "\xc3\xa4": expected two ASCII characters
         envoy-maglev has no use for ring_points_max: remove it; it is for envoy-ring-xxhash and envoy-ring-murmur2
         envoy-ring-xxhash has no use for table_entries: remove it; it is for envoy-maglev
         node "a" has a label, but jump goes by the position of nodes and hashes no names: remove the labels

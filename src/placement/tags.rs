@@ -41,11 +41,15 @@ impl Placement {
             _ => "Keys with the same hash tag share a node",
         };
         // A key with such a character in it would end the example's tag, or start another.
-        let is_plain = |byte: &u8| !byte.is_ascii_control() && ![open, close].contains(byte);
-        let tag = match std::str::from_utf8(key) {
-            Ok(text) if !text.is_empty() && key.iter().all(is_plain) => shortened(text),
-            _ => "user:42".to_owned(),
-        };
+        let is_plain = |byte: u8| !byte.is_ascii_control() && ![open, close].contains(&byte);
+        let tag = [
+            std::str::from_utf8(key).unwrap_or_default(),
+            "user:42",
+            "KEY",
+        ]
+        .into_iter()
+        .find(|text| !text.is_empty() && text.bytes().all(is_plain))
+        .map_or_else(|| "7".to_owned(), shortened);
         let (open, close) = (char::from(open), char::from(close));
         format!("{what}: \"{open}{tag}{close}:a\" and \"{open}{tag}{close}:b\"")
     }
@@ -133,16 +137,30 @@ impl TagRule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::placement::{Algorithm, NodeSpec};
+    use crate::placement::{Algorithm, Custom, NodeSpec, Options};
 
     /// Every rule with its remedy for a few keys, some of which would break the example.
     #[test]
     fn the_remedy_names_the_tags_that_the_placement_knows() {
         let keys: [&[u8]; 5] = [b"user:7", b"a{b}c", b"", b"\xff", &[b'x'; 100]];
         let mut text = String::new();
-        for algorithm in [Algorithm::Ketama, Algorithm::NydusKetama] {
-            let nodes = ["a", "b"].map(NodeSpec::new);
-            let placement = Placement::new(algorithm, nodes.into()).unwrap();
+        let tag = |tag: &[u8; 2]| Options {
+            hash_tag: Some(*tag),
+            ..Options::default()
+        };
+        for (algorithm, options) in [
+            (Algorithm::Ketama, Options::default()),
+            (Algorithm::NydusKetama, Options::default()),
+            (Algorithm::TwemproxyKetama, Options::default()),
+            (Algorithm::TwemproxyKetama, tag(b"[]")),
+            (Algorithm::TwemproxyKetama, tag(b"$$")),
+            (Algorithm::TwemproxyKetama, tag(b"rE")),
+            (Algorithm::RedisRb5, Options::default()),
+            (Algorithm::JedisMurmur, tag(b"{}")),
+            (Algorithm::Libketama, Options::default()),
+        ] {
+            let nodes = ["redis://a:1", "redis://b:1"].map(NodeSpec::new);
+            let placement = Placement::with_options(algorithm, options, nodes.into()).unwrap();
             for key in keys {
                 let remedy = placement.tag_remedy(key);
                 text += &format!("{remedy}\n");
@@ -155,6 +173,9 @@ mod tests {
                 }
             }
         }
+        let custom = Custom::new("by-user", 3, |_: &[u8], _| 0);
+        let custom = Placement::custom(custom, vec![NodeSpec::new("a")]).unwrap();
+        text += &custom.tag_remedy(b"user:7");
         insta::assert_snapshot!(text, @r#"
         Keys with the same hash tag share a node: "{user:7}:a" and "{user:7}:b"
         Keys with the same hash tag share a node: "{user:42}:a" and "{user:42}:b"
@@ -166,6 +187,42 @@ mod tests {
         nydus-ketama hashes whole keys, so no hash tag makes keys share a node: send a command for each key, or keep what belongs together in one key
         nydus-ketama hashes whole keys, so no hash tag makes keys share a node: send a command for each key, or keep what belongs together in one key
         nydus-ketama hashes whole keys, so no hash tag makes keys share a node: send a command for each key, or keep what belongs together in one key
+        twemproxy-ketama hashes whole keys, so no hash tag makes keys share a node: send a command for each key, or keep what belongs together in one key
+        twemproxy-ketama hashes whole keys, so no hash tag makes keys share a node: send a command for each key, or keep what belongs together in one key
+        twemproxy-ketama hashes whole keys, so no hash tag makes keys share a node: send a command for each key, or keep what belongs together in one key
+        twemproxy-ketama hashes whole keys, so no hash tag makes keys share a node: send a command for each key, or keep what belongs together in one key
+        twemproxy-ketama hashes whole keys, so no hash tag makes keys share a node: send a command for each key, or keep what belongs together in one key
+        Keys with the same hash tag share a node: "[user:7]:a" and "[user:7]:b"
+        Keys with the same hash tag share a node: "[a{b}c]:a" and "[a{b}c]:b"
+        Keys with the same hash tag share a node: "[user:42]:a" and "[user:42]:b"
+        Keys with the same hash tag share a node: "[user:42]:a" and "[user:42]:b"
+        Keys with the same hash tag share a node: "[xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...]:a" and "[xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...]:b"
+        Keys with the same hash tag share a node: "$user:7$:a" and "$user:7$:b"
+        Keys with the same hash tag share a node: "$a{b}c$:a" and "$a{b}c$:b"
+        Keys with the same hash tag share a node: "$user:42$:a" and "$user:42$:b"
+        Keys with the same hash tag share a node: "$user:42$:a" and "$user:42$:b"
+        Keys with the same hash tag share a node: "$xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...$:a" and "$xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...$:b"
+        Keys with the same hash tag share a node: "r7E:a" and "r7E:b"
+        Keys with the same hash tag share a node: "ra{b}cE:a" and "ra{b}cE:b"
+        Keys with the same hash tag share a node: "r7E:a" and "r7E:b"
+        Keys with the same hash tag share a node: "r7E:a" and "r7E:b"
+        Keys with the same hash tag share a node: "rxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...E:a" and "rxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...E:b"
+        Keys that begin with the same hash tag share a node: "{user:7}:a" and "{user:7}:b"
+        Keys that begin with the same hash tag share a node: "{user:42}:a" and "{user:42}:b"
+        Keys that begin with the same hash tag share a node: "{user:42}:a" and "{user:42}:b"
+        Keys that begin with the same hash tag share a node: "{user:42}:a" and "{user:42}:b"
+        Keys that begin with the same hash tag share a node: "{xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...}:a" and "{xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...}:b"
+        Keys with the same hash tag share a node: "{user:7}:a" and "{user:7}:b"
+        Keys with the same hash tag share a node: "{user:42}:a" and "{user:42}:b"
+        Keys with the same hash tag share a node: "{user:42}:a" and "{user:42}:b"
+        Keys with the same hash tag share a node: "{user:42}:a" and "{user:42}:b"
+        Keys with the same hash tag share a node: "{xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...}:a" and "{xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...}:b"
+        libketama hashes whole keys, so no hash tag makes keys share a node: send a command for each key, or keep what belongs together in one key
+        libketama hashes whole keys, so no hash tag makes keys share a node: send a command for each key, or keep what belongs together in one key
+        libketama hashes whole keys, so no hash tag makes keys share a node: send a command for each key, or keep what belongs together in one key
+        libketama hashes whole keys, so no hash tag makes keys share a node: send a command for each key, or keep what belongs together in one key
+        libketama hashes whole keys, so no hash tag makes keys share a node: send a command for each key, or keep what belongs together in one key
+        Where keys are is up to custom "by-user" version 3: send a command for each key, or give them names that it places on one node
         "#);
     }
 

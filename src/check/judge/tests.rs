@@ -353,8 +353,7 @@ fn data_that_nobody_spread_is_not_explained_by_a_weak_hash() {
          [servers.b]\nurl = \"redis://10.0.0.2\"\nnodes = \"32-63\"\n",
         names.join(", ")
     );
-    let parse =
-        |text: &str| Config::parse(text, Path::new("cluster.toml"), &|_| None).unwrap();
+    let parse = |text: &str| Config::parse(text, Path::new("cluster.toml"), &|_| None).unwrap();
     let ours = parse(&text);
     let weak = parse(&text.replace("\"ketama\"", "\"twemproxy-ketama\"\nhash = \"fnv1_64\""));
     let mut seen = Vec::new();
