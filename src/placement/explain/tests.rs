@@ -185,6 +185,36 @@ fn a_point_is_the_hash_of_the_text_that_is_told() {
 }
 
 #[test]
+fn a_hash_on_a_point_is_before_it_or_at_it_by_the_rule() {
+    let found = |pick, clash, hash| {
+        let mut search = Search::new(pick, clash, false, hash);
+        for (node, text, points) in [(0, "a", [20, 10]), (1, "b", [20, 30])] {
+            search.offer(node, text, &points);
+        }
+        let Finding::Ring {
+            point, has_wrapped, ..
+        } = search.finding(&nodes(2), MD5_WORDS)
+        else {
+            panic!("a search is for a point");
+        };
+        (point.hash.value, point.text, has_wrapped)
+    };
+    let on = |pick, hash| {
+        let (point, _, has_wrapped) = found(pick, Clash::Undefined, hash);
+        (point, has_wrapped)
+    };
+    let all = |hash| [Pick::AtOrAfter, Pick::After, Pick::AtOrBefore].map(|pick| on(pick, hash));
+    assert_eq!(all(9), [(10, false), (10, false), (30, true)]);
+    assert_eq!(all(10), [(10, false), (20, false), (10, false)]);
+    assert_eq!(all(20), [(20, false), (30, false), (20, false)]);
+    assert_eq!(all(30), [(30, false), (10, true), (30, false)]);
+    assert_eq!(all(31), [(10, true), (10, true), (30, false)]);
+    // Of keyway's own ketama the lower index has it.
+    assert_eq!(found(Pick::AtOrAfter, Clash::Undefined, 20).1, "a");
+    assert_eq!(found(Pick::AtOrAfter, Clash::LaterWins, 20).1, "b");
+}
+
+#[test]
 fn each_way_is_told_in_lines() {
     let mut text = String::new();
     for algorithm in Algorithm::all() {
