@@ -330,9 +330,9 @@ pub(crate) fn torn_transaction(placement: &Placement, args: &[&[u8]], row: &'sta
 }
 
 /// The first key of a command, for messages.
-pub(crate) fn first_key(args: &[&[u8]], row: &'static Row) -> String {
+pub(crate) fn first_key<'a>(args: &[&'a [u8]], row: &'static Row) -> &'a [u8] {
     let first = row.key_positions(args).ok().and_then(|keys| keys.first());
-    first.map(|at| shorten(args[at])).unwrap_or_default()
+    first.map_or(b"", |at| args[at])
 }
 
 fn check_reserved(key: &[u8], row: &'static Row) -> Result<(), Error> {
@@ -371,19 +371,20 @@ fn cross_node(
     if keys.len() > SHOWN {
         list.push(format!("{} more", keys.len() - SHOWN));
     }
-    let first = keys.first().map(|at| shorten(args[at])).unwrap_or_default();
+    let first = keys.first().map_or(&b""[..], |at| args[at]);
     Error::new(
         ErrorKind::CrossNode,
         format!(
-            "its keys are on different nodes ({}), {why}. Keys with the same hash tag share a node: \"{{{first}}}:a\" and \
-             \"{{{first}}}:b\"",
-            list.join(", ")
+            "its keys are on different nodes ({}), {why}. {}",
+            list.join(", "),
+            placement.tag_remedy(first)
         ),
     )
     .of_command(row.name)
 }
 
-fn shorten(key: &[u8]) -> String {
+/// A key, for messages.
+pub(crate) fn shorten(key: &[u8]) -> String {
     const SHOWN: usize = 64;
     if key.len() > SHOWN {
         format!("{}...", key[..SHOWN].escape_ascii())

@@ -5,9 +5,10 @@ use super::sample::Keys;
 use super::{Finding, Level, Right, Seen, Subject, Verdict};
 use crate::config::{Config, Mode};
 use crate::connection::FENCE_KEY;
+use crate::hash::Hashkit;
 use crate::inspect::{Answer, Facts};
-use crate::placement::{Algorithm, NodeSpec, Placement};
-use std::collections::BTreeMap;
+use crate::placement::{Algorithm, NodeSpec, Options, Placement};
+use std::collections::{BTreeMap, HashSet};
 
 /// The oldest version with everything that a client uses.
 const VERSION_MIN: (u32, u32) = (7, 0);
@@ -19,6 +20,12 @@ const FULL_PERCENT: u64 = 90;
 const EXPLAINED_PERCENT: usize = 90;
 /// Fewer keys than this explain nothing.
 const EXPLAINED_KEYS_MIN: usize = 20;
+/// Algorithms that explain the keys equally well: most that are told.
+const ALIKE_MAX: usize = 4;
+/// Some hundred presets and options are tried: fewer keys may fit one of them by chance.
+const PRESET_KEYS_MIN: usize = 60;
+/// With more nodes than this it would take long to try them all.
+const PRESET_NODES_MAX: usize = 1_024;
 
 pub(super) fn verdict(findings: &[Finding]) -> Verdict {
     let mut errors = findings
@@ -379,36 +386,132 @@ fn renamed_servers(config: &Config, samples: &[&Keys]) -> Option<String> {
     }
 }
 
-/// Another algorithm over the same nodes fits.
+/// Other algorithms over the same nodes fit; those that fit best.
 fn other_algorithm(config: &Config, samples: &[&Keys], total: usize) -> Option<String> {
     let ours = config.placement();
-    let nodes: Vec<NodeSpec> = ours
-        .nodes()
-        .map(|node| {
-            let mut spec = NodeSpec::new(ours.node_name(node));
-            spec.weight = ours.weight(node);
-            spec
-        })
+    let mut best: Vec<(Algorithm, Options)> = Vec::new();
+    let mut fewest = usize::MAX;
+    for (algorithm, options) in candidates(ours, total) {
+        // What its original cannot have is no guess: weights for jump, names without a port for redis-rb.
+        let nodes = specs_for(algorithm, ours);
+        let Ok(placement) = Placement::with_options(algorithm, options, nodes) else {
+            continue;
+        };
+        let fits = match algorithm.is_preset() {
+            true => explains_each(config, samples, &placement),
+            false => explains_all(config, samples, &placement, total),
+        };
+        if !fits {
+            continue;
+        }
+        let elsewhere = samples
+            .iter()
+            .map(|keys| keys.elsewhere_by(config, &placement).count())
+            .sum();
+        if elsewhere < fewest {
+            fewest = elsewhere;
+            best.clear();
+        }
+        // Of one algorithm the simplest options: a hash_tag makes no difference to keys without one.
+        if elsewhere == fewest && best.iter().all(|(one, _)| *one != algorithm) {
+            best.push((algorithm, options));
+        }
+    }
+    let written: Vec<String> = best
+        .iter()
+        .take(ALIKE_MAX)
+        .map(|(algorithm, options)| as_written(*algorithm, options))
         .collect();
-    Algorithm::OWN
-        .into_iter()
-        .filter(|algorithm| *algorithm != ours.algorithm())
-        // jump and modulo refuse weights.
-        .filter_map(|algorithm| Placement::new(algorithm, nodes.clone()).ok())
-        .find(|placement| {
-            let elsewhere: usize = samples
-                .iter()
-                .map(|keys| keys.misplaced_by(config, placement))
-                .sum();
-            elsewhere * 100 <= total * (100 - EXPLAINED_PERCENT)
+    let written = match written.as_slice() {
+        [] => return None,
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} or {last}", most.join(", ")),
+    };
+    Some(format!(
+        "the keys are where algorithm = {written} puts them, and this file says {}",
+        as_written(ours.algorithm(), &ours.options())
+    ))
+}
+
+/// All others, each with the options that people give it; presets only where trying them all takes no time, and shows something.
+fn candidates(ours: &Placement, total: usize) -> impl Iterator<Item = (Algorithm, Options)> {
+    let with_presets = ours.node_count() <= PRESET_NODES_MAX && total >= PRESET_KEYS_MIN;
+    let (algorithm_of_ours, options_of_ours) = (ours.algorithm(), ours.options());
+    Algorithm::all()
+        .filter(move |algorithm| with_presets || !algorithm.is_preset())
+        .flat_map(move |algorithm| {
+            let hashes = Hashkit::all().filter(move |_| algorithm.takes("hash"));
+            let hashes = std::iter::once(None).chain(hashes.map(Some));
+            let tags = [Some(*b"{}"), options_of_ours.hash_tag]
+                .into_iter()
+                .filter(move |tag| tag.is_some() && algorithm.takes("hash_tag"));
+            let tags = std::iter::once(None).chain(tags);
+            hashes.flat_map(move |hash| {
+                tags.clone().map(move |hash_tag| {
+                    let options = Options {
+                        hash,
+                        hash_tag,
+                        ..Options::default()
+                    };
+                    (algorithm, options)
+                })
+            })
         })
-        .map(|placement| {
-            format!(
-                "the keys are where algorithm = \"{}\" puts them, and this file says \"{}\"",
-                placement.algorithm(),
-                ours.algorithm()
-            )
+        .filter(move |found| *found != (algorithm_of_ours, options_of_ours))
+}
+
+fn specs_for(algorithm: Algorithm, ours: &Placement) -> Vec<NodeSpec> {
+    let mut specs = ours.specs().to_vec();
+    if !algorithm.takes_labels() {
+        for spec in &mut specs {
+            spec.label = None;
+        }
+    }
+    specs
+}
+
+fn explains_all(config: &Config, samples: &[&Keys], placement: &Placement, total: usize) -> bool {
+    let elsewhere_max = total * (100 - EXPLAINED_PERCENT) / 100;
+    let elsewhere = samples
+        .iter()
+        .flat_map(|keys| keys.elsewhere_by(config, placement));
+    // No further than is needed to know: a wrong guess is wrong soon.
+    elsewhere.take(elsewhere_max + 1).count() <= elsewhere_max
+}
+
+/// The same for every server by itself, and for at least two; and the keys of each must not be too much alike. Otherwise a weak hash, which puts
+/// such keys on one server, would explain data that nobody has spread: orders here, and users there.
+fn explains_each(config: &Config, samples: &[&Keys], placement: &Placement) -> bool {
+    let large: Vec<&&Keys> = samples
+        .iter()
+        .filter(|keys| keys.keys.len() >= EXPLAINED_KEYS_MIN)
+        .collect();
+    large.len() > 1
+        && large.into_iter().all(|keys| {
+            explains_all(config, &[*keys], placement, keys.keys.len())
+                && neighbourhoods(placement, keys) >= EXPLAINED_KEYS_MIN
         })
+}
+
+fn neighbourhoods(placement: &Placement, keys: &Keys) -> usize {
+    let all = keys.keys.iter().map(|key| placement.neighbourhood(key));
+    all.collect::<HashSet<u64>>().len()
+}
+
+fn as_written(algorithm: Algorithm, options: &Options) -> String {
+    let mut text = format!("\"{algorithm}\"");
+    if let Some(hash) = options.hash {
+        text += &format!(" with hash = \"{hash}\"");
+    }
+    if let Some(tag) = options.hash_tag {
+        let word = if options.hash.is_some() {
+            "and"
+        } else {
+            "with"
+        };
+        text += &format!(" {word} hash_tag = \"{}\"", tag.escape_ascii());
+    }
+    text
 }
 
 #[cfg(test)]

@@ -97,11 +97,16 @@ impl Keys {
         }
     }
 
-    /// How many would be elsewhere by another placement over the same nodes.
-    pub(super) fn misplaced_by(&self, config: &Config, placement: &Placement) -> usize {
-        let is_elsewhere =
-            |key: &&Vec<u8>| config.topology().server_of(placement.node(key)) != self.server;
-        self.keys.iter().filter(is_elsewhere).count()
+    /// Those that would be elsewhere by another placement over the same nodes.
+    pub(super) fn elsewhere_by(
+        &self,
+        config: &Config,
+        placement: &Placement,
+    ) -> impl Iterator<Item = &[u8]> {
+        self.keys
+            .iter()
+            .map(Vec::as_slice)
+            .filter(|key| config.topology().server_of(placement.node(key)) != self.server)
     }
 }
 

@@ -190,12 +190,14 @@ impl Cluster {
                 (Route::Node(to) | Route::Blocking(to, _), _) => {
                     let key = known
                         .row
-                        .map_or_else(String::new, |row| routing::first_key(&args, row));
-                    let (first, first_key) = node.get_or_insert((to, key.clone()));
-                    if *first != to {
+                        .map_or(&b""[..], |row| routing::first_key(&args, row));
+                    let (first, first_key) = *node.get_or_insert((to, key));
+                    if first != to {
                         let why = format!(
-                            "a transaction needs all its keys on one node: \"{first_key}\" is on node {first}, \"{key}\" on node {to}. \
-                             Keys with the same hash tag share a node: \"{{{first_key}}}:a\" and \"{{{first_key}}}:b\""
+                            "a transaction needs all its keys on one node: \"{}\" is on node {first}, \"{}\" on node {to}. {}",
+                            routing::shorten(first_key),
+                            routing::shorten(key),
+                            self.current().config.placement().tag_remedy(first_key)
                         );
                         return Err(Error::new(ErrorKind::CrossNode, why).of_command(known.name()));
                     }

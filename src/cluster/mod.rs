@@ -244,7 +244,7 @@ impl Cluster {
         let server = current.server_of(node);
         let endpoint = &server.settings().server.endpoint;
         Location {
-            hashed: crate::hash::hash_tag(key).to_vec(),
+            hashed: current.config.placement().hashed(key).to_vec(),
             node,
             node_name: current.config.placement().node_name(node).to_owned(),
             server: server.name().clone(),

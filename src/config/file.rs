@@ -13,7 +13,11 @@ use super::{
     section::{File, Section, integer},
     source::{Problem, Source},
 };
-use crate::placement::{Algorithm, Custom, NODES_MAX, NodeId, NodeSpec, Placement};
+use crate::hash::Hashkit;
+use crate::placement::{
+    Algorithm, Custom, LABEL_BYTES_MAX, Label, NODES_MAX, NodeId, NodeSpec, Options, Placement,
+    PlacementError, list_of, without_option,
+};
 use std::{cell::RefCell, collections::HashMap, path::Path};
 use toml::{
     Spanned,
@@ -117,23 +121,7 @@ fn settings(root: &Section<'_, '_>, draft: &mut ConfigBuilder) -> Result<()> {
 }
 
 fn placement(section: &Section<'_, '_>) -> Result<Placement> {
-    const ALGORITHMS: &str = "\"ketama\", \"modulo\", \"rendezvous\", \"jump\" or \"maglev\"";
-    let algorithm = section.required_text("algorithm", "algorithm = \"ketama\"")?;
-    let Ok(algorithm) = algorithm.parse::<Algorithm>() else {
-        let help = match closest(
-            &algorithm,
-            &["ketama", "modulo", "rendezvous", "jump", "maglev"],
-        ) {
-            Some(meant) => format!("did you mean \"{meant}\"?"),
-            None => {
-                "choose the one that the data was written with; for new data, \"ketama\"".to_owned()
-            }
-        };
-        return Err(section
-            .problem("algorithm", "unknown algorithm")
-            .expected(ALGORITHMS)
-            .help(help));
-    };
+    let algorithm = algorithm(section)?;
     let custom = custom(section, algorithm)?;
     let names = match (section.get("nodes"), section.get("names")) {
         (Some(_), Some(_)) => {
@@ -151,21 +139,266 @@ fn placement(section: &Section<'_, '_>) -> Result<Placement> {
         (Some(_), None) => numbered(section)?,
         (None, Some(value)) => named(section, value)?,
     };
-    let weights = weights(section, &algorithm.to_string(), names.len())?;
-    let specs = names
-        .into_iter()
-        .zip(weights)
-        .map(|(name, weight)| NodeSpec::weighted(name, weight))
-        .collect();
+    let weights = weights(section, algorithm, names.len())?;
+    let labels = labels(section, algorithm, names.len())?;
+    let options = options(section, algorithm)?;
+    let specs = names.iter().zip(weights).zip(labels);
+    let specs = specs.map(|((name, weight), label)| NodeSpec {
+        label,
+        ..NodeSpec::weighted(name, weight)
+    });
     let placement = match custom {
-        Some(custom) => Placement::custom(custom, specs),
-        None => Placement::new(algorithm, specs),
+        Some(custom) => Placement::custom(custom, specs.collect()),
+        None => Placement::with_options(algorithm, options, specs.collect()),
     };
-    placement.map_err(|error| {
-        section
-            .problem("", format!("no placement can be made of this: {error}"))
-            .help("change it as the message says")
+    placement.map_err(|error| no_placement(section, &names, &error))
+}
+
+fn algorithm(section: &Section<'_, '_>) -> Result<Algorithm> {
+    const ALGORITHMS: &str = "\"ketama\", \"modulo\", \"rendezvous\", \"jump\" or \"maglev\"; for data that another program has placed, \
+        its preset: nydus-..., rb-..., twemproxy-..., libmemcached-..., libketama, redis-rb-..., predis-..., jedis-..., go-redis-ring, \
+        envoy-..., codis-slots or redis-cluster-slots; \"custom\" for a function in the program's own code";
+    let read = section.required_text("algorithm", "algorithm = \"ketama\"")?;
+    if let Ok(algorithm) = read.parse() {
+        return Ok(algorithm);
+    }
+    let read = read.to_lowercase().replace(['_', ' '], "-");
+    if matches!(
+        read.as_str(),
+        "random" | "twemproxy-random" | "nutcracker-random"
+    ) {
+        return Err(section
+            .problem("algorithm", "by twemproxy's random distribution no key can be found again")
+            .expected("an algorithm that says where a key is")
+            .help(
+                "its data is read by asking every server for every key: cluster.servers().each(..) with any algorithm; then write it anew \
+                 under that",
+            ));
+    }
+    let meant = Algorithm::of_origin(&read);
+    let names: Vec<&str> = Algorithm::all().map(Algorithm::name).collect();
+    let help = match meant.as_slice() {
+        [] => match closest(&read, &names) {
+            Some(meant) => format!("did you mean \"{meant}\"?"),
+            None => {
+                "choose the one that the data was written with; for new data, \"ketama\"".to_owned()
+            }
+        },
+        [meant] => format!("did you mean \"{meant}\"?"),
+        [most @ .., last] => {
+            let most: Vec<String> = most.iter().map(|one| with_original(*one)).collect();
+            format!("say which: {} or {}", most.join(", "), with_original(*last))
+        }
+    };
+    Err(section
+        .problem("algorithm", "unknown algorithm")
+        .expected(ALGORITHMS)
+        .help(help))
+}
+
+/// `"nydus-partition" (PartitionRouter)`
+fn with_original(algorithm: Algorithm) -> String {
+    let original = algorithm.original();
+    let which = original
+        .split_once(", ")
+        .map_or(original, |(_, which)| which);
+    format!("\"{algorithm}\" ({which})")
+}
+
+/// What some presets have to be told.
+fn options(section: &Section<'_, '_>, algorithm: Algorithm) -> Result<Options> {
+    let options = [
+        "hash",
+        "hash_tag",
+        "ring_points_min",
+        "ring_points_max",
+        "table_entries",
+    ];
+    let useless = options
+        .into_iter()
+        .find(|option| section.get(option).is_some() && !algorithm.takes(option));
+    if let Some(option) = useless {
+        return Err(section
+            .problem(option, format!("{algorithm} has no use for {option}"))
+            .help(without_option(algorithm, option)));
+    }
+    let number = |option: &str| -> Result<Option<u32>> {
+        let mut number = 0;
+        section.count(option, &mut number)?;
+        Ok(section.get(option).map(|_| number))
+    };
+    Ok(Options {
+        hash: hash(section)?,
+        hash_tag: hash_tag(section)?,
+        ring_points_min: number("ring_points_min")?,
+        ring_points_max: number("ring_points_max")?,
+        table_entries: number("table_entries")?,
     })
+}
+
+fn hash(section: &Section<'_, '_>) -> Result<Option<Hashkit>> {
+    let Some(text) = section.text("hash")? else {
+        return Ok(None);
+    };
+    if let Ok(hash) = text.parse() {
+        return Ok(Some(hash));
+    }
+    let names: Vec<&str> = Hashkit::all().map(Hashkit::name).collect();
+    let help = match closest(&text, &names) {
+        Some(meant) => format!("did you mean \"{meant}\"?"),
+        None => {
+            "write what the other program's configuration says; leave it out if it says nothing"
+                .to_owned()
+        }
+    };
+    Err(section
+        .problem("hash", "unknown hash")
+        .expected(format!("one of {}", names.join(", ")))
+        .help(help))
+}
+
+fn hash_tag(section: &Section<'_, '_>) -> Result<Option<[u8; 2]>> {
+    let Some(text) = section.text("hash_tag")? else {
+        return Ok(None);
+    };
+    match <[u8; 2]>::try_from(text.as_bytes()) {
+        Ok(tag) if tag.is_ascii() => Ok(Some(tag)),
+        _ => Err(section
+            .problem("hash_tag", "not two characters")
+            .expected("exactly two ASCII characters, the one before a tag and the one after it: hash_tag = \"{}\"")
+            .help("leave it out if the other program hashes whole keys; a $ is written $$")),
+    }
+}
+
+/// Hashed in place of the names, and secret.
+fn labels(
+    section: &Section<'_, '_>,
+    algorithm: Algorithm,
+    node_count: usize,
+) -> Result<Vec<Option<Label>>> {
+    let Some(value) = section.get("labels") else {
+        return Ok(vec![None; node_count]);
+    };
+    let shape = format!(
+        "a list of {node_count} strings, one for each node, each of 1 to {LABEL_BYTES_MAX} bytes"
+    );
+    let Some(items) = value.get_ref().as_array() else {
+        return Err(section.wrong_type("labels", value, "a list", &shape));
+    };
+    if !algorithm.takes_labels() {
+        return Err(section
+            .problem(
+                "labels",
+                format!("{algorithm} goes by the position of nodes and hashes no names"),
+            )
+            .expected(format!(
+                "labels only with {}",
+                list_of(Algorithm::takes_labels)
+            ))
+            .help("remove labels"));
+    }
+    if items.len() != node_count {
+        return Err(section
+            .problem(
+                "labels",
+                format!("{} labels for {node_count} nodes", items.len()),
+            )
+            .expected(shape)
+            .help("a label is hashed in place of a node's name: give all nodes one, or none"));
+    }
+    let label = |item: &Spanned<DeValue<'_>>| {
+        let DeValue::String(text) = item.get_ref() else {
+            return Err(section
+                .wrong_type("labels", item, "a string", &shape)
+                .at(item.span()));
+        };
+        let label = section.expand("labels", text, item.span())?;
+        section.hide(&label);
+        if !(1..=LABEL_BYTES_MAX).contains(&label.len()) {
+            return Err(section
+                .problem("labels", format!("a label of {} bytes", label.len()))
+                .at(item.span())
+                .expected(shape.as_str())
+                .help("write what the other program hashes for this node; if it comes from a variable, set it"));
+        }
+        Ok(Some(Label::new(label)))
+    };
+    items.iter().map(label).collect()
+}
+
+/// What is wrong with the placement as a whole, at the setting that it is about, as far as that is known.
+fn no_placement(section: &Section<'_, '_>, names: &[String], error: &PlacementError) -> Problem {
+    let by_name = |name: &String| names.iter().position(|other| other == name);
+    let (key, node) = match error {
+        PlacementError::EmptyName { node } | PlacementError::NameTooLong { node, .. } => {
+            ("names", Some(node.index()))
+        }
+        PlacementError::DuplicateName { second, .. } => ("names", Some(second.index())),
+        PlacementError::PointClash { second, .. } => ("names", by_name(second)),
+        PlacementError::WeightOutOfRange { name, .. } => ("weights", by_name(name)),
+        PlacementError::WeightTotalTooLarge { .. } => ("weights", None),
+        PlacementError::LabelLength { name, .. } => ("labels", by_name(name)),
+        PlacementError::DuplicateLabel { second, .. } => ("labels", by_name(second)),
+        PlacementError::HashTagNotAscii { .. } => ("hash_tag", None),
+        PlacementError::Refused { why, .. } => told_of(section, names, why),
+        _ => ("", None),
+    };
+    let item = section
+        .get(key)
+        .and_then(|value| value.get_ref().as_array())
+        .zip(node)
+        .and_then(|(items, node)| items.get(node));
+    // Names that are numbers stand in no list.
+    let key = match (key, section.get(key)) {
+        ("names", None) => "nodes",
+        _ => key,
+    };
+    let problem = section
+        .problem(key, format!("no placement can be made of this: {error}"))
+        .help("change it as the message says");
+    match item {
+        Some(item) => problem.at(item.span()),
+        None => problem,
+    }
+}
+
+/// The setting that a preset's refusal is about, and the node: what it names first, as the messages of presets name things.
+fn told_of(
+    section: &Section<'_, '_>,
+    names: &[String],
+    why: &str,
+) -> (&'static str, Option<usize>) {
+    let options = [
+        "hash",
+        "hash_tag",
+        "ring_points_min",
+        "ring_points_max",
+        "table_entries",
+    ];
+    let named =
+        |option: &&&str| section.get(option).is_some() && why.starts_with(&format!("{option} "));
+    if let Some(option) = options.iter().find(named) {
+        return (option, None);
+    }
+    let quoted = names
+        .iter()
+        .enumerate()
+        .filter_map(|(node, name)| Some((why.find(&format!("{name:?}"))?, node)));
+    let numbered = why.match_indices("node ").filter_map(|(at, word)| {
+        let digits = why[at + word.len()..]
+            .split(|c: char| !c.is_ascii_digit())
+            .next()?;
+        Some((at, digits.parse().ok()?))
+    });
+    let first = quoted.chain(numbered).min();
+    match first {
+        Some((_, node)) if why.contains("label of node") => ("labels", Some(node)),
+        Some((_, node)) if section.get("names").is_some() => ("names", Some(node)),
+        _ if why.contains("weight") && section.get("weights").is_some() => ("weights", None),
+        Some((_, node)) => ("names", Some(node)),
+        None if why.contains(" nodes ") => ("names", None),
+        None => ("algorithm", None),
+    }
 }
 
 /// The function that `algorithm = "custom"` asks for; `None` with any other algorithm.
@@ -289,7 +522,7 @@ fn named(section: &Section<'_, '_>, value: &Spanned<DeValue<'_>>) -> Result<Vec<
     Ok(names)
 }
 
-fn weights(section: &Section<'_, '_>, algorithm: &str, node_count: usize) -> Result<Vec<u32>> {
+fn weights(section: &Section<'_, '_>, algorithm: Algorithm, node_count: usize) -> Result<Vec<u32>> {
     let Some(value) = section.get("weights") else {
         return Ok(vec![1; node_count]);
     };
@@ -297,10 +530,11 @@ fn weights(section: &Section<'_, '_>, algorithm: &str, node_count: usize) -> Res
     let Some(items) = value.get_ref().as_array() else {
         return Err(section.wrong_type("weights", value, "a list", &shape));
     };
-    if matches!(algorithm, "modulo" | "jump") {
+    if algorithm.weight_max() == 1 {
+        let weighted = list_of(|algorithm| algorithm.weight_max() > 1);
         return Err(section
             .problem("weights", format!("{algorithm} knows no weights"))
-            .expected("weights only with ketama, rendezvous and maglev")
+            .expected(format!("weights only with {weighted}"))
             .help("remove weights; changing the algorithm would lose the data that is there"));
     }
     if items.len() != node_count {

@@ -57,6 +57,18 @@ impl Masked {
         }
     }
 
+    /// A line of which nothing may be printed.
+    pub(super) fn whole(line: &str) -> Masked {
+        let end = line.trim_end().len();
+        let start = line.len() - line.trim_start().len();
+        let cut = start.min(end)..end;
+        Masked {
+            text: format!("{}{MASK}", &line[..cut.start]),
+            cuts: vec![cut],
+            end,
+        }
+    }
+
     /// Where an offset of the original line is now. Inside of what is hidden: before the mask, or after it.
     pub(super) fn position(&self, offset: usize, after: bool) -> usize {
         let offset = offset.min(self.end);
@@ -131,9 +143,60 @@ pub(super) fn key_before(line: &str, equals: usize) -> &str {
     &left[start..]
 }
 
+/// Settings whose values are never shown. Labels are hashed for a node in place of its name, for they may hold its password.
+const SECRET: [&str; 2] = ["password", "labels"];
+
 /// Only values of settings that we know are shown: a misspelt `passwrod` is as secret as a `password`.
 fn may_show(key: &str) -> bool {
-    closest_setting(key).is_some_and(|setting| setting != "password")
+    closest_setting(key).is_some_and(|setting| !SECRET.contains(&setting))
+}
+
+/// Whether a secret value of several lines, a list or a string, goes on after `text`. Up to the first mistake in a file, which is the one that is
+/// told, this reads it as TOML does.
+pub(super) fn ends_inside_secret(text: &str) -> bool {
+    let mut key = None;
+    let mut depth = 0_usize;
+    let mut open: Option<&str> = None;
+    let mut at = 0;
+    while let Some(c) = text[at..].chars().next() {
+        let rest = &text[at..];
+        let mut length = c.len_utf8();
+        match open {
+            Some(quote) => {
+                if c == '\\' && quote.starts_with('"') {
+                    length += rest[1..].chars().next().map_or(0, char::len_utf8);
+                } else if rest.starts_with(quote) || (c == '\n' && quote.len() == 1) {
+                    length = if c == '\n' { 1 } else { quote.len() };
+                    open = None;
+                }
+            }
+            None => {
+                let quote = ["\"\"\"", "'''", "\"", "'"]
+                    .into_iter()
+                    .find(|quote| rest.starts_with(quote));
+                match c {
+                    _ if quote.is_some() => {
+                        length = quote.map_or(1, str::len);
+                        open = quote;
+                    }
+                    '#' => length = rest.find('\n').unwrap_or(rest.len()),
+                    '=' => key = Some(at),
+                    // Not those of `[servers.a]`.
+                    '[' | '{' if key.is_some() => depth += 1,
+                    ']' | '}' => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+            }
+        }
+        if c == '\n' && depth == 0 && open.is_none() {
+            key = None;
+        }
+        at += length;
+    }
+    key.is_some_and(|equals| {
+        let line = text[..equals].rfind('\n').map_or(0, |newline| newline + 1);
+        !may_show(key_before(&text[line..], equals - line))
+    })
 }
 
 #[expect(
@@ -156,7 +219,7 @@ fn secret_values(line: &str, marks: &Marks, context: Option<&str>) -> Vec<Range<
         if (continues && context.is_some_and(may_show)) || (!word.is_empty() && may_show(word)) {
             return Vec::new();
         }
-        if closest_is_password(word) {
+        if closest_is_secret(word) {
             return vec![indent + word_end..line.len()];
         }
         return vec![indent..line.len()];
@@ -168,7 +231,7 @@ fn secret_values(line: &str, marks: &Marks, context: Option<&str>) -> Vec<Range<
         }
         let value = &line[equals + 1..];
         let start = equals + 1 + (value.len() - value.trim_start().len());
-        if opens_table(value) && !closest_is_password(key_before(line, equals)) {
+        if opens_table(value) && !closest_is_secret(key_before(line, equals)) {
             // `a = { ... }`: the keys in it are looked at one by one.
             continue;
         }
@@ -177,8 +240,8 @@ fn secret_values(line: &str, marks: &Marks, context: Option<&str>) -> Vec<Range<
     cuts
 }
 
-fn closest_is_password(word: &str) -> bool {
-    closest_setting(word) == Some("password")
+fn closest_is_secret(word: &str) -> bool {
+    closest_setting(word).is_some_and(|setting| SECRET.contains(&setting))
 }
 
 /// The end of a well-formed string that starts here, else of the line.

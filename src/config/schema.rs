@@ -21,6 +21,12 @@ pub(super) const PLACEMENT: &[&str] = &[
     "nodes",
     "names",
     "weights",
+    "labels",
+    "hash",
+    "hash_tag",
+    "ring_points_min",
+    "ring_points_max",
+    "table_entries",
     "custom",
     "version",
 ];
@@ -111,7 +117,11 @@ const ALIASES: &[(&str, &str)] = &[
     ("pool_size", "connections"),
     ("retries", "attempts_max"),
     ("slots", "nodes"),
-    ("hash", "algorithm"),
+    ("distribution", "algorithm"),
+    ("minimum_ring_size", "ring_points_min"),
+    ("maximum_ring_size", "ring_points_max"),
+    ("table_size", "table_entries"),
+    ("maglev_table_size", "table_entries"),
     ("insecure", "danger_accept_invalid_certificates"),
     (
         "accept_invalid_certificates",
@@ -145,7 +155,7 @@ pub(super) fn closest<'s>(word: &str, candidates: &[&'s str]) -> Option<&'s str>
     let allowed = (lower.chars().count() / 3).max(1);
     candidates
         .iter()
-        .map(|candidate| (edits(&lower, candidate), *candidate))
+        .map(|candidate| (edits(&lower, &candidate.replace('-', "_")), *candidate))
         .filter(|(edits, _)| *edits <= allowed)
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, candidate)| candidate)

@@ -1,6 +1,6 @@
 //! Configuration errors: where in the text, what was read, what was expected, what to do.
 
-use super::mask::{Marks, Masked, clip, key_before};
+use super::mask::{Marks, Masked, clip, ends_inside_secret, key_before};
 use std::{collections::HashMap, fmt, ops::Range, path::Path};
 
 /// Why a configuration was refused. Display is several lines: the place, the line as it was read, what was expected, what to do.
@@ -347,7 +347,10 @@ impl<'a> Source<'a> {
         let from = (start - line_start).min(line.len());
         let to = (end.min(line_end) - line_start).min(line.len()).max(from);
 
-        let masked = Masked::new(line, self.context(line_start));
+        let masked = match ends_inside_secret(&self.text[..line_start]) {
+            true => Masked::whole(line),
+            false => Masked::new(line, self.context(line_start)),
+        };
         let (shown_from, shown_to) = (masked.position(from, false), masked.position(to, true));
         let token = clip(masked.text[shown_from..shown_to.max(shown_from)].trim(), 60);
         let chars = |text: &str| text.chars().count();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    placement::{Custom, NodeId},
+    placement::{Algorithm, Custom, Label, NodeId, NodeSpec, Placement},
     topology::ServerId,
 };
 use insta::assert_snapshot;
@@ -155,8 +155,20 @@ fn the_reference_file_with_its_comments_taken_off_is_right_too() {
             _ => format!("{line}\n"),
         })
         .collect();
-    // Alternatives exclude each other, and the weights are for two nodes; the rest must stand together.
-    let alone = ["names", "weights", "custom", "version", "password"];
+    // Alternatives exclude each other, weights and labels are for two nodes, and ketama has no options; the rest must stand together.
+    let alone = [
+        "names",
+        "weights",
+        "labels",
+        "hash",
+        "hash_tag",
+        "ring_points_min",
+        "ring_points_max",
+        "table_entries",
+        "custom",
+        "version",
+        "password",
+    ];
     let text = alone.iter().fold(text, |text, key| {
         text.replace(&format!("\n{key} = "), "\n#")
     });
@@ -175,6 +187,42 @@ fn the_reference_file_with_its_comments_taken_off_is_right_too() {
             .as_deref(),
         Some("redis.internal")
     );
+}
+
+const README: &str = include_str!("../../README.md");
+
+#[test]
+fn every_cluster_file_in_the_readme_is_right() {
+    let blocks = README.split("```toml\n").skip(1);
+    let files: Vec<&str> = blocks
+        .filter_map(|block| block.split("```").next())
+        .filter(|block| block.contains("algorithm = "))
+        .collect();
+    assert_eq!(
+        files.len(),
+        13,
+        "one of five minutes, and one for each origin"
+    );
+    for file in files {
+        let config = Config::parse(file, Path::new("README.md"), &|_| Some("x".to_owned()));
+        if let Err(error) = config {
+            panic!("{file}\n{error}");
+        }
+    }
+}
+
+#[test]
+fn readme_and_reference_name_every_algorithm() {
+    for algorithm in Algorithm::all() {
+        assert!(
+            REFERENCE.contains(&format!("\"{algorithm}\"")),
+            "{algorithm}"
+        );
+        // "`libmemcached-weighted` .., `-ketama`, `-modula`".
+        let end = algorithm.name().split_once('-').map_or("", |(_, end)| end);
+        let is_named = README.contains(algorithm.name()) || README.contains(&format!("`-{end}`"));
+        assert!(is_named, "{algorithm}");
+    }
 }
 
 #[test]
@@ -938,7 +986,7 @@ fn a_bad_placement_is_refused() {
       |
     4 | algorithm = "ketema"
       |             ^^^^^^^^ read: "ketema"
-      = expected: "ketama", "modulo", "rendezvous", "jump" or "maglev"
+      = expected: "ketama", "modulo", "rendezvous", "jump" or "maglev"; for data that another program has placed, its preset: nydus-..., rb-..., twemproxy-..., libmemcached-..., libketama, redis-rb-..., predis-..., jedis-..., go-redis-ring, envoy-..., codis-slots or redis-cluster-slots; "custom" for a function in the program's own code
       = help: did you mean "ketama"?
     "#);
     assert_snapshot!(refused(&with("\"ketama\"", "\"crc16\"")), @r#"
@@ -946,7 +994,7 @@ fn a_bad_placement_is_refused() {
       |
     4 | algorithm = "crc16"
       |             ^^^^^^^ read: "crc16"
-      = expected: "ketama", "modulo", "rendezvous", "jump" or "maglev"
+      = expected: "ketama", "modulo", "rendezvous", "jump" or "maglev"; for data that another program has placed, its preset: nydus-..., rb-..., twemproxy-..., libmemcached-..., libketama, redis-rb-..., predis-..., jedis-..., go-redis-ring, envoy-..., codis-slots or redis-cluster-slots; "custom" for a function in the program's own code
       = help: choose the one that the data was written with; for new data, "ketama"
     "#);
     assert_snapshot!(refused(&with("nodes = 64\n", "")), @r#"
@@ -1034,8 +1082,330 @@ fn a_bad_placement_is_refused() {
       |
     6 | weights = [1, 2]
       |           ^^^^^^ read: [1, 2]
-      = expected: weights only with ketama, rendezvous and maglev
+      = expected: weights only with ketama, rendezvous, maglev, twemproxy-..., libmemcached-weighted, libmemcached-spy-weighted, libketama, predis-..., jedis-... and envoy-...
       = help: remove weights; changing the algorithm would lose the data that is there
+    "#);
+}
+
+/// [`GOOD`] with another placement over the nodes "a" and "b".
+fn placed(algorithm: &str, more: &str) -> String {
+    let placement = format!("\"{algorithm}\"\nnames = [\"a\", \"b\"]\n{more}");
+    with("\"ketama\"\nnodes = 64", &placement)
+        .replace("\"0-31\"", "[\"a\"]")
+        .replace("\"32-63\"", "[\"b\"]")
+}
+
+#[test]
+fn a_preset_is_read_with_its_options() {
+    let config = parse(&placed(
+        "nydus-ketama",
+        "labels = [\"hunter2-${SECRET}\", \"b\"]",
+    ))
+    .unwrap();
+    let mut specs = ["a", "b"].map(NodeSpec::new);
+    specs[0].label = Some(Label::new("hunter2-hunter2-from-env"));
+    specs[1].label = Some(Label::new("b"));
+    assert_eq!(
+        *config.placement(),
+        Placement::new(Algorithm::NydusKetama, specs.into()).unwrap()
+    );
+    assert_ne!(
+        config.placement(),
+        parse(&placed("nydus-ketama", "")).unwrap().placement()
+    );
+}
+
+#[test]
+fn an_algorithm_that_is_none_is_refused_with_those_that_may_be_meant() {
+    let help = |algorithm: &str| {
+        let message = refused(&with("\"ketama\"", &format!("\"{algorithm}\"")));
+        let help = message.lines().last().expect("a help line");
+        format!("{algorithm}: {}\n", help.trim_start_matches("  = help: "))
+    };
+    let words = [
+        "nydus",
+        "rb",
+        "Twemproxy",
+        "nutcracker",
+        "libmemcached",
+        "redis-rb",
+        "predis",
+        "Jedis",
+        "go-redis",
+        "envoy",
+        "codis",
+        "redis_cluster",
+        "modula",
+        "twemproxy_ketma",
+        "memcached",
+        "consistent",
+    ];
+    assert_snapshot!(words.map(help).concat(), @r#"
+    nydus: say which: "nydus-ketama" (ConsistentHashingRouter) or "nydus-partition" (PartitionRouter)
+    rb: say which: "rb-ketama" (ConsistentHashingRouter) or "rb-partition" (PartitionRouter)
+    Twemproxy: say which: "twemproxy-ketama" (distribution: ketama) or "twemproxy-modula" (distribution: modula)
+    nutcracker: say which: "twemproxy-ketama" (distribution: ketama) or "twemproxy-modula" (distribution: modula)
+    libmemcached: say which: "libmemcached-weighted" (MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED), "libmemcached-ketama" (MEMCACHED_BEHAVIOR_KETAMA), "libmemcached-modula" (MEMCACHED_DISTRIBUTION_MODULA), "libmemcached-spy" (MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY) or "libmemcached-spy-weighted" (MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED, then MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY)
+    redis-rb: say which: "redis-rb-4" (redis-rb up to 4.x), "redis-rb-5" (redis-rb from 5.0 with redis-client from 0.21) or "redis-rb-5-db" (redis-rb from 5.0 with redis-client before 0.21)
+    predis: say which: "predis-hashring" (HashRing, its default) or "predis-ketama" (KetamaRing)
+    Jedis: say which: "jedis-murmur" (MURMUR_HASH, shards without names), "jedis-md5" (MD5, shards without names), "jedis-murmur-named" (MURMUR_HASH, shards with names) or "jedis-md5-named" (MD5, shards with names)
+    go-redis: did you mean "go-redis-ring"?
+    envoy: say which: "envoy-ring-xxhash" (RING_HASH, XX_HASH), "envoy-ring-murmur2" (RING_HASH, MURMUR_HASH_2) or "envoy-maglev" (MAGLEV)
+    codis: did you mean "codis-slots"?
+    redis_cluster: did you mean "redis-cluster-slots"?
+    modula: say which: "twemproxy-modula" (distribution: modula) or "libmemcached-modula" (MEMCACHED_DISTRIBUTION_MODULA)
+    twemproxy_ketma: did you mean "twemproxy-ketama"?
+    memcached: say which: "libmemcached-weighted" (MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED), "libmemcached-ketama" (MEMCACHED_BEHAVIOR_KETAMA), "libmemcached-modula" (MEMCACHED_DISTRIBUTION_MODULA), "libmemcached-spy" (MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY) or "libmemcached-spy-weighted" (MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED, then MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY)
+    consistent: choose the one that the data was written with; for new data, "ketama"
+    "#);
+    assert_snapshot!(refused(&with("\"ketama\"", "\"twemproxy-random\"")), @r#"
+    conf/cluster.toml:4:13: by twemproxy's random distribution no key can be found again
+      |
+    4 | algorithm = "twemproxy-random"
+      |             ^^^^^^^^^^^^^^^^^^ read: "twemproxy-random"
+      = expected: an algorithm that says where a key is
+      = help: its data is read by asking every server for every key: cluster.servers().each(..) with any algorithm; then write it anew under that
+    "#);
+}
+
+#[test]
+fn what_an_algorithm_has_no_use_for_is_refused() {
+    assert_snapshot!(refused(&and("").replace("64", "64\nhash = \"murmur\"")), @r#"
+    conf/cluster.toml:6:8: ketama has no use for hash
+      |
+    6 | hash = "murmur"
+      |        ^^^^^^^^ read: "murmur"
+      = help: remove it; it is for twemproxy-..., libmemcached-ketama, libmemcached-modula and libmemcached-spy
+    "#);
+    assert_snapshot!(refused(&placed("libmemcached-weighted", "hash = \"md5\"")), @r#"
+    conf/cluster.toml:6:8: libmemcached-weighted has no use for hash
+      |
+    6 | hash = "md5"
+      |        ^^^^^ read: "md5"
+      = help: MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED makes md5 the hash of the keys. Remove it; but if the program set MEMCACHED_BEHAVIOR_HASH after that, its keys are where no preset puts them
+    "#);
+    assert_snapshot!(refused(&placed("nydus-ketama", "hash_tag = \"{}\"")), @r#"
+    conf/cluster.toml:6:12: nydus-ketama has no use for hash_tag
+      |
+    6 | hash_tag = "{}"
+      |            ^^^^ read: "{}"
+      = help: remove it; it is for twemproxy-..., jedis-... and envoy-...
+    "#);
+    assert_snapshot!(refused(&placed("nydus-partition", "labels = [\"hunter2\", \"x\"]")), @r#"
+    conf/cluster.toml:6:10: nydus-partition goes by the position of nodes and hashes no names
+      |
+    6 | labels = ***
+      |          ^^^ read: ***
+      = expected: labels only with ketama, rendezvous, maglev, nydus-ketama, rb-ketama, twemproxy-..., libmemcached-weighted, libmemcached-ketama, libmemcached-spy, libmemcached-spy-weighted, libketama, redis-rb-..., predis-..., jedis-murmur-named, jedis-md5-named, go-redis-ring and envoy-...
+      = help: remove labels
+    "#);
+    assert_snapshot!(refused(&placed("redis-rb-5", "weights = [1, 2]")), @r#"
+    conf/cluster.toml:6:11: redis-rb-5 knows no weights
+      |
+    6 | weights = [1, 2]
+      |           ^^^^^^ read: [1, 2]
+      = expected: weights only with ketama, rendezvous, maglev, twemproxy-..., libmemcached-weighted, libmemcached-spy-weighted, libketama, predis-..., jedis-... and envoy-...
+      = help: remove weights; changing the algorithm would lose the data that is there
+    "#);
+    assert_snapshot!(refused(&placed("twemproxy-ketama", "hash = \"mumur\"")), @r#"
+    conf/cluster.toml:6:8: unknown hash
+      |
+    6 | hash = "mumur"
+      |        ^^^^^^^ read: "mumur"
+      = expected: one of one_at_a_time, md5, crc16, crc32, crc32a, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, jenkins
+      = help: did you mean "murmur"?
+    "#);
+    assert_snapshot!(refused(&placed("twemproxy-ketama", "hash = \"sha256\"")), @r#"
+    conf/cluster.toml:6:8: unknown hash
+      |
+    6 | hash = "sha256"
+      |        ^^^^^^^^ read: "sha256"
+      = expected: one of one_at_a_time, md5, crc16, crc32, crc32a, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, jenkins
+      = help: write what the other program's configuration says; leave it out if it says nothing
+    "#);
+    assert_snapshot!(refused(&placed("twemproxy-ketama", "hash_tag = \"{\"")), @r#"
+    conf/cluster.toml:6:12: not two characters
+      |
+    6 | hash_tag = "{"
+      |            ^^^ read: "{"
+      = expected: exactly two ASCII characters, the one before a tag and the one after it: hash_tag = "{}"
+      = help: leave it out if the other program hashes whole keys; a $ is written $$
+    "#);
+    assert_snapshot!(refused(&placed("twemproxy-ketama", "hash_tag = \"ä\"")), @r#"
+    conf/cluster.toml:6:12: not two characters
+      |
+    6 | hash_tag = "ä"
+      |            ^^^ read: "ä"
+      = expected: exactly two ASCII characters, the one before a tag and the one after it: hash_tag = "{}"
+      = help: leave it out if the other program hashes whole keys; a $ is written $$
+    "#);
+    assert_snapshot!(refused(&placed("jedis-murmur", "hash_tag = \"[]\"")), @r#"
+    conf/cluster.toml:6:12: no placement can be made of this: jedis-murmur: hash_tag is "[]", and the only pattern known is Jedis's own DEFAULT_KEY_TAG_PATTERN: write "{}" for it, or no hash tag if the shards were made without a pattern
+      |
+    6 | hash_tag = "[]"
+      |            ^^^^ read: "[]"
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("envoy-ring-xxhash", "ring_points_min = \"1k\"")), @r#"
+    conf/cluster.toml:6:19: a string where an integer is needed
+      |
+    6 | ring_points_min = "1k"
+      |                   ^^^^ read: "1k"
+      = expected: a whole number without quotes: ring_points_min = 1
+      = help: write an integer
+    "#);
+}
+
+#[test]
+fn bad_labels_are_refused_and_not_shown() {
+    assert_snapshot!(refused(&placed("nydus-ketama", "labels = [\"hunter2\"]")), @r#"
+    conf/cluster.toml:6:10: 1 labels for 2 nodes
+      |
+    6 | labels = ***
+      |          ^^^ read: ***
+      = expected: a list of 2 strings, one for each node, each of 1 to 1024 bytes
+      = help: a label is hashed in place of a node's name: give all nodes one, or none
+    "#);
+    assert_snapshot!(refused(&placed("nydus-ketama", "labels = \"hunter2\"")), @r#"
+    conf/cluster.toml:6:10: a string where a list is needed
+      |
+    6 | labels = ***
+      |          ^^^ read: ***
+      = expected: a list of 2 strings, one for each node, each of 1 to 1024 bytes
+      = help: write a list
+    "#);
+    assert_snapshot!(refused(&placed("nydus-ketama", "labels = [\"hunter2\", 3]")), @r#"
+    conf/cluster.toml:6:22: an integer where a string is needed
+      |
+    6 | labels = ***
+      |          ^^^ read: ***
+      = expected: a list of 2 strings, one for each node, each of 1 to 1024 bytes
+      = help: write a string
+    "#);
+    assert_snapshot!(refused(&placed("nydus-ketama", "labels = [\n  \"hunter2\",\n  \"\",\n]")), @r#"
+    conf/cluster.toml:8:3: a label of 0 bytes
+      |
+    8 |   ***
+      |   ^^^ read: ***
+      = expected: a list of 2 strings, one for each node, each of 1 to 1024 bytes
+      = help: write what the other program hashes for this node; if it comes from a variable, set it
+    "#);
+    assert_snapshot!(refused(&placed("nydus-ketama", "labels = [\n  \"hunter2\",\n  \"hunter2\",\n]")), @r#"
+    conf/cluster.toml:8:3: no placement can be made of this: the nodes "a" and "b" have one label: labels must differ, they are what is hashed
+      |
+    8 |   ***
+      |   ^^^ read: ***
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("nydus-ketama", "labels = [\n  \"a\",\n  HostInfo(host='hunter2'),\n]")), @r#"
+    conf/cluster.toml:8:16: not TOML: unexpected `=` in array, expected value, `]`
+      |
+    8 |   ***
+      |   ^^^ read: ***
+      = expected: TOML, see https://toml.io
+      = help: texts, durations and URLs stand in double quotes; tables in [ ]
+    "#);
+    assert_snapshot!(refused(&placed("nydus-ketama", "labels = [\"\"\"\nhost = hunter2 \\q\n\"\"\", \"b\"]")), @r#"
+    conf/cluster.toml:7:17: not TOML: missing escaped value, expected `b`, `e`, `f`, `n`, `r`, `\`, `"`, `x`, `u`, `U`
+      |
+    7 | ***
+      | ^^^ read: ***
+      = expected: TOML
+      = help: a backslash in double quotes is written twice
+    "#);
+    assert_snapshot!(refused(&placed("nydus-ketama", "label = [\"hunter2\", \"x\"]")), @r#"
+    conf/cluster.toml:6:1: unknown setting label
+      |
+    6 | label = ***
+      | ^^^^^ read: label
+      = expected: one of algorithm, nodes, names, weights, labels, hash, hash_tag, ring_points_min, ring_points_max, table_entries, custom, version
+      = help: did you mean labels?
+    "#);
+    assert_snapshot!(refused(&placed("nydus-ketama", "labels = [\"hunter2\", \"x\"]\nnods = 3")), @r#"
+    conf/cluster.toml:7:1: unknown setting nods
+      |
+    7 | nods = 3
+      | ^^^^ read: nods
+      = expected: one of algorithm, nodes, names, weights, labels, hash, hash_tag, ring_points_min, ring_points_max, table_entries, custom, version
+      = help: did you mean nodes?
+    "#);
+}
+
+#[test]
+fn a_placement_that_cannot_be_made_is_shown_where_it_is_wrong() {
+    let long = format!("names = [\"a\", \"{}\"]", "b".repeat(256));
+    let text = placed("ketama", "").replace("names = [\"a\", \"b\"]", &long);
+    assert_snapshot!(refused(&text), @r#"
+    conf/cluster.toml:5:15: no placement can be made of this: the name of node 1 has 256 bytes: at most 255 are allowed
+      |
+    5 | names = ["a", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb...
+      |               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ read: "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb...
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("ketama", "weights = [1, 101]")), @r#"
+    conf/cluster.toml:6:15: no placement can be made of this: node "b" has weight 101: expected 1 to 100 (a node without keys is one to leave out)
+      |
+    6 | weights = [1, 101]
+      |               ^^^ read: 101
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("redis-rb-5", "").replace("\"b\"]", "\"10.0.0.2:6379\"]")), @r#"
+    conf/cluster.toml:5:15: no placement can be made of this: redis-rb-5: the name "10.0.0.2:6379" of node 1 looks like host:port, whose id in redis-rb is that of a URL: write redis://10.0.0.2:6379. If it is an :id of its own, put it into the node's label, which is hashed as it is
+      |
+    5 | names = ["a", "10.0.0.2:6379"]
+      |               ^^^^^^^^^^^^^^^ read: "10.0.0.2:6379"
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("predis-ketama", "").replace("[\"a\", \"b\"]\n", "[\"a:1\", \"b\"]\n")), @r#"
+    conf/cluster.toml:5:17: no placement can be made of this: predis-ketama: the name "b" of node 1 is neither host:port nor the path of a unix socket, which is what predis hashes: write for example 127.0.0.1:6379, with predis's defaults (host 127.0.0.1, port 6379) where its configuration has none, and without database and password
+      |
+    5 | names = ["a:1", "b"]
+      |                 ^^^ read: "b"
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("rb-ketama", "labels = [\"hunter2\", \"b\"]")), @r#"
+    conf/cluster.toml:6:11: no placement can be made of this: rb-ketama: the label of node 0 is not what rb hashes, which is the repr of a host. Ask rb's cluster for repr(cluster.hosts[0]), and take all of it, from <HostInfo to >: as the label, or as the name if it has no password
+      |
+    6 | labels = ***
+      |          ^^^ read: ***
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("codis-slots", "")), @r#"
+    conf/cluster.toml:5:9: no placement can be made of this: codis-slots: a node is a slot here, of which there are 1024 always, and 2 nodes were given: list 1024 nodes, slot 0 first, and let the servers have ranges of them
+      |
+    5 | names = ["a", "b"]
+      |         ^^^^^^^^^^ read: ["a", "b"]
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("codis-slots", "").replace("names = [\"a\", \"b\"]", "nodes = 2")), @r#"
+    conf/cluster.toml:5:9: no placement can be made of this: codis-slots: a node is a slot here, of which there are 1024 always, and 2 nodes were given: list 1024 nodes, slot 0 first, and let the servers have ranges of them
+      |
+    5 | nodes = 2
+      |         ^ read: 2
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("envoy-maglev", "table_entries = 4")), @r#"
+    conf/cluster.toml:6:17: no placement can be made of this: envoy-maglev: table_entries is 4: expected a prime up to 5000011, as in Envoy's table_size
+      |
+    6 | table_entries = 4
+      |                 ^ read: 4
+      = help: change it as the message says
+    "#);
+    assert_snapshot!(refused(&placed("twemproxy-modula", "weights = [1, 1000001]")), @r#"
+    conf/cluster.toml:6:15: no placement can be made of this: node "b" has weight 1000001: expected 1 to 1000000 (a node without keys is one to leave out)
+      |
+    6 | weights = [1, 1000001]
+      |               ^^^^^^^ read: 1000001
+      = help: change it as the message says
+    "#);
+    // Found by trying: the points of these two are equal once.
+    let clash = placed("nydus-ketama", "").replace("\"b\"]", "\"b153033\"]");
+    assert_snapshot!(refused(&clash), @r#"
+    conf/cluster.toml:5:15: no placement can be made of this: nydus-ketama: the nodes "a" and "b153033" have the point 3585801663 both, and the original does not define whose it is; ask it where a key with this hash is, and leave one of the two out or rename it
+      |
+    5 | names = ["a", "b153033"]
+      |               ^^^^^^^^^ read: "b153033"
+      = help: change it as the message says
     "#);
 }
 
@@ -1155,11 +1525,12 @@ fn a_function_that_the_program_does_not_have_is_refused() {
       = help: remove it
     "#);
     assert_snapshot!(refused_with(reader(), &custom("first-byte", "3\nweights = [1, 2]").replace("64", "2")), @r#"
-    conf/cluster.toml:3:1: no placement can be made of this: node "1" has weight 2, but custom knows no weights: leave it out, or use ketama, rendezvous or maglev
+    conf/cluster.toml:7:11: custom knows no weights
       |
-    3 | [placement]
-      | ^^^^^^^^^^^ read: [placement]
-      = help: change it as the message says
+    7 | weights = [1, 2]
+      |           ^^^^^^ read: [1, 2]
+      = expected: weights only with ketama, rendezvous, maglev, twemproxy-..., libmemcached-weighted, libmemcached-spy-weighted, libketama, predis-..., jedis-... and envoy-...
+      = help: remove weights; changing the algorithm would lose the data that is there
     "#);
 }
 
@@ -1987,7 +2358,7 @@ proptest::proptest! {
         before in r#"[a-z:/@?%$=,.{}\[\]\\ "'0-9]{0,6}"#,
         after in r#"[a-z:/@?#%$=,.{}\[\]\\ "'0-9]{0,6}"#,
         quote in "[\"']?",
-        shape in 0..6_usize,
+        shape in 0..10_usize,
     ) {
         let secret = format!("{before}hunter2{after}");
         // The name of a variable is no secret, and an unset one must be named.
@@ -1997,6 +2368,10 @@ proptest::proptest! {
             1 => with("\"redis://10.0.0.1:6379\"", &format!("{quote}rediss://ada:{secret}@10.0.0.1:x{quote}")),
             2 => with("[servers.a]", &format!("[servers.a]\npassword = {quote}{secret}{quote}\nnods = 3")),
             3 => with("[servers.a]", &format!("[servers.a]\npassword={quote}{secret}{quote} # {secret}\n")),
+            5 => placed("nydus-ketama", &format!("labels = [{quote}{secret}{quote}, \"x\"]\nnods = 3")),
+            6 => placed("nydus-ketama", &format!("labels = [\n  \"x\", # {secret}\n  {quote}{secret}{quote},\n]")),
+            7 => placed("nydus-ketama", &format!("labels = [\"\"\"\n{secret}\n\"\"\", '{secret}']")),
+            8 => placed("nydus-ketama", &format!("lables = [\n{quote}{secret}{quote}\n, {quote}{secret}{quote}]")),
             4 => and(&format!("[servers]\nc = {{ nodes = 3, password = {quote}{secret}{quote} }}")),
             _ => with("\"redis://10.0.0.1:6379\"", &format!("{quote}unix:///run/x?db=1&pass={secret}{quote}")),
         };

@@ -378,9 +378,13 @@ impl Asked<'_> {
             let held: usize = replies.iter().map(bytes_held).sum();
             let bytes_max = current.config.limits().gather_bytes_max;
             if held as u64 > bytes_max {
+                let one_node = match current.config.placement().has_tags() {
+                    true => "put the keys on one node by a hash tag, ",
+                    false => "",
+                };
                 let why = format!(
-                    "its intermediate results take {held} bytes; limits.gather_bytes_max allows {bytes_max}. Raise that limit, put the keys \
-                     on one node by a hash tag, or combine them in parts"
+                    "its intermediate results take {held} bytes; limits.gather_bytes_max allows {bytes_max}. Raise that limit, {one_node}or \
+                     combine them in parts"
                 );
                 return Err(Error::new(ErrorKind::TooLarge, why).of_command(self.known.name()));
             }

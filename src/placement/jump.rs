@@ -9,16 +9,34 @@ pub(super) fn node(key_hash: u64, node_count: u16) -> u16 {
     let (mut node, mut next) = (0_i64, 0_i64);
     while next < node_count {
         node = next;
-        state = state
-            .wrapping_mul(2_862_933_555_777_941_757)
-            .wrapping_add(1);
-        // Every operand is exact in binary64 (at most 2^31), and IEEE 754 rounds the one division and the one multiplication the same
-        // way everywhere; Rust never fuses or reorders them. The product is below 2^46: the cast only cuts the fraction off.
-        let ratio = (1_u64 << 31) as f64 / ((state >> 33) + 1) as f64;
-        next = ((node + 1) as f64 * ratio) as i64;
+        next = jump(&mut state, node);
     }
     // `node` was below `node_count`, a u16, when it was set.
     node as u16
+}
+
+/// The nodes that a key lands on, the last of which has it, and the first landing that is beyond them.
+pub(super) fn landings(key_hash: u64, node_count: u16) -> (Vec<u16>, u64) {
+    let node_count = i64::from(node_count);
+    let mut state = key_hash;
+    let mut landings = Vec::new();
+    let mut next = 0;
+    while next < node_count {
+        landings.push(next as u16);
+        next = jump(&mut state, next);
+    }
+    (landings, next.cast_unsigned())
+}
+
+#[inline]
+fn jump(state: &mut u64, node: i64) -> i64 {
+    *state = state
+        .wrapping_mul(2_862_933_555_777_941_757)
+        .wrapping_add(1);
+    // Every operand is exact in binary64 (at most 2^31), and IEEE 754 rounds the one division and the one multiplication the same
+    // way everywhere; Rust never fuses or reorders them. The product is below 2^46: the cast only cuts the fraction off.
+    let ratio = (1_u64 << 31) as f64 / ((*state >> 33) + 1) as f64;
+    ((node + 1) as f64 * ratio) as i64
 }
 
 #[cfg(test)]

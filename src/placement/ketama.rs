@@ -20,6 +20,16 @@ pub(super) fn ring(nodes: &[NodeSpec]) -> Ring {
 fn points(nodes: &[NodeSpec]) -> Vec<(u32, u16)> {
     let weight_total: usize = nodes.iter().map(|node| node.weight as usize).sum();
     let mut ring = Vec::with_capacity(weight_total * POINTS_PER_WEIGHT);
+    marks(nodes, &mut |node, _, of_text| {
+        ring.extend(of_text.map(|point| (point, node)));
+    });
+    ring.sort_unstable();
+    ring.dedup_by_key(|&mut (point, _)| point);
+    ring
+}
+
+/// Calls back with every text that is hashed to points: the node, the text, its points.
+pub(super) fn marks(nodes: &[NodeSpec], each: &mut dyn FnMut(u16, &str, [u32; POINTS_PER_DIGEST])) {
     let mut text = String::new();
     for (index, node) in nodes.iter().enumerate() {
         for i in 0..node.weight as usize * (POINTS_PER_WEIGHT / POINTS_PER_DIGEST) {
@@ -27,14 +37,11 @@ fn points(nodes: &[NodeSpec]) -> Vec<(u32, u16)> {
             // Writing to a String cannot fail.
             let _ = write!(text, "{}-{i}", node.hashed());
             let digest = md5(text.as_bytes());
-            for bytes in digest.as_chunks::<4>().0 {
-                ring.push((u32::from_le_bytes(*bytes), index as u16));
-            }
+            let words = digest.as_chunks::<4>().0;
+            let points = std::array::from_fn(|part| u32::from_le_bytes(words[part]));
+            each(index as u16, &text, points);
         }
     }
-    ring.sort_unstable();
-    ring.dedup_by_key(|&mut (point, _)| point);
-    ring
 }
 
 #[cfg(test)]

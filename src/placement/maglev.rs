@@ -30,6 +30,10 @@ impl Maglev {
     pub(super) fn node(&self, key_hash: u64) -> u16 {
         self.table[(key_hash % self.table.len() as u64) as usize]
     }
+
+    pub(super) fn entries(&self) -> u64 {
+        self.table.len() as u64
+    }
 }
 
 fn table_size(node_count: usize) -> u32 {

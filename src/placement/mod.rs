@@ -20,16 +20,37 @@
 //!
 //! This compares the algorithms; it is no invitation to change one's mind. With data in place the list of nodes stays as it is, and
 //! [`crate::topology`] moves whole nodes between servers.
+//!
+//! # Presets
+//!
+//! A preset places every key exactly where another program put it. Its variant of [`Algorithm`] says which one, in which version, and the whole
+//! rule; `tests/data/` has keys that the programs themselves have placed, and every row is a test (for Envoy those of its own tests are, for Codis
+//! the rule alone).
+//!
+//! - A node's **name** is what the other program's configuration calls the server, and what it hashes is derived from that as the original
+//!   derives it. A [`Label`] is hashed as it is in place of a name, and never shown.
+//! - **Weights** count as the original counts, down to the rounding of its floats. Where it knows none, they are refused.
+//! - **[`Options`]** are what some originals have to be told beside the servers; `None` is the original's default. An option that a preset has no
+//!   use for is refused.
+//! - **What is hashed of a key** is the original's business too: [`Placement::hashed`] tells. Some know no hash tags.
+//! - What an original leaves to chance, such as equal points in an unstable sort, is refused with a reason. So is a name that it could not have had.
+//! - All servers are up. Where an original moves keys while a server is away, those are not found.
+//!
+//! [`Placement::explain`] says how a key finds its node, to be held against the other program.
 
 mod algorithm;
 mod custom;
+mod explain;
 mod jump;
 mod ketama;
 mod maglev;
 mod modulo;
+mod options;
+mod origin;
 mod preset;
 mod rendezvous;
 mod ring;
+mod tags;
 
 use crate::hash::{crc32, hash_tag, xxh3};
 use maglev::Maglev;
@@ -42,6 +63,8 @@ use std::sync::Arc;
 
 pub use algorithm::{Algorithm, Options, UnknownAlgorithm};
 pub use custom::Custom;
+pub use explain::{Bid, Explanation, Finding, HashValue, Place, Point};
+pub(crate) use options::{list_of, without_option};
 
 /// Most nodes in a placement.
 pub const NODES_MAX: usize = 16_384;
@@ -183,9 +206,9 @@ pub enum PlacementError {
         /// Its weight.
         weight: u32,
     },
-    /// A weight other than 1 with modulo or jump.
+    /// A weight other than 1 where there are none.
     #[error(
-        "node {name:?} has weight {weight}, but {algorithm} knows no weights: leave it out, or use ketama, rendezvous or maglev"
+        "node {name:?} has weight {weight}, but {algorithm} knows no weights: {}", options::without_weights(*.algorithm)
     )]
     WeightsUnsupported {
         /// The algorithm.
@@ -225,6 +248,50 @@ pub enum PlacementError {
         algorithm: Algorithm,
         /// Why, and what to do.
         why: String,
+    },
+    /// An option that the algorithm has no use for.
+    #[error("{algorithm} has no use for {option}: {}", options::without_option(*.algorithm, .option))]
+    OptionUnsupported {
+        /// The algorithm.
+        algorithm: Algorithm,
+        /// The option's name in a cluster file.
+        option: &'static str,
+    },
+    /// The bytes around hash tags are not ASCII.
+    #[error("{algorithm}: hash_tag is \"{}\": expected two ASCII characters", .hash_tag.escape_ascii())]
+    HashTagNotAscii {
+        /// The preset.
+        algorithm: Algorithm,
+        /// What was read.
+        hash_tag: [u8; 2],
+    },
+    /// A label, where no names are hashed.
+    #[error(
+        "node {name:?} has a label, but {algorithm} goes by the position of nodes and hashes no names: remove the labels"
+    )]
+    LabelsUnsupported {
+        /// The algorithm.
+        algorithm: Algorithm,
+        /// The node's name.
+        name: String,
+    },
+    /// A label is empty, or longer than [`LABEL_BYTES_MAX`].
+    #[error("the label of node {name:?} has {label_bytes} bytes: expected 1 to {LABEL_BYTES_MAX}")]
+    LabelLength {
+        /// The node's name.
+        name: String,
+        /// Length of its label.
+        label_bytes: usize,
+    },
+    /// The same text would be hashed for two nodes.
+    #[error(
+        "the nodes {first:?} and {second:?} have one label: labels must differ, they are what is hashed"
+    )]
+    DuplicateLabel {
+        /// The name of one.
+        first: String,
+        /// The name of the other.
+        second: String,
     },
 }
 
@@ -278,7 +345,7 @@ impl Placement {
     /// The same for a preset that has to be told more than the nodes.
     ///
     /// # Errors
-    /// As [`new`](Placement::new), and an option that the algorithm has no use for.
+    /// As [`new`](Placement::new), and an option or a label that the algorithm has no use for. None shows a label.
     pub fn with_options(
         algorithm: Algorithm,
         options: Options,
@@ -287,6 +354,7 @@ impl Placement {
         let node_count = checked_count(&nodes)?;
         let by_name = checked_names(&nodes)?;
         check_weights(algorithm, &nodes)?;
+        options::check(algorithm, &options, &nodes)?;
         let lookup = match algorithm {
             Algorithm::Ketama => Lookup::Ketama(ketama::ring(&nodes)),
             Algorithm::Modulo => Lookup::Modulo(Remainder::new(node_count.into())),
@@ -298,7 +366,12 @@ impl Placement {
                     "this needs a function: Placement::custom in code, or for a file a ConfigReader that has one",
                 ));
             }
-            preset => Lookup::Preset(Box::new(Preset::new(preset, &options, &nodes)?)),
+            preset => {
+                let preset = Preset::new(preset, &options, &nodes);
+                Lookup::Preset(Box::new(
+                    preset.map_err(|error| options::without_labels(error, &nodes))?,
+                ))
+            }
         };
         Ok(Placement {
             built: Arc::new(Built {
@@ -437,15 +510,27 @@ impl Placement {
         }
     }
 
-    /// For messages: `ketama over 64 nodes`, with `, total weight 96` if not all weights are 1.
+    /// Keys of one neighbourhood may well share a node only because they are alike: by some hashes `user:1` and `user:2` are next to each other
+    /// on a preset's ring.
+    pub(crate) fn neighbourhood(&self, key: &[u8]) -> u64 {
+        match &self.built.lookup {
+            Lookup::Preset(preset) => preset.neighbourhood(key),
+            _ => xxh3(self.hashed(key)),
+        }
+    }
+
+    /// What it was made from.
+    pub(crate) fn specs(&self) -> &[NodeSpec] {
+        &self.built.nodes
+    }
+
+    /// For messages: `ketama over 64 nodes`, with `, total weight 96` if not all weights are 1; options come after the algorithm, as in
+    /// `twemproxy-ketama, hash murmur over 4 nodes`.
     pub fn describe(&self) -> String {
         let nodes = &self.built.nodes;
         let count = nodes.len();
         let noun = if count == 1 { "node" } else { "nodes" };
-        let mut text = match &self.built.lookup {
-            Lookup::Custom(custom) => format!("{custom} over {count} {noun}"),
-            _ => format!("{} over {count} {noun}", self.built.algorithm),
-        };
+        let mut text = format!("{} over {count} {noun}", self.describe_algorithm());
         if nodes.iter().any(|node| node.weight != 1) {
             let weight_total: u64 = nodes.iter().map(|node| u64::from(node.weight)).sum();
             text.push_str(&format!(", total weight {weight_total}"));

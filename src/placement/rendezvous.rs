@@ -61,6 +61,12 @@ impl Rendezvous {
     }
 }
 
+/// What a node bids for a key, and its cost if weights count.
+pub(super) fn bid(node: &NodeSpec, key_hash: u64) -> (u64, f64) {
+    let bid = mix(key_hash ^ xxh3(node.hashed().as_bytes()));
+    (bid, cost(share(bid), f64::from(node.weight)))
+}
+
 /// The highest bid wins; of equal ones the lowest index.
 fn highest(names: &[u64], key_hash: u64) -> u16 {
     let (mut best, mut winner) = (0, 0);

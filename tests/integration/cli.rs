@@ -179,7 +179,7 @@ async fn check_names_the_algorithm_that_the_data_was_written_with() {
     assert_eq!(code, Some(1));
     assert_eq!(
         finding(&report, "misplaced")["advice"],
-        "the keys are where algorithm = \"ketama\" puts them, and this file says \"jump\""
+        "the keys are where algorithm = \"ketama\" or \"twemproxy-ketama\" with hash = \"crc32a\" puts them, and this file says \"jump\""
     );
 }
 
@@ -383,6 +383,46 @@ fn locate_needs_no_server() {
     likes:{user:42}  user:42         42  42    s1      127.0.0.1:1002
     a b\n            a b\n           50  50    s1      127.0.0.1:1002
     ");
+}
+
+#[test]
+fn locate_explains_each_key_in_a_block_or_as_data() {
+    let cli = Cli::new(&cluster_toml("", 64, &[1001, 1002]));
+    let output = cli.run("locate", &["cart:{user:42}", "a\n", "--explain"]);
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!(text(&output.stdout), @r#"
+    cart:{user:42}
+      placed by  ketama (keyway)
+      hashed     "user:42", its hash tag
+      tag rule   what stands between the first { and the first } after it, unless that is nothing; else the whole key
+      hash       1684999558 (0x646f0d86) by CRC-32
+      point      1685185807 (0x6471e50f) of 10240
+      made of    "42-10" by MD5, its bytes 4 to 7 little-endian
+      ring rule  the first point at or after the hash; after the last, the first
+      node       42 "42"
+      server     s1, 127.0.0.1:1002
+
+    a\n
+      placed by  ketama (keyway)
+      hashed     "a\n", the whole key
+      tag rule   what stands between the first { and the first } after it, unless that is nothing; else the whole key
+      hash       3723141383 (0xddeaa107) by CRC-32
+      point      3723557890 (0xddf0fc02) of 10240
+      made of    "44-21" by MD5, its bytes 12 to 15 little-endian
+      ring rule  the first point at or after the hash; after the last, the first
+      node       44 "44"
+      server     s1, 127.0.0.1:1002
+    "#);
+    let output = cli.run("locate", &["cart:{user:42}", "--explain", "--json"]);
+    let row: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    let explanation = &row["explanation"];
+    assert_eq!(explanation["node"], row["node"]);
+    assert_eq!(explanation["hashed"], "user:42");
+    assert_eq!(explanation["hash"]["hex"], "0x646f0d86");
+    assert_eq!(explanation["finding"]["by"], "ring");
+    assert_eq!(explanation["finding"]["point"]["hash"]["function"], "MD5");
+    let output = cli.run("locate", &["cart:{user:42}", "--json"]);
+    assert!(!text(&output.stdout).contains("explanation"));
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use crate::failure::CliError;
 use crate::output;
+use comfy_table::Cell;
 use keyway::Config;
-use keyway::hash::hash_tag;
+use keyway::placement::Explanation;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::io::{BufRead, stdin};
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 const EXAMPLES: &str = "\
 Examples:
   keyway locate cluster.toml user:42:name 'cart:{user:42}'
+  keyway locate cluster.toml user:42:name --explain
   redis-cli --scan | keyway locate cluster.toml - --json | jq -r .server | sort | uniq -c";
 
 /// JSON is written in pieces of this size: a million keys fit in any memory, and a key is no system call.
@@ -20,7 +22,8 @@ const PRINTED_BYTES: usize = 16 * 1024;
 
 /// Say on which node and server keys live; never connects
 ///
-/// Only the part of a key in {...} is hashed, if it has one: keys that share it share a node, so they may be in one transaction.
+/// By most placements only the part of a key in {...} is hashed, if it has one: keys that share it share a node, so they may be in one
+/// transaction.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -29,6 +32,9 @@ pub(crate) struct Args {
     /// Keys; "-" reads keys from standard input, one a line
     #[arg(value_name = "KEY", required = true)]
     keys: Vec<OsString>,
+    /// Say step by step how each key finds its node, to compare with the program that placed the data
+    #[arg(long)]
+    explain: bool,
     /// One JSON object per key and line
     #[arg(long)]
     json: bool,
@@ -46,6 +52,8 @@ struct Row {
     server: String,
     address: String,
     database: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<Explanation>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, CliError> {
@@ -66,9 +74,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, CliError> {
     let mut unprinted = String::new();
     for key in keys {
         let key = key.map_err(CliError::Input)?;
-        let row = locate(&config, &key);
-        if args.json {
-            unprinted.push_str(&output::json_line(&row)?);
+        let row = locate(&config, &key, args.explain);
+        if args.json || args.explain {
+            match args.json {
+                true => unprinted.push_str(&output::json_line(&row)?),
+                false => unprinted.push_str(&block(&key, &row)),
+            }
             if unprinted.len() >= PRINTED_BYTES {
                 output::print(&unprinted)?;
                 unprinted.clear();
@@ -76,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, CliError> {
         } else {
             table.add_row([
                 output::shown(&key).into_owned(),
-                output::shown(hash_tag(&key)).into_owned(),
+                output::shown(config.placement().hashed(&key)).into_owned(),
                 row.node.to_string(),
                 row.node_name,
                 row.server,
@@ -84,27 +95,45 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, CliError> {
             ]);
         }
     }
-    if !args.json && !table.is_empty() {
+    if !table.is_empty() {
         unprinted = output::lines(&table);
     }
     output::print(&unprinted)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn locate(config: &Config, key: &[u8]) -> Row {
-    let node = config.placement().node(key);
+fn locate(config: &Config, key: &[u8], explain: bool) -> Row {
+    let placement = config.placement();
+    let node = placement.node(key);
     let server = &config.servers()[config.topology().server_of(node).index()];
     let is_text = std::str::from_utf8(key).is_ok();
     Row {
         key: String::from_utf8_lossy(key).into_owned(),
         key_hex: (!is_text).then(|| key.iter().map(|byte| format!("{byte:02x}")).collect()),
-        hashed: String::from_utf8_lossy(hash_tag(key)).into_owned(),
+        hashed: String::from_utf8_lossy(placement.hashed(key)).into_owned(),
         node: node.0,
-        node_name: config.placement().node_name(node).to_owned(),
+        node_name: placement.node_name(node).to_owned(),
         server: server.name.to_string(),
         address: server.endpoint.address.to_string(),
         database: server.endpoint.database,
+        explanation: explain.then(|| placement.explain(key)),
     }
+}
+
+/// The steps from key to server, one a line, below the key.
+fn block(key: &[u8], row: &Row) -> String {
+    let mut steps = row
+        .explanation
+        .as_ref()
+        .map_or_else(Vec::new, Explanation::steps);
+    let place = output::place(&row.address, row.database);
+    steps.push(("server", format!("{}, {place}", row.server)));
+    let rows = steps
+        .into_iter()
+        .map(|(name, text)| vec![Cell::new(format!("  {name}")), Cell::new(text)])
+        .collect();
+    let heading = output::styled(output::HEADING, &output::shown(key));
+    format!("{heading}\n{}\n", output::lines(&output::list(rows)))
 }
 
 fn lines_of_input() -> impl Iterator<Item = std::io::Result<Vec<u8>>> {

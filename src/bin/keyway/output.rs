@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::io::{IsTerminal, Write, stdout};
 
 pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const HEADING: Style = Style::new().bold();
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
 
 /// Wide enough for every table here; a terminal that is wider does not make them easier to read.

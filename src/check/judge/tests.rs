@@ -299,6 +299,82 @@ fn the_algorithm_that_the_data_was_written_with_is_recognised() {
     }
 }
 
+/// Three nodes on two servers, named as nydus names them.
+fn named(algorithm: &str) -> Config {
+    let text = format!(
+        "name = \"t\"\n[placement]\nalgorithm = \"{algorithm}\"\nnames = [\"redis://h:6379/0\", \"redis://h:6379/1\", \
+         \"redis://h:6379/2\"]\n[servers.a]\nurl = \"redis://10.0.0.1\"\nnodes = \"0-1\"\n\
+         [servers.b]\nurl = \"redis://10.0.0.2\"\nnodes = [2]\n"
+    );
+    Config::parse(&text, Path::new("cluster.toml"), &|_| None).unwrap()
+}
+
+#[test]
+fn the_preset_that_the_data_was_placed_by_is_recognised() {
+    for (theirs, told) in [
+        ("nydus-ketama", "\"nydus-ketama\""),
+        // One rule under two names.
+        ("nydus-partition", "\"nydus-partition\" or \"rb-partition\""),
+    ] {
+        let (ours, data) = (named("ketama"), named(theirs));
+        let found = findings(&ours, &holding(&ours, &data, [0, 1], 200));
+        let expected = format!(
+            "the keys are where algorithm = {told} puts them, and this file says \"ketama\""
+        );
+        assert_eq!(found[0].advice, expected);
+    }
+}
+
+#[test]
+fn a_preset_is_not_guessed_from_few_keys_or_from_those_of_one_server() {
+    let (ours, data) = (named("ketama"), named("nydus-ketama"));
+    let guessed = |seen: &[Seen]| {
+        let found = findings(&ours, seen);
+        let misplaced = found
+            .iter()
+            .find(|finding| finding.subject == Subject::Misplaced);
+        misplaced.unwrap().advice.contains("puts them")
+    };
+    assert!(guessed(&holding(&ours, &data, [0, 1], 30)));
+    assert!(!guessed(&holding(&ours, &data, [0, 1], 25)));
+    let mut seen = holding(&ours, &data, [0, 1], 200);
+    seen[1].keys = None;
+    assert!(!guessed(&seen));
+}
+
+/// Orders here and users there, which fnv1_64 hashes to few places: by twemproxy's ring all are on the right servers, by chance.
+#[test]
+fn data_that_nobody_spread_is_not_explained_by_a_weak_hash() {
+    let names: Vec<String> = (0..64)
+        .map(|i| format!("\"redis://10.0.0.{i}:6379/0\""))
+        .collect();
+    let text = format!(
+        "name = \"t\"\n[placement]\nalgorithm = \"ketama\"\nnames = [{}]\n[servers.a]\nurl = \"redis://10.0.0.1\"\nnodes = \"0-31\"\n\
+         [servers.b]\nurl = \"redis://10.0.0.2\"\nnodes = \"32-63\"\n",
+        names.join(", ")
+    );
+    let parse = |text: &str| Config::parse(text, Path::new("cluster.toml"), &|_| None).unwrap();
+    let ours = parse(&text);
+    let weak = parse(&text.replace("\"ketama\"", "\"twemproxy-ketama\"\nhash = \"fnv1_64\""));
+    let mut seen = Vec::new();
+    for (server, prefix) in [(ServerId(0), "ka"), (ServerId(1), "kb")] {
+        let keys: Vec<Vec<u8>> = (0..1_000)
+            .map(|i| format!("{prefix}:{i}").into_bytes())
+            .collect();
+        let by_weak = Keys::judged(&weak, server, keys.clone(), false);
+        assert!(by_weak.sample.misplaced <= 100, "another example is needed");
+        let mut one = reached(["a", "b"][seen.len()], fine());
+        one.keys = Some(Keys::judged(&ours, server, keys, false));
+        seen.push(one);
+    }
+    let found = findings(&ours, &seen);
+    assert!(
+        !found[0].advice.contains("puts them"),
+        "{}",
+        found[0].advice
+    );
+}
+
 #[test]
 fn what_cannot_be_explained_is_not_explained() {
     let config = config("", "ketama");

@@ -187,14 +187,6 @@ fn table_entries(options: &Options, nodes: &[NodeSpec]) -> Result<u32, String> {
             nodes.len()
         ));
     }
-    let mut keys: Vec<&str> = nodes.iter().map(NodeSpec::hashed).collect();
-    keys.sort_unstable();
-    if keys.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(
-            "two nodes have one label, and Envoy sorts such hosts by where they lie in memory: make them differ"
-                .to_owned(),
-        );
-    }
     Ok(entries)
 }
 

@@ -23,7 +23,7 @@ pub(super) fn recipe(
             return Err(PlacementError::Refused {
                 algorithm,
                 why: format!(
-                    "the hash tag was given as {:?}, and the only pattern known is Jedis's own DEFAULT_KEY_TAG_PATTERN: write \"{{}}\" for it, \
+                    "hash_tag is {:?}, and the only pattern known is Jedis's own DEFAULT_KEY_TAG_PATTERN: write \"{{}}\" for it, \
                      or no hash tag if the shards were made without a pattern",
                     marks.escape_ascii().to_string()
                 ),

@@ -21,7 +21,7 @@ pub(super) fn recipe(
     nodes: &[NodeSpec],
 ) -> Result<Recipe, PlacementError> {
     let refused = |why| PlacementError::Refused { algorithm, why };
-    check_hash(algorithm, options).map_err(refused)?;
+    check_hash(options).map_err(refused)?;
     let find = match algorithm {
         Algorithm::LibmemcachedModula => Find::Modulo {
             order: (0..nodes.len() as u16).collect(),
@@ -67,12 +67,8 @@ fn key_hash(options: &Options) -> Hashkit {
     options.hash.unwrap_or(Hashkit::OneAtATime)
 }
 
-fn check_hash(algorithm: Algorithm, options: &Options) -> Result<(), String> {
+fn check_hash(options: &Options) -> Result<(), String> {
     match options.hash {
-        Some(hash) if is_weighted(algorithm) => Err(format!(
-            "MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED makes md5 the hash of the keys, and {hash} was read: leave it out; if the program set \
-             MEMCACHED_BEHAVIOR_HASH after it, its keys are where no preset puts them"
-        )),
         Some(hash @ (Hashkit::Crc16 | Hashkit::Crc32a)) => Err(format!(
             "libmemcached has no hash {hash}: expected one_at_a_time, md5, crc32, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur or jenkins"
         )),
@@ -210,8 +206,8 @@ mod tests {
         let name = vec![NodeSpec::new("a:port")];
         text += &refusal(Algorithm::LibmemcachedSpy, None, name.clone());
         insta::assert_snapshot!(text, @r#"
-        libmemcached-weighted: MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED makes md5 the hash of the keys, and one_at_a_time was read: leave it out; if the program set MEMCACHED_BEHAVIOR_HASH after it, its keys are where no preset puts them
-        libmemcached-spy-weighted: MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED makes md5 the hash of the keys, and md5 was read: leave it out; if the program set MEMCACHED_BEHAVIOR_HASH after it, its keys are where no preset puts them
+        libmemcached-weighted has no use for hash: MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED makes md5 the hash of the keys. Remove it; but if the program set MEMCACHED_BEHAVIOR_HASH after that, its keys are where no preset puts them
+        libmemcached-spy-weighted has no use for hash: MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED makes md5 the hash of the keys. Remove it; but if the program set MEMCACHED_BEHAVIOR_HASH after that, its keys are where no preset puts them
         libmemcached-modula: libmemcached has no hash crc16: expected one_at_a_time, md5, crc32, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur or jenkins
         libmemcached-ketama: libmemcached has no hash crc32a: expected one_at_a_time, md5, crc32, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur or jenkins
         libmemcached-ketama: the nodes "10.0.0.29" and "10.0.0.42" have the point 86 both, and the original does not define whose it is; ask it where a key with this hash is, and leave one of the two out or rename it

@@ -123,7 +123,7 @@ enum Finder {
     Table(Box<[u16]>),
 }
 
-fn recipe(
+pub(super) fn recipe(
     algorithm: Algorithm,
     options: &Options,
     nodes: &[NodeSpec],
@@ -198,15 +198,7 @@ impl Preset {
 
     /// The node of a key.
     pub(super) fn node(&self, key: &[u8]) -> u16 {
-        let hashed = match self.tag {
-            TagRule::Whole => key,
-            _ => self.hashed(key),
-        };
-        let hash = if hashed.is_empty() {
-            self.hash_of_empty
-        } else {
-            (self.hash)(hashed)
-        };
+        let hash = self.hash(key);
         match &self.finder {
             Finder::Ring(ring) => ring.node(hash as u32),
             Finder::WideRing(ring) => ring.node(hash),
@@ -220,6 +212,33 @@ impl Preset {
         }
     }
 
+    #[inline]
+    fn hash(&self, key: &[u8]) -> u64 {
+        let hashed = match self.tag {
+            TagRule::Whole => key,
+            _ => self.hashed(key),
+        };
+        if hashed.is_empty() {
+            self.hash_of_empty
+        } else {
+            (self.hash)(hashed)
+        }
+    }
+
+    /// One of 256 parts of the ring; without a ring, the hash.
+    pub(super) fn neighbourhood(&self, key: &[u8]) -> u64 {
+        let hash = self.hash(key);
+        match &self.finder {
+            Finder::Ring(_) => hash >> 24,
+            Finder::WideRing(_) => hash >> 56,
+            _ => hash,
+        }
+    }
+
+    pub(super) fn tag(&self) -> TagRule {
+        self.tag
+    }
+
     /// The part of a key that is hashed.
     #[inline(never)]
     pub(super) fn hashed<'k>(&self, key: &'k [u8]) -> &'k [u8] {
@@ -228,7 +247,7 @@ impl Preset {
 }
 
 impl KeyHash {
-    fn of(self, bytes: &[u8]) -> u64 {
+    pub(super) fn of(self, bytes: &[u8]) -> u64 {
         match self {
             KeyHash::Twemproxy(_) if bytes.is_empty() => 0,
             hash => (hash.function())(bytes),

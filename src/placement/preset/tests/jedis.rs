@@ -104,7 +104,7 @@ fn refuses_a_tag_pattern_that_is_not_jediss_own() {
     let refused = |hash_tag: &[u8; 2]| {
         Placement::with_options(Algorithm::JedisMurmur, tagged(hash_tag), specs(["a"]))
     };
-    insta::assert_snapshot!(refused(b"[]").unwrap_err(), @r#"jedis-murmur: the hash tag was given as "[]", and the only pattern known is Jedis's own DEFAULT_KEY_TAG_PATTERN: write "{}" for it, or no hash tag if the shards were made without a pattern"#);
+    insta::assert_snapshot!(refused(b"[]").unwrap_err(), @r#"jedis-murmur: hash_tag is "[]", and the only pattern known is Jedis's own DEFAULT_KEY_TAG_PATTERN: write "{}" for it, or no hash tag if the shards were made without a pattern"#);
     assert!(refused(b"{{").is_err());
     assert!(refused(b"}{").is_err());
 }
