@@ -1,6 +1,6 @@
 //! Which part of a key is hashed, by the rules of the programs that placements come from.
 
-use super::hash_tag;
+use super::{hash_tag, may_have_brace};
 use memchr::memchr;
 
 /// A rule for the part of a key that is hashed. Works on bytes.
@@ -32,6 +32,7 @@ impl TagRule {
         match self {
             TagRule::Whole => key,
             TagRule::Braces => hash_tag(key),
+            TagRule::BracesMaybeEmpty if !may_have_brace(key) => key,
             TagRule::BracesMaybeEmpty => between([b'{', b'}'], key).unwrap_or(key),
             TagRule::Between(marks) => match between(marks, key) {
                 None | Some([]) => key,

@@ -2,7 +2,9 @@
 
 use crate::build::{Built, weigh};
 use hashring::{DefaultHashBuilder, HashRing};
-use keyway::hash::{Hashkit, crc16, crc32, md5, murmur_libstdcxx, murmur64a, xxh3, xxh64};
+use keyway::hash::{
+    Hashkit, crc16, crc32, hash_tag, md5, murmur_libstdcxx, murmur64a, xxh3, xxh64,
+};
 use keyway::placement::{Algorithm, Label, NodeSpec, Placement, PlacementError};
 use pingora_ketama::{Bucket, Continuum};
 use std::hash::BuildHasher;
@@ -113,17 +115,24 @@ fn address(node: u32, salt: u32) -> String {
 pub fn hash_name(algorithm: Algorithm) -> &'static str {
     use Algorithm::*;
     match algorithm {
-        Ketama | Modulo | NydusPartition | RbPartition | RedisRb4 | RedisRb5 | RedisRb5Db
-        | PredisHashring | CodisSlots => "crc32",
-        Rendezvous | Jump | Maglev => "xxh3",
-        NydusKetama | RbKetama | LibmemcachedWeighted | Libketama | PredisKetama | JedisMd5
+        NydusPartition | RbPartition | RedisRb4 | RedisRb5 | RedisRb5Db => "crc32",
+        // Of the hash tag, which is found first.
+        Ketama | Modulo | PredisHashring | CodisSlots => "tag+crc32",
+        Rendezvous | Jump | Maglev => "tag+xxh3",
+        NydusKetama
+        | RbKetama
+        | LibmemcachedWeighted
+        | LibmemcachedSpyWeighted
+        | Libketama
+        | PredisKetama
+        | JedisMd5
         | JedisMd5Named => "md5",
         TwemproxyKetama | TwemproxyModula => "fnv1a_64",
         LibmemcachedKetama | LibmemcachedModula | LibmemcachedSpy => "one_at_a_time",
         JedisMurmur | JedisMurmurNamed => "murmur64a",
-        GoRedisRing => "xxh64",
+        GoRedisRing => "tag+xxh64",
         EnvoyRingXxhash | EnvoyRingMurmur2 | EnvoyMaglev => "murmur2",
-        RedisClusterSlots => "crc16",
+        RedisClusterSlots => "tag+crc16",
         // The enum may grow; a test sees to it that this does.
         _ => "unknown",
     }
@@ -132,6 +141,10 @@ pub fn hash_name(algorithm: Algorithm) -> &'static str {
 /// The hash alone. `Err` with what it panicked with.
 pub fn hash(name: &str) -> Result<Pass, String> {
     let pass: Pass = match name {
+        "tag+crc32" => pass(|key| u64::from(crc32(hash_tag(key)))),
+        "tag+crc16" => pass(|key| u64::from(crc16(hash_tag(key)))),
+        "tag+xxh3" => pass(|key| xxh3(hash_tag(key))),
+        "tag+xxh64" => pass(|key| xxh64(hash_tag(key))),
         "crc32" => pass(|key| u64::from(crc32(key))),
         "crc16" => pass(|key| u64::from(crc16(key))),
         "xxh3" => pass(xxh3),

@@ -203,6 +203,7 @@ impl Preset {
             Finder::Ring(ring) => ring.node(hash as u32),
             Finder::WideRing(ring) => ring.node(hash),
             Finder::Modulo { order, position } => order[position.of(hash as u32) as usize],
+            // Not two multiplications: the sign would be a branch that nobody can predict.
             Finder::SignedModulo { node_count } => (hash as u32)
                 .cast_signed()
                 .rem_euclid(i32::from(*node_count))
