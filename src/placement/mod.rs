@@ -446,6 +446,19 @@ impl Placement {
         }
     }
 
+    /// The nodes of many keys. The same as one by one, but all keys are hashed first: where a ring is larger than the processor's cache, the waits for its
+    /// lines overlap.
+    pub(crate) fn nodes_of<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) -> Vec<NodeId> {
+        let Lookup::Ketama(ring) = &self.built.lookup else {
+            return keys.map(|key| self.node(key)).collect();
+        };
+        let hashes: Vec<u32> = keys.map(|key| crc32(hash_tag(key))).collect();
+        hashes
+            .into_iter()
+            .map(|hash| NodeId(ring.node(hash)))
+            .collect()
+    }
+
     /// Apart, so that the ways above, which are all but a few instructions, have no registers to save for the others.
     #[inline(never)]
     fn node_otherwise(&self, key: &[u8]) -> NodeId {

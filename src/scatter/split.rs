@@ -76,9 +76,15 @@ impl Scatter {
         let mut order = Vec::with_capacity(args.len());
         let mut parts: Vec<Collected> = Vec::with_capacity(part_at.len().min(args.len()));
         let keys_each = args.len() / part_at.len() + 8;
-        for arg in args {
-            let Arg::Simple(key) = arg else { return None };
-            let node = current.node(key);
+        if args.clone().any(|arg| !matches!(arg, Arg::Simple(_))) {
+            return None;
+        }
+        let keys = args.map(|arg| match arg {
+            Arg::Simple(key) => key,
+            _ => &[],
+        });
+        let nodes = current.config.placement().nodes_of(keys.clone());
+        for (key, node) in keys.zip(nodes) {
             if key.starts_with(routing::RESERVED_PREFIX)
                 || routing::gate(&current.topology, node, true) != Gate::Send
             {
