@@ -76,15 +76,10 @@ impl Scatter {
         let mut order = Vec::with_capacity(args.len());
         let mut parts: Vec<Collected> = Vec::with_capacity(part_at.len().min(args.len()));
         let keys_each = args.len() / part_at.len() + 8;
-        if args.clone().any(|arg| !matches!(arg, Arg::Simple(_))) {
-            return None;
-        }
-        let keys = args.map(|arg| match arg {
-            Arg::Simple(key) => key,
-            _ => &[],
-        });
-        let nodes = current.config.placement().nodes_of(keys.clone());
-        for (key, node) in keys.zip(nodes) {
+        let nodes = current.config.placement().nodes_of(args.clone().map(bytes));
+        for (arg, node) in args.zip(nodes) {
+            // A cursor, whose value only redis-rs knows, has no place here.
+            let Arg::Simple(key) = arg else { return None };
             if key.starts_with(routing::RESERVED_PREFIX)
                 || routing::gate(&current.topology, node, true) != Gate::Send
             {
@@ -203,6 +198,13 @@ impl Scatter {
         let failures = u32::from(wait.is_some());
         let mut results = self.go_through(batch, failures, manner).await;
         results.pop().unwrap_or(Ok(Value::Array(Vec::new())))
+    }
+}
+
+fn bytes(arg: Arg<&[u8]>) -> &[u8] {
+    match arg {
+        Arg::Simple(bytes) => bytes,
+        _ => &[],
     }
 }
 
