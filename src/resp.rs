@@ -785,9 +785,7 @@ impl<'a> Input<'a> {
     #[inline]
     fn whole_string(&mut self, room: usize) -> Option<&'a [u8]> {
         let start = self.at;
-        if self.next() == Some(b'$')
-            && let Some(number) = self.short_number()
-            && let Ok(length) = usize::try_from(number)
+        if let Some(length) = self.string_length()
             && length <= room
             && let Some(bytes) = self.whole_payload(length)
         {
@@ -795,6 +793,30 @@ impl<'a> Input<'a> {
         }
         self.at = start;
         None
+    }
+
+    /// The length in the header of a `$` that is here in whole. Most have one or two digits, and those need no loop.
+    #[inline]
+    fn string_length(&mut self) -> Option<usize> {
+        let digit = |byte: &u8| usize::from(byte - b'0');
+        let (length, header) = match self.rest() {
+            [b'$', ones @ b'0'..=b'9', b'\r', b'\n', ..] => (digit(ones), 4),
+            [
+                b'$',
+                tens @ b'0'..=b'9',
+                ones @ b'0'..=b'9',
+                b'\r',
+                b'\n',
+                ..,
+            ] => (10 * digit(tens) + digit(ones), 5),
+            [b'$', ..] => {
+                self.at += 1;
+                return usize::try_from(self.short_number()?).ok();
+            }
+            _ => return None,
+        };
+        self.at += header;
+        Some(length)
     }
 
     /// A payload and its line end, if both are here.
