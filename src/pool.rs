@@ -294,11 +294,12 @@ impl Server {
             clean: false,
             _permit: permit,
         };
-        if self.leases.is_closed() {
-            return Err(Cause::Closed);
-        }
+        // First: a server that a reload has dropped is closed too, and the newer topology knows better.
         if self.generation.load(Ordering::SeqCst) > routed {
             return Err(Cause::NodeMoved);
+        }
+        if self.leases.is_closed() {
+            return Err(Cause::Closed);
         }
         Ok(lease)
     }

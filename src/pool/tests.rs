@@ -170,6 +170,23 @@ async fn a_switch_bounces_leases_that_were_routed_before_it() {
 }
 
 #[tokio::test]
+async fn a_lease_that_is_dialled_while_a_reload_drops_its_server_is_routed_again() {
+    let fake = FakeServer::default();
+    let server = start(listen(&fake).await, "").await;
+    fake.manners.lock().pause = Some((1, ms(50)));
+    let dialled = tokio::spawn({
+        let server = server.clone();
+        async move { server.lease(Some(NodeId(3)), 1, soon()).await.err() }
+    });
+    let places = usize::from(server.settings().pool.dedicated_max);
+    until("dialled", || server.leases.available_permits() < places).await;
+    advance(vec![(server.clone(), vec![NodeId(3)])], 2, 1, soon()).await;
+    server.drain();
+    let cause = dialled.await.expect("not cancelled");
+    assert!(matches!(cause, Some(Cause::NodeMoved)), "{cause:?}");
+}
+
+#[tokio::test]
 async fn a_switch_that_takes_a_node_away_ends_its_lease_but_answers_it_first() {
     let fake = FakeServer::default();
     let server = start(listen(&fake).await, "").await;
