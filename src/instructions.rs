@@ -82,6 +82,7 @@ pub fn route(cluster: &Cluster, cmds: &[Cmd], times: usize) {
     for cmd in cmds.iter().cycle().take(times) {
         let current = cluster.scatter().control().load();
         let (row, key) = routing::simple(black_box(cmd)).expect("a command with one key");
+        assert!(current.config.placement().has_homes());
         let node = current.node(key);
         let gate = routing::gate(&current.topology, node, true);
         assert!(matches!(gate, Gate::Send));

@@ -53,6 +53,8 @@ impl Known {
 #[derive(Debug)]
 pub(crate) enum Route {
     Node(NodeId),
+    /// Any node serves it. It may wait on the server, if it says for how long.
+    Any(Option<BlocksFor>),
     /// It may wait on the server, so it gets a connection of its own.
     Blocking(NodeId, BlocksFor),
     /// Each key (or key and value) by itself.
@@ -168,6 +170,17 @@ pub(crate) fn route(
             };
         }
         Rule::Everywhere(_) | Rule::Scan if scope == Scope::Server => return Ok(Route::Named),
+        _ if matches!(row.name, "KEYS" | "SCAN")
+            && scope == Scope::Cluster
+            && !placement.has_homes() =>
+        {
+            let why = format!(
+                "by {} no server owns a key, so that one list over all of them would have a key as often as there are copies of it; ask one \
+                 server with on_server(name), or each with servers().each(..)",
+                placement.algorithm()
+            );
+            return Err(refuse(&why));
+        }
         Rule::Everywhere(merge) => {
             return match scope {
                 Scope::Cluster => Ok(Route::Everywhere(merge)),
@@ -194,7 +207,7 @@ pub(crate) fn route(
     {
         return Err(refuse(why));
     }
-    if scope == Scope::Cluster && row.has_patterns(args) {
+    if scope == Scope::Cluster && placement.has_homes() && row.has_patterns(args) {
         return Err(refuse(
             "its BY or GET pattern reads keys that the arguments do not name, which may be on other nodes; if they are all on one \
              node, say so with cluster.for_key(key)",
@@ -222,6 +235,13 @@ pub(crate) fn route(
         Scope::Node(node) | Scope::Dedicated(node) => Some(node),
         Scope::Cluster => None,
     };
+    if !placement.has_homes() {
+        return match target {
+            None if keys.is_empty() && row.rule != Rule::Script => Err(no_key(row)),
+            None => Ok(Route::Any(blocks)),
+            Some(node) => Ok(to_node(node, blocks, scope)),
+        };
+    }
     // Each key is hashed once: that is most of what routing costs.
     let mut parts = keys.iter().map(|at| Part {
         node: placement.node(args[at]),
@@ -234,7 +254,7 @@ pub(crate) fn route(
                 "it declares no key, so nothing says which node it is for; declare its keys, or say where with \
                  cluster.for_key(key) or on_server(name)",
             )),
-            None => Err(Error::new(ErrorKind::Invalid, "it names no key").of_command(row.name)),
+            None => Err(no_key(row)),
         };
     };
     let node = target.unwrap_or(first.node);
@@ -244,11 +264,7 @@ pub(crate) fn route(
         part.node != node
     });
     let Some(elsewhere) = elsewhere else {
-        return Ok(match blocks {
-            // On a connection of one's own it may block: nobody else waits behind it.
-            Some(wait) if !matches!(scope, Scope::Dedicated(_)) => Route::Blocking(node, wait),
-            _ => Route::Node(node),
-        });
+        return Ok(to_node(node, blocks, scope));
     };
     match (row.rule, target, multi_key) {
         (Rule::Split(split), None, MultiKey::Split) => {
@@ -283,6 +299,18 @@ pub(crate) fn route(
     }
 }
 
+fn to_node(node: NodeId, blocks: Option<BlocksFor>, scope: Scope) -> Route {
+    match blocks {
+        // On a connection of one's own it may block: nobody else waits behind it.
+        Some(wait) if !matches!(scope, Scope::Dedicated(_)) => Route::Blocking(node, wait),
+        _ => Route::Node(node),
+    }
+}
+
+fn no_key(row: &'static Row) -> Error {
+    Error::new(ErrorKind::Invalid, "it names no key").of_command(row.name)
+}
+
 /// Keys of a command that must belong to `node`, and must not be ours.
 fn check_keys(
     placement: &Placement,
@@ -295,7 +323,8 @@ fn check_keys(
         .map_err(|error| invalid(row, &error))?;
     for at in keys {
         check_reserved(args[at], row)?;
-        if node.is_some_and(|node| placement.node(args[at]) != node) {
+        let is_elsewhere = |node| placement.has_homes() && placement.node(args[at]) != node;
+        if node.is_some_and(is_elsewhere) {
             return Err(cross_node(
                 placement,
                 args,
@@ -458,4 +487,98 @@ pub(crate) fn with_block_timeout(cmd: &Cmd, left: std::time::Duration) -> Option
         }
     }
     Some(shorter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::Algorithm;
+
+    /// Where a command goes, or why it does not, in a placement of this algorithm over 64 nodes.
+    fn routed(algorithm: Algorithm, scope: Scope, text: &str) -> String {
+        let placement = Placement::with_nodes(algorithm, 64).unwrap();
+        let args: Vec<&[u8]> = text.split(' ').map(str::as_bytes).collect();
+        let known = identify(&args, scope).unwrap();
+        match route(&placement, &args, known, scope, MultiKey::Split) {
+            Ok(Route::Node(node)) => format!("node {node}"),
+            Ok(Route::Blocking(node, _)) => format!("blocking on node {node}"),
+            Ok(Route::Any(None)) => "any".to_owned(),
+            Ok(Route::Any(Some(_))) => "blocking on any".to_owned(),
+            Ok(Route::Split(..)) => "split".to_owned(),
+            Ok(Route::Gather(..)) => "gather".to_owned(),
+            Ok(Route::Everywhere(_)) => "everywhere".to_owned(),
+            Ok(Route::Scan) => "scan".to_owned(),
+            Ok(Route::Named) => "named".to_owned(),
+            Err(error) => format!("{:?}: {error}", error.kind()),
+        }
+    }
+
+    #[test]
+    fn where_no_key_has_a_home_any_node_serves_whatever_the_keys() {
+        let in_turn = |scope, text: &str| routed(Algorithm::NydusRoundRobin, scope, text);
+        for text in [
+            "GET a",
+            "MGET a b",
+            "MSET a 1 b 2",
+            "SINTER a b",
+            "RENAME a b",
+            "MSETNX a 1 b 2",
+            "SORT a BY w_*",
+            "EVAL s 0",
+            "EVAL s 2 a b",
+        ] {
+            assert_eq!(in_turn(Scope::Cluster, text), "any", "{text}");
+            for scope in [Scope::Node(NodeId(7)), Scope::Dedicated(NodeId(7))] {
+                assert_eq!(in_turn(scope, text), "node 7", "{text}");
+            }
+            assert_eq!(in_turn(Scope::Server, text), "named", "{text}");
+        }
+        let blocking = "BLPOP a b 1";
+        assert_eq!(in_turn(Scope::Cluster, blocking), "blocking on any");
+        assert_eq!(
+            in_turn(Scope::Node(NodeId(7)), blocking),
+            "blocking on node 7"
+        );
+        assert_eq!(in_turn(Scope::Dedicated(NodeId(7)), blocking), "node 7");
+        assert_eq!(in_turn(Scope::Dedicated(NodeId(7)), "WATCH a b"), "node 7");
+        // With homes, these are the commands that tell.
+        let ketama = |text: &str| routed(Algorithm::Ketama, Scope::Cluster, text);
+        assert_eq!(ketama("MGET a b"), "split");
+        assert_eq!(ketama("SINTER a b"), "gather");
+        assert!(ketama("RENAME a b").starts_with("CrossNode"));
+        assert!(ketama("EVAL s 0").starts_with("Refused"));
+    }
+
+    #[test]
+    fn where_no_key_has_a_home_lists_of_all_keys_are_refused_and_channels_have_a_node() {
+        let in_turn = |text: &str| routed(Algorithm::NydusRoundRobin, Scope::Cluster, text);
+        let mut text = String::new();
+        for command in [
+            "KEYS *",
+            "SCAN 0",
+            "XREAD STREAMS",
+            "EVAL s 1 keyway:a",
+            "SET keyway:a 1",
+        ] {
+            text += &format!("{command}: {}\n", in_turn(command));
+        }
+        insta::assert_snapshot!(text, @r#"
+        KEYS *: Refused: KEYS: by nydus-round-robin no server owns a key, so that one list over all of them would have a key as often as there are copies of it; ask one server with on_server(name), or each with servers().each(..)
+        SCAN 0: Refused: SCAN: by nydus-round-robin no server owns a key, so that one list over all of them would have a key as often as there are copies of it; ask one server with on_server(name), or each with servers().each(..)
+        XREAD STREAMS: Invalid: XREAD: has 0 arguments after position 1: expected pairs, so an even number above 0
+        EVAL s 1 keyway:a: Refused: EVAL: the key "keyway:a" begins with "keyway:", which is reserved; choose another name
+        SET keyway:a 1: Refused: SET: the key "keyway:a" begins with "keyway:", which is reserved; choose another name
+        "#);
+        for command in ["DBSIZE", "PUBSUB CHANNELS", "SCRIPT LOAD s"] {
+            assert_eq!(in_turn(command), "everywhere", "{command}");
+        }
+        for command in ["KEYS *", "SCAN 0"] {
+            assert_eq!(
+                routed(Algorithm::NydusRoundRobin, Scope::Server, command),
+                "named"
+            );
+        }
+        // CRC-32 of the whole name: 0xCBF43926 % 64.
+        assert_eq!(in_turn("PUBLISH 123456789 hello"), "node 38");
+    }
 }

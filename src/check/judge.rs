@@ -118,11 +118,19 @@ fn of_server(config: &Config, seen: &Seen, findings: &mut Vec<Finding>) {
         .advice("use a Redis Cluster client, or start the server with cluster-enabled no"));
     }
     if facts.role.as_deref() == Some("slave") {
-        add(Finding::error(
-            Subject::Replica,
-            format!("{address} is a replica: writes fail there"),
-        )
-        .advice("give the address of its master, or promote it with REPLICAOF NO ONE"));
+        add(if config.placement().has_homes() {
+            Finding::error(
+                Subject::Replica,
+                format!("{address} is a replica: writes fail there"),
+            )
+            .advice("give the address of its master, or promote it with REPLICAOF NO ONE")
+        } else {
+            Finding::warning(
+                Subject::Replica,
+                format!("{address} is a replica: a write whose turn is there has to go on to another server, and transactions and scripts that write fail"),
+            )
+            .advice("fine for a cluster that only reads; write to the master, through another cluster file or on_server(name)")
+        });
     }
     version(facts).into_iter().for_each(&mut add);
     if seen.is_fenced {
@@ -438,6 +446,8 @@ fn candidates(ours: &Placement, total: usize) -> impl Iterator<Item = (Algorithm
     let with_presets = ours.node_count() <= PRESET_NODES_MAX && total >= PRESET_KEYS_MIN;
     let (algorithm_of_ours, options_of_ours) = (ours.algorithm(), ours.options());
     Algorithm::all()
+        // What puts keys anywhere explains nothing.
+        .filter(|algorithm| algorithm.has_homes())
         .filter(move |algorithm| with_presets || !algorithm.is_preset())
         .flat_map(move |algorithm| {
             let hashes = Hashkit::all().filter(move |_| algorithm.takes("hash"));

@@ -71,7 +71,8 @@ impl Keys {
             is_complete,
             ..Sample::default()
         };
-        for key in &keys {
+        let has_homes = config.placement().has_homes();
+        for key in keys.iter().filter(|_| has_homes) {
             let node = config.placement().node(key);
             let home = topology.server_of(node);
             if home == server {

@@ -78,7 +78,8 @@ impl Cluster {
             is_read: true,
         };
         let current = self.current();
-        if current.config.multi_key() != MultiKey::Split {
+        if current.config.multi_key() != MultiKey::Split || !current.config.placement().has_homes()
+        {
             return None;
         }
         let manner = self.manner_by(&current);
@@ -109,6 +110,9 @@ pub(super) fn simple(
         return None;
     }
     let (row, key) = routing::simple(cmd)?;
+    if !current.config.placement().has_homes() {
+        return None;
+    }
     let known = Known {
         row: Some(row),
         is_read: row.access == Access::Read,

@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind};
 use crate::placement::NodeId;
 use crate::pool::Lease;
 use crate::routing::{self, Known, Route, Scope};
-use crate::scatter::{self, Manner};
+use crate::scatter::{self, Manner, Tried};
 use parking_lot::Mutex;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisFuture, Value};
@@ -42,8 +42,12 @@ struct Conversation {
 }
 
 impl Dedicated {
-    pub(super) async fn open(cluster: Cluster, node: NodeId) -> Result<Dedicated, Error> {
+    /// To the server of `home`, or to any.
+    pub(super) async fn open(cluster: Cluster, home: Option<NodeId>) -> Result<Dedicated, Error> {
         let manner = cluster.manner();
+        let scatter = cluster.scatter();
+        let mut tried = Tried::default();
+        let mut node = home.unwrap_or_else(|| scatter.next_node(&tried));
         let lease = loop {
             let current = cluster.current();
             let server = current.server_of(node);
@@ -54,6 +58,16 @@ impl Dedicated {
                 Ok(lease) => break lease,
                 // There is a newer topology by now: its server is asked.
                 Err(Cause::NodeMoved) => {}
+                // Nothing was said over it yet, so that another will do as well. Each is tried once.
+                Err(cause)
+                    if home.is_none()
+                        && (matches!(cause, Cause::Down(_)) || cause.is_loss())
+                        && !tried.has(server)
+                        && scatter.is_other_up(server) =>
+                {
+                    tried.add(server.clone());
+                    node = scatter.next_node(&tried);
+                }
                 Err(cause) => {
                     let known = Known {
                         row: None,

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::gather;
 use crate::pool::Server;
 use crate::routing::{self, Known, Route, Scope};
-use crate::scatter::{Body, Call, Divided, Entry, Manner, Target};
+use crate::scatter::{Body, Call, Choice, Divided, Entry, Manner, Target};
 use redis::{Cmd, Pipeline, Value};
 use std::sync::Arc;
 use tracing::Instrument;
@@ -45,22 +45,35 @@ impl Cluster {
         match route {
             Route::Node(node) => {
                 scatter
-                    .call(&Call {
+                    .call(Call {
                         cmd,
                         known,
-                        target: Target::Node(node),
+                        target: Target::Node(node, Choice::Only),
                         script,
                         manner,
                     })
                     .await
             }
+            Route::Any(wait) => {
+                let call = Call {
+                    cmd,
+                    known,
+                    target: scatter.any(),
+                    script,
+                    manner,
+                };
+                match wait {
+                    Some(wait) => scatter.call_blocking(call, wait).await,
+                    None => scatter.call(call).await,
+                }
+            }
             Route::Blocking(node, wait) => {
                 scatter
                     .call_blocking(
-                        &Call {
+                        Call {
                             cmd,
                             known,
-                            target: Target::Node(node),
+                            target: Target::Node(node, Choice::Only),
                             script,
                             manner,
                         },
@@ -85,8 +98,8 @@ impl Cluster {
                     manner,
                 };
                 match known.row.map(|row| row.blocks(&args)) {
-                    Some(Ok(Some(wait))) => scatter.call_blocking(&call, wait).await,
-                    _ => scatter.call(&call).await,
+                    Some(Ok(Some(wait))) => scatter.call_blocking(call, wait).await,
+                    _ => scatter.call(call).await,
                 }
             }
             Route::Split(split, parts) => {
@@ -186,6 +199,7 @@ impl Cluster {
                         |row| routing::torn_transaction(current.config.placement(), &args, row);
                     return Err(known.row.map_or_else(|| scattered(known), torn));
                 }
+                (Route::Any(_), _) => {}
                 // Inside a transaction a blocking command does not block.
                 (Route::Node(to) | Route::Blocking(to, _), _) => {
                     let key = known
@@ -210,7 +224,8 @@ impl Cluster {
         }
         let target = match (server, node) {
             (Some(name), _) => Target::Server(name),
-            (None, Some((node, _))) => Target::Node(node),
+            (None, Some((node, _))) => Target::Node(node, Choice::Only),
+            (None, None) if !items.is_empty() => self.core.scatter.any(),
             // An empty transaction needs no server to say that it did nothing.
             (None, None) => return Ok(Value::Array(Vec::new())),
         };
@@ -269,7 +284,8 @@ impl Cluster {
                 refuse("scripts are flushed by a call of their own, not in a pipeline")
             }
             Ok(Route::Everywhere(merge)) => Body::Everywhere(merge),
-            Ok(Route::Blocking(..)) => {
+            Ok(Route::Any(None)) => Body::Any,
+            Ok(Route::Blocking(..) | Route::Any(Some(_))) => {
                 refuse("it may block, and would hold up every command behind it; call it by itself")
             }
             Ok(Route::Gather(..)) => refuse(
@@ -336,6 +352,9 @@ impl Cluster {
             return Ok(());
         }
         let current = self.core.scatter.control().load();
+        if !current.config.placement().has_homes() {
+            return Ok(());
+        }
         let keys = row
             .key_positions(args)
             .map_err(|error| routing::invalid(row, &error))?;

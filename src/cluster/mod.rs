@@ -27,7 +27,7 @@ use crate::error::{Error, ErrorKind};
 use crate::placement::NodeId;
 use crate::pool::{self, Lane, Server};
 use crate::routing::Scope;
-use crate::scatter::{Manner, Scatter};
+use crate::scatter::{Manner, Scatter, Tried};
 use crate::stats::StatsSnapshot;
 use futures::TryFutureExt;
 use redis::aio::ConnectionLike;
@@ -87,6 +87,9 @@ pub struct Location {
     pub hashed: Vec<u8>,
     /// The node: fixed for the life of the data.
     pub node: NodeId,
+    /// The key is there and nowhere else. False where no key [has a home](crate::placement::Placement::has_homes): the node is then that of
+    /// a channel of this name, and the key may be on any.
+    pub is_home: bool,
     /// The node's name: its hashing identity.
     pub node_name: String,
     /// The server on which the node lives now.
@@ -162,9 +165,11 @@ impl Cluster {
         }
     }
 
-    /// Commands for the node of `key`: scripts that declare no key, commands that the table does not know. Declared keys must be on it.
+    /// Commands for the node of `key`: scripts that declare no key, commands that the table does not know. Declared keys must be on it. Where
+    /// no key [has a home](crate::placement::Placement::has_homes), for the node whose turn it is, and any key.
     pub fn for_key(&self, key: impl ToRedisArgs) -> Routed {
-        let node = self.node_of(key);
+        let node = self.home_of(key);
+        let node = node.unwrap_or_else(|| self.core.scatter.next_node(&Tried::default()));
         Routed::to_node(self.clone(), node)
     }
 
@@ -212,12 +217,13 @@ impl Cluster {
     }
 
     /// A connection of one's own to the server of `key`'s node: WATCH, MULTI typed by hand, WAIT, `redis::aio::transaction_async`. Waits
-    /// for a place within the deadline; no round trip, but a dial when no idle connection is left.
+    /// for a place within the deadline; no round trip, but a dial when no idle connection is left. Where no key
+    /// [has a home](crate::placement::Placement::has_homes), to the next server in turn that can be reached, and for any key.
     ///
     /// # Errors
     /// [`ErrorKind::NotSent`] when `pool.dedicated_max` are in use until the deadline, [`ErrorKind::ServerDown`].
     pub async fn dedicated(&self, key: impl ToRedisArgs) -> Result<Dedicated, Error> {
-        let node = self.node_of(key);
+        let node = self.home_of(key);
         Dedicated::open(self.clone(), node).await
     }
 
@@ -246,6 +252,7 @@ impl Cluster {
         Location {
             hashed: current.config.placement().hashed(key).to_vec(),
             node,
+            is_home: current.config.placement().has_homes(),
             node_name: current.config.placement().node_name(node).to_owned(),
             server: server.name().clone(),
             address: endpoint.address.to_string(),
@@ -348,13 +355,14 @@ impl Cluster {
         &self.core.runtime
     }
 
-    fn node_of(&self, key: impl ToRedisArgs) -> NodeId {
+    /// `None` where no key has one.
+    fn home_of(&self, key: impl ToRedisArgs) -> Option<NodeId> {
+        let current = self.core.scatter.control().load();
+        if !current.config.placement().has_homes() {
+            return None;
+        }
         let args = key.to_redis_args();
-        self.core
-            .scatter
-            .control()
-            .load()
-            .node(args.first().map_or(&[][..], Vec::as_slice))
+        Some(current.node(args.first().map_or(&[][..], Vec::as_slice)))
     }
 
     pub(crate) fn manner(&self) -> Manner {

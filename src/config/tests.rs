@@ -200,8 +200,8 @@ fn every_cluster_file_in_the_readme_is_right() {
         .collect();
     assert_eq!(
         files.len(),
-        13,
-        "one of five minutes, and one for each origin"
+        14,
+        "one of five minutes, and one for each origin, two for nydus"
     );
     for file in files {
         let config = Config::parse(file, Path::new("README.md"), &|_| Some("x".to_owned()));
@@ -1124,6 +1124,7 @@ fn an_algorithm_that_is_none_is_refused_with_those_that_may_be_meant() {
     };
     let words = [
         "nydus",
+        "round-robin",
         "rb",
         "Twemproxy",
         "nutcracker",
@@ -1141,7 +1142,8 @@ fn an_algorithm_that_is_none_is_refused_with_those_that_may_be_meant() {
         "consistent",
     ];
     assert_snapshot!(words.map(help).concat(), @r#"
-    nydus: say which: "nydus-ketama" (ConsistentHashingRouter) or "nydus-partition" (PartitionRouter)
+    nydus: say which: "nydus-ketama" (ConsistentHashingRouter), "nydus-partition" (PartitionRouter) or "nydus-round-robin" (RoundRobinRouter)
+    round-robin: did you mean "nydus-round-robin"?
     rb: say which: "rb-ketama" (ConsistentHashingRouter) or "rb-partition" (PartitionRouter)
     Twemproxy: say which: "twemproxy-ketama" (distribution: ketama) or "twemproxy-modula" (distribution: modula)
     nutcracker: say which: "twemproxy-ketama" (distribution: ketama) or "twemproxy-modula" (distribution: modula)

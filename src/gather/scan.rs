@@ -101,7 +101,7 @@ pub(crate) async fn scan(
         }
         let target = Target::Server(topology.server_name(at));
         let reply = scatter
-            .call(&Call {
+            .call(Call {
                 cmd: &step,
                 known,
                 target,

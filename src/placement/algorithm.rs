@@ -63,6 +63,28 @@ pub enum Algorithm {
     /// read as a **signed** 32-bit integer, the node's index is `c % n`, rounded so that it is never negative. Source: nydus 0.11.0,
     /// `nydus/db/routers/keyvalue.py`, under Python 2.
     NydusPartition,
+    /// nydus's `RoundRobinRouter`: no key has a home.
+    ///
+    /// A node's index is the host's number in nydus, and its name is free. No weights, though a server with two nodes has two turns. It is for
+    /// data that somebody else keeps equal on all servers, and for data of which any server may have any part: queues that all are emptied,
+    /// counters that are summed over the servers by [`Servers::each`](crate::Servers::each).
+    ///
+    /// Every call goes to the next node in turn, counted from 0 in each process; of several tasks each takes its own turn. A node whose server is
+    /// not connected is passed over while another is, and the count goes on with it. What keys a command has, and how many, does not matter:
+    /// the server sees all of it, and nothing is split or gathered. A pipeline, batch or transaction is one call, for all of whose commands
+    /// one node has its turn; `for_key` and `dedicated` take a turn for what they return. A call is tried on another node if it was not sent,
+    /// whatever it is; if it may have been executed, only if it is a read, and in a batch only before a write of that batch was answered. nydus
+    /// tries again what may have been executed, too: by default 19 times.
+    ///
+    /// What is given up: a write is on one server, and the next call asks another one. Nothing reads its own writes, unless in one pipeline or
+    /// transaction, on a dedicated connection, or through `for_key`, `on_node` or `on_server`.
+    ///
+    /// Only a **channel** of pub/sub has a node, so that publisher and subscriber meet: its index is `crc32(channel) % n`, of the whole name. This is
+    /// what [`Placement::node`](super::Placement::node) answers, and no rule of nydus's. SCAN and KEYS over the cluster are refused, as no
+    /// server owns a key.
+    ///
+    /// Source: nydus 0.11.0, `nydus/db/routers/base.py`, `nydus/db/base.py`.
+    NydusRoundRobin,
     /// rb's `ConsistentHashingRouter`.
     ///
     /// As [`NydusKetama`](Algorithm::NydusKetama), but a node is hashed by the `repr` of its `HostInfo`, all on one line: `<HostInfo db=0
@@ -285,7 +307,7 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// All of them, in the order of the specification, each with its name in a cluster file.
-    const NAMES: [(Algorithm, &'static str); 33] = [
+    const NAMES: [(Algorithm, &'static str); 34] = [
         (Algorithm::Ketama, "ketama"),
         (Algorithm::Modulo, "modulo"),
         (Algorithm::Rendezvous, "rendezvous"),
@@ -293,6 +315,7 @@ impl Algorithm {
         (Algorithm::Maglev, "maglev"),
         (Algorithm::NydusKetama, "nydus-ketama"),
         (Algorithm::NydusPartition, "nydus-partition"),
+        (Algorithm::NydusRoundRobin, "nydus-round-robin"),
         (Algorithm::RbKetama, "rb-ketama"),
         (Algorithm::RbPartition, "rb-partition"),
         (Algorithm::TwemproxyKetama, "twemproxy-ketama"),
@@ -350,6 +373,11 @@ impl Algorithm {
     /// It places keys as another program does.
     pub fn is_preset(self) -> bool {
         !Algorithm::OWN.contains(&self) && self != Algorithm::Custom
+    }
+
+    /// It says of every key where that is. [`NydusRoundRobin`](Algorithm::NydusRoundRobin) alone does not.
+    pub fn has_homes(self) -> bool {
+        self != Algorithm::NydusRoundRobin
     }
 
     /// The largest weight of a node; 1 where the algorithm knows no weights.

@@ -103,6 +103,11 @@ pub enum Finding {
         /// The key's.
         entry: u64,
     },
+    /// Not at all: no key has a home, and every call goes to the next node in turn. The hash finds the node of a channel of this name.
+    InTurn {
+        /// How many nodes take turns.
+        nodes: u64,
+    },
     /// By a function of the program's own, which does not say how.
     Custom {
         /// Its name.
@@ -231,6 +236,10 @@ impl Placement {
                 (hash, Finding::Table { entries, entry })
             }
             Lookup::Preset(_) => self.find_as_original(hashed),
+            Lookup::InTurn(_) => {
+                let nodes = nodes.len() as u64;
+                (crc(), Finding::InTurn { nodes })
+            }
             Lookup::Custom(custom) => {
                 let (name, version) = (custom.name().to_owned(), custom.version());
                 return (None, Finding::Custom { name, version });
@@ -615,7 +624,11 @@ impl Explanation {
             steps.push(("hash", format!("{hash} by {}", hash.function)));
         }
         self.finding.add_steps(&mut steps);
-        steps.push(("node", format!("{} {:?}", self.node, self.node_name)));
+        let found = match self.finding {
+            Finding::InTurn { .. } => "channel",
+            _ => "node",
+        };
+        steps.push((found, format!("{} {:?}", self.node, self.node_name)));
         steps
     }
 }
@@ -682,6 +695,14 @@ impl Finding {
             }
             Finding::Table { entries, entry } => {
                 add("entry", format!("hash % {entries} = {entry}"));
+            }
+            Finding::InTurn { nodes } => {
+                add(
+                    "turns",
+                    format!(
+                        "each call asks the next of {nodes} nodes, whatever the key; a channel is on node hash % {nodes}"
+                    ),
+                );
             }
             Finding::Custom { name, version } => {
                 add("function", format!("{name:?} version {version}"));

@@ -34,6 +34,7 @@
 //!   use for is refused.
 //! - **What is hashed of a key** is the original's business too: [`Placement::hashed`] tells. Some know no hash tags.
 //! - What an original leaves to chance, such as equal points in an unstable sort, is refused with a reason. So is a name that it could not have had.
+//! - [`Algorithm::NydusRoundRobin`] alone places no key: [`Placement::has_homes`].
 //! - All servers are up. Where an original moves keys while a server is away, those are not found.
 //!
 //! [`Placement::explain`] says how a key finds its node, to be held against the other program.
@@ -87,7 +88,7 @@ pub const KETAMA_WEIGHT_TOTAL_MAX: u32 = 65_536;
 /// A virtual node: the unit of placement. Its number is its position in the placement's list of names.
 ///
 /// Its *name* is its hashing identity; a node has no address. Which server it lives on is the topology's business.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u16);
 
 impl NodeId {
@@ -326,9 +327,13 @@ enum Lookup {
     Ketama(Ring),
     Modulo(Remainder),
     Rendezvous(Rendezvous),
-    Jump { node_count: u16 },
+    Jump {
+        node_count: u16,
+    },
     Maglev(Maglev),
     Preset(Box<Preset>),
+    /// No key has a node; a channel has one.
+    InTurn(Remainder),
     Custom(Custom),
 }
 
@@ -361,6 +366,7 @@ impl Placement {
             Algorithm::Rendezvous => Lookup::Rendezvous(Rendezvous::new(&nodes)),
             Algorithm::Jump => Lookup::Jump { node_count },
             Algorithm::Maglev => Lookup::Maglev(Maglev::new(&nodes)),
+            Algorithm::NydusRoundRobin => Lookup::InTurn(Remainder::new(node_count.into())),
             Algorithm::Custom => {
                 return Err(refused_custom(
                     "this needs a function: Placement::custom in code, or for a file a ConfigReader that has one",
@@ -427,7 +433,8 @@ impl Placement {
         )
     }
 
-    /// The node of `key`, by its hash tag if it has one. Allocates nothing; cost: see the [table](self#specification).
+    /// The node of `key`, by its hash tag if it has one. Allocates nothing; cost: see the [table](self#specification). Where no key
+    /// [has a home](Placement::has_homes), that of a channel of this name: the key may be on any node.
     ///
     /// # Panics
     /// If a [`Custom`] function does, or returns a node that there is not: the key is in the message, and goes nowhere. The panic is in the
@@ -469,8 +476,15 @@ impl Placement {
             Lookup::Jump { node_count } => jump::node(tag_xxh3(key), *node_count),
             Lookup::Maglev(maglev) => maglev.node(tag_xxh3(key)),
             Lookup::Preset(preset) => preset.node(key),
+            Lookup::InTurn(channels) => channels.of(crc32(key)) as u16,
             Lookup::Custom(custom) => custom.node(key, self.built.nodes.len() as u16),
         })
+    }
+
+    /// It says of every key where that is. Where it does not, any node serves any command: [`Algorithm::NydusRoundRobin`].
+    #[inline]
+    pub fn has_homes(&self) -> bool {
+        !matches!(self.built.lookup, Lookup::InTurn(_))
     }
 
     /// Number of nodes: 1 to [`NODES_MAX`].
@@ -523,8 +537,8 @@ impl Placement {
     pub fn hashed<'k>(&self, key: &'k [u8]) -> &'k [u8] {
         match &self.built.lookup {
             Lookup::Preset(preset) => preset.hashed(key),
-            // What the function makes of it, nobody knows.
-            Lookup::Custom(_) => key,
+            // What the function makes of it, nobody knows; and where no key has a home, nobody asks.
+            Lookup::Custom(_) | Lookup::InTurn(_) => key,
             _ => hash_tag(key),
         }
     }
@@ -746,6 +760,25 @@ mod tests {
         maglev over 64 nodes, total weight 253: afb5b5b4
         maglev over 1000 nodes, total weight 3997: 9ec3507e
         ");
+    }
+
+    #[test]
+    fn only_round_robin_says_of_no_key_where_it_is_and_puts_channels_by_their_whole_name() {
+        for algorithm in Algorithm::OWN {
+            assert!(Placement::with_nodes(algorithm, 3).unwrap().has_homes());
+        }
+        let without: Vec<_> = Algorithm::all().filter(|one| !one.has_homes()).collect();
+        assert_eq!(without, [Algorithm::NydusRoundRobin]);
+        let placement = Placement::with_nodes(Algorithm::NydusRoundRobin, 1_000).unwrap();
+        assert!(!placement.has_homes());
+        assert_eq!(
+            placement.node(b"123456789").0,
+            (0xCBF4_3926_u32 % 1_000) as u16
+        );
+        assert_eq!(placement.node(b"{a}b").0, (crc32(b"{a}b") % 1_000) as u16);
+        assert_eq!(placement.hashed(b"{a}b"), b"{a}b");
+        // Channels must meet tomorrow, too.
+        assert_eq!(digest(&placement), 0xC21D_CEFF);
     }
 
     #[test]

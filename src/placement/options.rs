@@ -59,6 +59,7 @@ impl Algorithm {
             Modulo
                 | Jump
                 | NydusPartition
+                | NydusRoundRobin
                 | RbPartition
                 | LibmemcachedModula
                 | JedisMurmur

@@ -10,6 +10,7 @@ impl Algorithm {
             Ketama | Modulo | Rendezvous | Jump | Maglev => "keyway",
             NydusKetama => "nydus, ConsistentHashingRouter",
             NydusPartition => "nydus, PartitionRouter",
+            NydusRoundRobin => "nydus, RoundRobinRouter",
             RbKetama => "rb, ConsistentHashingRouter",
             RbPartition => "rb, PartitionRouter",
             TwemproxyKetama => "twemproxy, distribution: ketama",

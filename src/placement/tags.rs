@@ -12,6 +12,7 @@ impl Placement {
             Lookup::Preset(preset) => preset.tag(),
             // It is given the whole key.
             Lookup::Custom(_) => TagRule::Whole,
+            Lookup::InTurn(_) => TagRule::Whole,
             _ => TagRule::Braces,
         }
     }

@@ -1,8 +1,10 @@
 //! A batch under way: what is pending, by connection; what is known, by entry; and what may be sent again.
 
 use super::merge::merge_replies;
+use super::turns::is_other_up;
 use super::{
-    Body, Entry, Manner, Outcome, RENEW_EVERY, fail, is_absence, is_transient, not_executed,
+    Body, Choice, Entry, Manner, Outcome, RENEW_EVERY, Scatter, Target, Tried, fail, is_absence,
+    is_down, is_transient, not_executed,
 };
 use crate::command::Split;
 use crate::connection::{Cause, Outbox, backoff};
@@ -21,6 +23,17 @@ use std::time::{Duration, Instant};
 pub(super) struct Batch<'a> {
     pub(super) entries: Vec<Entry<'a>>,
     pub(super) slots: Vec<Slot>,
+    /// For what any node serves, if the batch has such commands.
+    turn: Option<Turn>,
+}
+
+/// The node of what any node serves.
+#[derive(Default)]
+struct Turn {
+    node: NodeId,
+    tried: Tried,
+    /// A write was answered: what reads it must not be asked elsewhere.
+    stays: bool,
 }
 
 /// What is known of one entry so far.
@@ -117,10 +130,15 @@ pub(super) struct GroupEnd {
 
 impl<'a> Batch<'a> {
     pub(super) fn new(entries: Vec<Entry<'a>>) -> Batch<'a> {
+        let mut turn: Option<Turn> = None;
         let slots = entries
             .iter()
             .map(|entry| match &entry.body {
                 Body::Node(_) | Body::Server(_) => Slot::Pending,
+                Body::Any => {
+                    turn.get_or_insert_default();
+                    Slot::Pending
+                }
                 Body::Split(split) => Slot::Split {
                     parts: split.parts.iter().map(|_| PartState::Pending).collect(),
                     sum: 0,
@@ -133,7 +151,29 @@ impl<'a> Batch<'a> {
                 Body::Refused(error) => Slot::Done(Err((error.clone(), None))),
             })
             .collect();
-        Batch { entries, slots }
+        Batch {
+            entries,
+            slots,
+            turn,
+        }
+    }
+
+    /// Gives what any node serves to the next one, if it may go there.
+    pub(super) fn take_turn(&mut self, scatter: &Scatter) {
+        if let Some(turn) = self.turn.as_mut().filter(|turn| !turn.stays) {
+            turn.node = scatter.next_node(&turn.tried);
+        }
+    }
+
+    /// Where a group goes, or would go next.
+    pub(super) fn target(&self, shipments: &[Shipment]) -> Target<'static> {
+        let is_any = |shipment: &Shipment| matches!(self.entries[shipment.entry].body, Body::Any);
+        match &self.turn {
+            Some(turn) if !turn.stays && shipments.iter().any(is_any) => {
+                Target::Node(turn.node, Choice::Any)
+            }
+            _ => Target::Node(NodeId(0), Choice::Only),
+        }
     }
 
     pub(super) fn has_pending(&self) -> bool {
@@ -159,16 +199,20 @@ impl<'a> Batch<'a> {
             let entry = &self.entries[at];
             let is_read = entry.known.is_read;
             match (&entry.body, &mut self.slots[at]) {
-                (Body::Node(node), slot @ Slot::Pending) => {
-                    match routing::gate(&current.topology, *node, is_read) {
+                (body @ (Body::Node(_) | Body::Any), slot @ Slot::Pending) => {
+                    let node = match (body, &self.turn) {
+                        (Body::Node(node), _) => *node,
+                        (_, turn) => turn.as_ref().map_or(NodeId(0), |turn| turn.node),
+                    };
+                    match routing::gate(&current.topology, node, is_read) {
                         Gate::Send => {
-                            grouping.add(current.topology.server_of(*node), *node, at);
+                            grouping.add(current.topology.server_of(node), node, at);
                         }
                         Gate::Hold | Gate::Import => *held = true,
                         Gate::Refuse(why) => {
                             let error = Error::new(ErrorKind::Refused, why)
                                 .of_command(entry.known.name())
-                                .at_node(*node);
+                                .at_node(node);
                             *slot = Slot::Done(Err((error, None)));
                         }
                     }
@@ -336,7 +380,14 @@ impl<'a> Batch<'a> {
             _ => None,
         };
         let any_lost = outcomes.iter().find_map(lost);
-        let may_retry = any_lost.as_ref().is_some_and(is_transient)
+        for (shipment, outcome) in shipments.iter().zip(&outcomes) {
+            if matches!(outcome, Outcome::Reply(_)) {
+                self.answered(shipment.entry);
+            }
+        }
+        let elsewhere = || self.target(&shipments).is_any() && is_other_up(current, &server);
+        let is_worth_another = |cause| is_transient(cause) || is_down(cause) && elsewhere();
+        let may_retry = any_lost.as_ref().is_some_and(is_worth_another)
             && failures + 1 < retry.attempts_max
             && Instant::now() + wait < manner.deadline
             && server.budget().spend();
@@ -412,7 +463,17 @@ impl<'a> Batch<'a> {
             });
             self.store(&shipment, final_outcome, &server, current);
         }
+        if again && let Some(turn) = &mut self.turn {
+            turn.tried.add(server);
+        }
         again.then_some(wait)
+    }
+
+    fn answered(&mut self, entry: usize) {
+        let entry = &self.entries[entry];
+        if let (Body::Any, false, Some(turn)) = (&entry.body, entry.known.is_read, &mut self.turn) {
+            turn.stays = true;
+        }
     }
 
     fn store(

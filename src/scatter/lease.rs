@@ -2,7 +2,7 @@
 
 use super::many::broken_outcomes;
 use super::transaction::{transaction, transaction_reply};
-use super::{Aim, Call, Manner, Outcome, Scatter, Target, Verdict, fail, pause};
+use super::{Aim, Call, Manner, Outcome, Scatter, Target, Tried, Verdict, fail, pause};
 use crate::command::BlocksFor;
 use crate::connection::{Broken, Cause, Delivery, Item, Items, Parcel, Refusal};
 use crate::error::Error;
@@ -20,15 +20,16 @@ impl Scatter {
     /// future closes the connection.
     pub(crate) async fn call_blocking(
         &self,
-        call: &Call<'_>,
+        mut call: Call<'_>,
         wait: BlocksFor,
     ) -> Result<Value, Error> {
-        let node = match call.target {
-            Target::Node(node) => Some(node),
-            Target::Server(_) => None,
-        };
         let mut failures = 0;
+        let mut tried = Tried::default();
         loop {
+            let node = match call.target {
+                Target::Node(node, _) => Some(node),
+                Target::Server(_) => None,
+            };
             let current = self.control.load_full();
             let server = match self.aim(&current, call.target, call.known.is_read) {
                 Ok(server) => server.clone(),
@@ -36,14 +37,18 @@ impl Scatter {
                     Outcome::Stale => continue,
                     _ => {
                         return Err(Self::name(
-                            call,
+                            &call,
                             fail(None, call.known, false, Cause::Deadline),
                             None,
                         ));
                     }
                 },
                 Err(Aim::Refused(cause)) => {
-                    return Err(Self::name(call, fail(None, call.known, false, cause), None));
+                    return Err(Self::name(
+                        &call,
+                        fail(None, call.known, false, cause),
+                        None,
+                    ));
                 }
             };
             let patience = Instant::now()
@@ -55,13 +60,14 @@ impl Scatter {
                 Ok(lease) => lease,
                 Err(Cause::NodeMoved) => continue,
                 Err(cause) => {
-                    match self.judge(call, Outcome::NotSent(cause), Some(&server), &mut failures) {
+                    match self.judge(&call, Outcome::NotSent(cause), Some(&server), &mut failures) {
                         Verdict::Again(wait) => {
                             pause(wait, patience).await;
+                            self.turn_on(&mut call.target, &mut tried, Some(server));
                             continue;
                         }
                         Verdict::Done(result) => {
-                            return result.map_err(|error| Self::name(call, error, Some(&server)));
+                            return result.map_err(|error| Self::name(&call, error, Some(&server)));
                         }
                     }
                 }
@@ -113,11 +119,14 @@ impl Scatter {
                     lease.return_clean();
                     return Ok(value);
                 }
-                outcome => match self.judge(call, outcome, Some(&server), &mut failures) {
+                outcome => match self.judge(&call, outcome, Some(&server), &mut failures) {
                     Verdict::Done(result) => {
-                        return result.map_err(|error| Self::name(call, error, Some(&server)));
+                        return result.map_err(|error| Self::name(&call, error, Some(&server)));
                     }
-                    Verdict::Again(wait) => pause(wait, manner.deadline).await,
+                    Verdict::Again(wait) => {
+                        pause(wait, manner.deadline).await;
+                        self.turn_on(&mut call.target, &mut tried, Some(server));
+                    }
                 },
             }
         }

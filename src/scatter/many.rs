@@ -32,6 +32,7 @@ impl Scatter {
         mut failures: u32,
         manner: Manner,
     ) -> Vec<Result<Value, Error>> {
+        batch.take_turn(self);
         while batch.has_pending() {
             let current = self.control.load_full();
             let mut held = false;
@@ -58,6 +59,7 @@ impl Scatter {
             if let Some(wait) = wait {
                 failures += 1;
                 pause(wait, manner.deadline).await;
+                batch.take_turn(self);
             }
         }
         let cache = self.control.load().config.mode() == Mode::Cache;
@@ -138,7 +140,8 @@ impl Scatter {
                 Ok(ticket) => Ok(ticket),
                 Err(Refusal::Stale) => Err(Outcome::Stale),
                 Err(_) => {
-                    self.push_patiently(&server, &outbox, current.generation, &parcel)
+                    let pushed = self.push_patiently(&server, &outbox, current.generation, &parcel);
+                    self.or_elsewhere(batch.target(&shipments), &server, pushed)
                         .await
                 }
             };

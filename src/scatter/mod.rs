@@ -9,10 +9,12 @@ mod many;
 mod merge;
 mod split;
 mod transaction;
+mod turns;
 
 pub(crate) use batch::own_keys;
 pub(crate) use lease::{blocking_deadline, converse, converse_atomic};
 pub(crate) use split::SplitRead;
+pub(crate) use turns::{Tried, Turns};
 
 use crate::command::{Merge, Split};
 use crate::config::Mode;
@@ -54,9 +56,18 @@ pub(crate) struct Call<'a> {
 /// Where a command of one call goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target<'a> {
-    Node(NodeId),
+    Node(NodeId, Choice),
     /// A server by name.
     Server(&'a str),
+}
+
+/// Why it goes to its node. Beside the node and no target of its own, which would make a call larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// No other will do.
+    Only,
+    /// Any node serves it, and this one has its turn.
+    Any,
 }
 
 /// One command of a batch.
@@ -69,6 +80,8 @@ pub(crate) struct Entry<'a> {
 
 pub(crate) enum Body<'a> {
     Node(NodeId),
+    /// Any node serves it: the same one for all such commands of the batch.
+    Any,
     /// To the server that the batch is for.
     Server(&'a str),
     // Boxed: a batch has many entries, and few of them are split.
@@ -110,6 +123,7 @@ pub(crate) struct Scatter {
     control: Control<Server>,
     /// Callers that wait for a frozen node.
     holds: tokio::sync::Semaphore,
+    turns: Turns,
 }
 
 impl Scatter {
@@ -117,6 +131,7 @@ impl Scatter {
         Scatter {
             control,
             holds: tokio::sync::Semaphore::new(HOLD_MAX),
+            turns: Turns::default(),
         }
     }
 
@@ -125,7 +140,7 @@ impl Scatter {
     }
 
     /// Sends one command and returns its reply; error replies come as `Value::ServerError`. Retries what is safe within the deadline.
-    pub(crate) async fn call(&self, call: &Call<'_>) -> Result<Value, Error> {
+    pub(crate) async fn call(&self, call: Call<'_>) -> Result<Value, Error> {
         self.go_on(call, None).await
     }
 
@@ -159,25 +174,26 @@ impl Scatter {
         server: Arc<Server>,
     ) -> Result<Value, Error> {
         let attempted = Some((outcome_of(delivery), Some(server)));
-        self.go_on(&first.call(cmd), attempted).await
+        self.go_on(first.call(cmd), attempted).await
     }
 
     /// The retry loop of a single command, from the outcome of a first attempt if there was one.
     async fn go_on(
         &self,
-        call: &Call<'_>,
+        mut call: Call<'_>,
         mut attempted: Option<(Outcome, Option<Arc<Server>>)>,
     ) -> Result<Value, Error> {
         let mut failures = 0;
+        let mut tried = Tried::default();
         loop {
             let (outcome, server) = match attempted.take() {
                 Some(first) => first,
-                None => self.attempt(call).await,
+                None => self.attempt(&call).await,
             };
             if matches!(outcome, Outcome::Stale) {
                 continue;
             }
-            match self.judge(call, outcome, server.as_ref(), &mut failures) {
+            match self.judge(&call, outcome, server.as_ref(), &mut failures) {
                 Verdict::Done(result) => {
                     let error = match result {
                         // A fault of the server, not of the command: which server it is matters.
@@ -193,7 +209,7 @@ impl Scatter {
                         call.cmd,
                         call.known,
                         server.as_ref(),
-                        Self::name(call, error, server.as_ref()),
+                        Self::name(&call, error, server.as_ref()),
                     );
                 }
                 Verdict::Again(wait) => {
@@ -202,6 +218,7 @@ impl Scatter {
                     }
                     tracing::debug!(target: "keyway::scatter", command = call.known.name(), attempt = failures + 1, "retry");
                     pause(wait, call.manner.deadline).await;
+                    self.turn_on(&mut call.target, &mut tried, server);
                 }
             }
         }
@@ -209,7 +226,7 @@ impl Scatter {
 
     fn name(call: &Call<'_>, error: Error, server: Option<&Arc<Server>>) -> Error {
         let mut error = error.of_command(call.known.name());
-        if let Target::Node(node) = call.target {
+        if let Target::Node(node, _) = call.target {
             error = error.at_node(node);
         }
         match server {
@@ -278,7 +295,8 @@ impl Scatter {
             (Ok(ticket), _) => ticket,
             (Err(Refusal::Stale), _) | (Err(_), None) => return (Outcome::Stale, None),
             (Err(_), Some(outbox)) => {
-                match Box::pin(self.push_patiently(&server, &outbox, generation, &parcel)).await {
+                let pushed = self.push_patiently(&server, &outbox, generation, &parcel);
+                match Box::pin(self.or_elsewhere(call.target, &server, pushed)).await {
                     Ok(ticket) => ticket,
                     Err(outcome) => return (outcome, Some(server)),
                 }
@@ -296,12 +314,14 @@ impl Scatter {
         is_read: bool,
     ) -> Result<&'c Arc<Server>, Aim> {
         match target {
-            Target::Node(node) => match routing::gate(&current.topology, node, is_read) {
-                Gate::Send => Ok(current.server_of(node)),
-                // Live moves install a key before its first command; until they are built, such a node is not served by a file.
-                Gate::Hold | Gate::Import => Err(Aim::Hold),
-                Gate::Refuse(why) => Err(Aim::Refused(Cause::Refused(why.into()))),
-            },
+            Target::Node(node, _) => {
+                match routing::gate(&current.topology, node, is_read) {
+                    Gate::Send => Ok(current.server_of(node)),
+                    // Live moves install a key before its first command; until they are built, such a node is not served by a file.
+                    Gate::Hold | Gate::Import => Err(Aim::Hold),
+                    Gate::Refuse(why) => Err(Aim::Refused(Cause::Refused(why.into()))),
+                }
+            }
             Target::Server(name) => match current.topology.server_by_name(name) {
                 Some(id) => Ok(current.server(id)),
                 None => Err(Aim::Refused(Cause::Refused(
@@ -390,6 +410,8 @@ impl Scatter {
         server: Option<&Arc<Server>>,
         failures: &mut u32,
     ) -> Verdict {
+        let elsewhere =
+            || call.target.is_any() && server.is_some_and(|server| self.is_other_up(server));
         let again = |failures: &mut u32, wait: Duration| -> Option<Verdict> {
             let server = server?;
             let retry = &server.settings().retry;
@@ -425,7 +447,11 @@ impl Scatter {
                             .outbox()
                             .renew(why, RENEW_EVERY);
                     }
-                    let wait = backoff(&server.settings().retry, *failures + 3);
+                    let wait = match *failures {
+                        // The next server may well be able to, now.
+                        0 if elsewhere() => Duration::ZERO,
+                        _ => backoff(&server.settings().retry, *failures + 3),
+                    };
                     if let Some(verdict) = again(failures, wait) {
                         return verdict;
                     }
@@ -434,7 +460,7 @@ impl Scatter {
             }
             Outcome::Reply(value) => Verdict::Done(Ok(value)),
             Outcome::NotSent(cause) => {
-                if is_transient(&cause)
+                if (is_transient(&cause) || is_down(&cause) && elsewhere())
                     && let Some(verdict) = again(failures, Duration::ZERO)
                 {
                     return verdict;
@@ -468,7 +494,7 @@ impl First {
         Call {
             cmd,
             known: self.known,
-            target: Target::Node(self.node),
+            target: Target::Node(self.node, Choice::Only),
             script: None,
             manner: self.manner,
         }
@@ -515,10 +541,14 @@ enum Aim {
 }
 
 impl Target<'_> {
+    fn is_any(self) -> bool {
+        matches!(self, Target::Node(_, Choice::Any))
+    }
+
     /// Which of a server's connections: a node keeps to its own.
     fn lane_node(self) -> NodeId {
         match self {
-            Target::Node(node) => node,
+            Target::Node(node, _) => node,
             Target::Server(_) => NodeId(0),
         }
     }
@@ -539,6 +569,11 @@ fn not_executed(error: &ServerError) -> bool {
 fn is_absence(kind: ErrorKind, is_read: bool) -> bool {
     matches!(kind, ErrorKind::ServerDown | ErrorKind::NotSent)
         || (kind == ErrorKind::Unknown && is_read)
+}
+
+/// Its server is not there; another may be.
+fn is_down(cause: &Cause) -> bool {
+    matches!(cause, Cause::Down(_))
 }
 
 /// May the next attempt do better within the same call?

@@ -1,6 +1,6 @@
 //! Transactions: MULTI, the commands and EXEC as one write to one node.
 
-use super::{Aim, Call, Manner, Outcome, Scatter, Target, Verdict, not_executed, pause};
+use super::{Aim, Call, Manner, Outcome, Scatter, Target, Tried, Verdict, not_executed, pause};
 use crate::connection::{Cause, Delivery, Item, Items, Parcel, Script};
 use crate::error::Error;
 use crate::pool::Server;
@@ -34,7 +34,7 @@ impl Scatter {
             row: crate::command::row_of(&[b"EXEC"]).ok(),
             is_read,
         };
-        let call = Call {
+        let mut call = Call {
             cmd: &exec,
             known,
             target,
@@ -42,6 +42,7 @@ impl Scatter {
             manner,
         };
         let mut failures = 0;
+        let mut tried = Tried::default();
         loop {
             let (outcome, server) = self.attempt_atomic(&call, &parcel, all.len()).await;
             match outcome {
@@ -51,7 +52,10 @@ impl Scatter {
                     Verdict::Done(result) => {
                         return result.map_err(|error| Self::name(&call, error, server.as_ref()));
                     }
-                    Verdict::Again(wait) => pause(wait, manner.deadline).await,
+                    Verdict::Again(wait) => {
+                        pause(wait, manner.deadline).await;
+                        self.turn_on(&mut call.target, &mut tried, server);
+                    }
                 },
             }
         }
@@ -77,10 +81,8 @@ impl Scatter {
         let outbox = server
             .link(call.manner.lane, call.target.lane_node())
             .outbox();
-        let ticket = match self
-            .push_patiently(&server, outbox, current.generation, parcel)
-            .await
-        {
+        let pushed = self.push_patiently(&server, outbox, current.generation, parcel);
+        let ticket = match self.or_elsewhere(call.target, &server, pushed).await {
             Ok(ticket) => ticket,
             Err(outcome) => return (outcome, Some(server)),
         };

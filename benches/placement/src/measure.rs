@@ -50,7 +50,8 @@ impl<'k> Bench<'k> {
             hashring: subjects::hashring(nodes),
         };
         let mut rows = Vec::new();
-        for algorithm in Algorithm::all().filter(|algorithm| is_wanted(*algorithm)) {
+        let placing = Algorithm::all().filter(|algorithm| algorithm.has_homes());
+        for algorithm in placing.filter(|algorithm| is_wanted(*algorithm)) {
             let hash = subjects::hash_name(algorithm);
             let outcome = match subjects::keyway(algorithm, nodes) {
                 Ok(built) => self.outcome(&built, hash, &peers, nodes),

@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn every_algorithm_has_a_hash_that_is_known() {
-        for algorithm in Algorithm::all() {
+        for algorithm in Algorithm::all().filter(|algorithm| algorithm.has_homes()) {
             let name = hash_name(algorithm);
             assert_ne!(name, "unknown", "{algorithm}");
             let said = hash(name).err().unwrap_or_default();

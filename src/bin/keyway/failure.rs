@@ -19,6 +19,8 @@ pub(crate) enum CliError {
     File(#[from] keyway::config::ConfigError),
     #[error(transparent)]
     Cluster(#[from] keyway::Error),
+    #[error("by {0} no key has a home: any server may have any key. Ask each of them, with EXISTS")]
+    NoHomes(keyway::placement::Algorithm),
     #[error("the keys on standard input cannot be read: {0}")]
     Input(#[source] io::Error),
     #[error("the result cannot be written: {0}")]
@@ -32,7 +34,7 @@ pub(crate) enum CliError {
 impl CliError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            CliError::File(_) | CliError::Input(_) => WRONG_FILE.into(),
+            CliError::File(_) | CliError::Input(_) | CliError::NoHomes(_) => WRONG_FILE.into(),
             _ => PROBLEMS.into(),
         }
     }

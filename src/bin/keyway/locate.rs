@@ -58,6 +58,9 @@ struct Row {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, CliError> {
     let config = Config::from_file(&args.file)?;
+    if !config.placement().has_homes() {
+        return Err(CliError::NoHomes(config.placement().algorithm()));
+    }
     let keys = args
         .keys
         .iter()

@@ -162,7 +162,17 @@ fn replicas_and_cluster_mode_are_errors() {
         mode: Some("cluster".to_owned()),
         ..fine()
     };
-    assert_eq!(about("", replica), [(Level::Error, Subject::Replica)]);
+    assert_eq!(
+        about("", replica.clone()),
+        [(Level::Error, Subject::Replica)]
+    );
+    // Where nothing is written, it is as good as any.
+    let in_turn = findings(&config("", "nydus-round-robin"), &[reached("a", replica)]);
+    assert_eq!(in_turn.len(), 1);
+    assert_eq!(
+        (in_turn[0].level, in_turn[0].subject),
+        (Level::Warning, Subject::Replica)
+    );
     assert_eq!(about("", cluster), [(Level::Error, Subject::ClusterMode)]);
 }
 
@@ -398,4 +408,25 @@ fn examples_name_both_servers_and_are_few() {
     let example = &sample.examples[0];
     assert_eq!((&*example.belongs_on, &*example.found_on), ("b", "a"));
     assert!(example.node >= 32);
+}
+
+#[test]
+fn where_no_key_has_a_home_none_is_misplaced_and_that_explains_no_data() {
+    let (in_turn, ketama) = (config("", "nydus-round-robin"), config("", "ketama"));
+    let seen = holding(&in_turn, &ketama, [0, 1], 100);
+    assert_eq!(findings(&in_turn, &seen), []);
+    assert!(
+        seen.iter()
+            .all(|seen| seen.keys.as_ref().unwrap().sample.keys == 100)
+    );
+    // Every key on each server, as by round robin: no algorithm fits, and this one is not proposed.
+    let both = holding(&ketama, &ketama, [0, 0], 100);
+    let advice: String = findings(&ketama, &both)
+        .into_iter()
+        .map(|found| found.advice)
+        .collect();
+    assert!(
+        !advice.is_empty() && !advice.contains("round-robin"),
+        "{advice}"
+    );
 }

@@ -116,6 +116,7 @@ fn found(explanation: &Explanation, placement: &Placement) -> u16 {
             explanation.node
         }
         Finding::Custom { .. } => explanation.node,
+        Finding::InTurn { nodes } => (hash_of(explanation).value % nodes) as u16,
         Finding::Jumps { landings, .. } => *landings.last().unwrap(),
     }
 }
@@ -294,6 +295,13 @@ fn each_way_is_told_in_lines() {
     hash       633268068 (0x25bee764) by CRC-32
     modulo     633268068 % 4 = 0
     node       0 "10.0.0.0:6379"
+
+    placed by  nydus-round-robin (nydus, RoundRobinRouter)
+    hashed     "cart:{7}", the whole key
+    tag rule   none: the whole key, always
+    hash       633268068 (0x25bee764) by CRC-32
+    turns      each call asks the next of 4 nodes, whatever the key; a channel is on node hash % 4
+    channel    0 "10.0.0.0:6379"
 
     placed by  rb-ketama (rb, ConsistentHashingRouter)
     hashed     "cart:{7}", the whole key

@@ -150,6 +150,7 @@ pub(super) fn recipe(
         }
         CodisSlots => codis::recipe(algorithm, options, nodes),
         RedisClusterSlots => redis_cluster::recipe(algorithm, options, nodes),
+        NydusRoundRobin => unreachable!("it places no key"),
         Ketama | Modulo | Rendezvous | Jump | Maglev | Custom => {
             unreachable!("neither keyway's own nor the program's are presets")
         }
