@@ -18,5 +18,6 @@ mod fixture_works;
 mod gather;
 mod observability;
 mod redis_rs;
+mod round_robin;
 
 mod command_table;
