@@ -77,11 +77,11 @@ pub enum Algorithm {
     /// twemproxy with `distribution: ketama` (twemproxy 0.5.0, `nc_conf.c`, `nc_server.c`, `nc_ketama.c`).
     ///
     /// A name is what stood in `servers:`: the server's own name if its line ends in one, else its `host:port`, or its `/path`; a weight is the one there.
-    /// Its label is the name, but `host` alone of a name that ends in `:11211`, and of a name that begins with `/` the name and a colon. A
+    /// Its label is the name, but `host` alone of a name that ends in `:11211` (or a zero or more before it), and of a name that begins with `/` the name and a colon. A
     /// [`NodeSpec::label`](super::NodeSpec::label) is taken as it is.
     ///
-    /// A node of weight `w` among `n` with the sum `W` has `d` digests, in binary32 and rounded after each step: `d = floor(w / W * 160 / 4 * n)`,
-    /// which may be 0, and is 39 for 25 equal nodes. For `i` from 0 to `d - 1` the MD5 digest of `{label}-{i}` gives four points, as in
+    /// A node of weight `w` among `n` with the sum `W` has `d = floor(w / W * 160 / 4 * n)` digests, where `w`, `W` and `n` are made binary32 and each
+    /// step, from left to right, is rounded to it; it may be 0, and is 39 for 25 equal nodes. For `i` from 0 to `d - 1` the MD5 digest of `{label}-{i}` gives four points, as in
     /// [`Ketama`](Algorithm::Ketama). The hash of a key is [`Options::hash`] (default `fnv1a_64`), of an empty key 0; it is of what stands between the
     /// first of the one byte of [`Options::hash_tag`] and the first of the other after it, unless there is no such pair or nothing between them.
     /// A key belongs to the node of the first point that is not below its hash; above the last, to that of the first one.
@@ -128,8 +128,8 @@ pub enum Algorithm {
     /// A name is the address in the servers' file, of at most 21 bytes, without spaces, not beginning with `#`; a weight is the number after it (as the
     /// program read it: of a last line without a line end, it loses the last digit).
     ///
-    /// A node of weight `w` among `n` with the sum `W` has `d = floor(w / W * 40 * n)` digests, which may be 0: the quotient is rounded to binary32, the
-    /// products are binary64, and what is rounded down is binary32 again. For `i` from 0 to `d - 1` the MD5 digest of `{name}-{i}` gives four
+    /// A node of weight `w` among `n` with the sum `W` has `d = floor(w / W * 40 * n)` digests, which may be 0: `w`, `W` and their quotient are rounded
+    /// to binary32, the products, from left to right, are binary64, and what is rounded down is binary32 again. For `i` from 0 to `d - 1` the MD5 digest of `{name}-{i}` gives four
     /// points, as in [`Ketama`](Algorithm::Ketama). The hash of a key is the first four bytes of its MD5 digest, little-endian; a key is a string of
     /// C there and ends before its first NUL. A key belongs to the node of the first point that is not below its hash; above the last, to that
     /// of the first one. Equal points of two nodes are refused: the original's sort is unstable.
