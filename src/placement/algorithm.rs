@@ -77,8 +77,8 @@ pub enum Algorithm {
     /// twemproxy with `distribution: ketama` (twemproxy 0.5.0, `nc_conf.c`, `nc_server.c`, `nc_ketama.c`).
     ///
     /// A name is what stood in `servers:`: the server's own name if its line ends in one, else its `host:port`, or its `/path`; a weight is the one there.
-    /// Its label is the name, but `host` alone of a name that ends in `:11211` (or a zero or more before it), and of a name that begins with `/` the name and a colon. A
-    /// [`NodeSpec::label`](super::NodeSpec::label) is taken as it is.
+    /// Its label is the name, but `host` alone of a name that ends in `:11211` (or in that with zeros after the colon), and of a name that begins
+    /// with `/` the name and a colon. A [`NodeSpec::label`](super::NodeSpec::label) is taken as it is.
     ///
     /// A node of weight `w` among `n` with the sum `W` has `d = floor(w / W * 160 / 4 * n)` digests, where `w`, `W` and `n` are made binary32 and each
     /// step, from left to right, is rounded to it; it may be 0, and is 39 for 25 equal nodes. For `i` from 0 to `d - 1` the MD5 digest of `{label}-{i}` gives four points, as in
