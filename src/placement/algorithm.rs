@@ -54,8 +54,8 @@ pub enum Algorithm {
     /// A node's name is its connection's identifier: `redis://{host}:{port}/{db}`, or the `identifier` of nydus's configuration. No weights.
     /// Whole keys are hashed. Each node has 160 points: for `i` from 0 to 39 the MD5 digest of `{name}-{i}-salt` gives four, read as with
     /// [`Ketama`](Algorithm::Ketama). A key belongs to the node of the first point that is **above** the first four bytes of its MD5 digest,
-    /// read likewise; if none is, to that of the first point of all. Refused: two nodes with one point, as nydus keeps hosts in a set, whose
-    /// order is not defined. Source: nydus 0.11.0, `nydus/contrib/ketama.py`, `nydus/db/routers/keyvalue.py`, `nydus/db/backends/redis.py`.
+    /// read likewise; if none is, to that of the first point of all. Refused: a name `redis://...` with an `@`, and two nodes with one
+    /// point, as nydus keeps hosts in a set, whose order is not defined. Source: nydus 0.11.0, `nydus/contrib/ketama.py`, `nydus/db/routers/keyvalue.py`, `nydus/db/backends/redis.py`.
     NydusKetama,
     /// nydus's `PartitionRouter`.
     ///
@@ -102,7 +102,8 @@ pub enum Algorithm {
     /// with this label; the hash of a key is the first four bytes of its MD5 digest, little-endian, and [`Options::hash`] is refused:
     /// libmemcached ignores what was set before. Keys have no tags.
     ///
-    /// Equal points of two nodes are refused: they are an unstable sort's choice up to libmemcached 1.0, and the first node's in 1.1.
+    /// Equal labels of two nodes are refused, and equal points: they are an unstable sort's choice up to libmemcached 1.0, and the first node's in
+    /// 1.1.
     LibmemcachedWeighted,
     /// libmemcached with `MEMCACHED_BEHAVIOR_KETAMA`, which is also `MEMCACHED_DISTRIBUTION_CONSISTENT`.
     ///
