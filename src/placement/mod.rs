@@ -448,8 +448,8 @@ impl Placement {
         }
     }
 
-    /// The nodes of many keys. The same as one by one, but all keys are hashed first: where a ring is larger than the processor's cache, the waits for its
-    /// lines overlap.
+    /// The nodes of many keys. The same as one by one, but all keys are hashed first: where a ring is larger than the processor's cache, the
+    /// waits for its lines overlap.
     pub(crate) fn nodes_of<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) -> Vec<NodeId> {
         let Lookup::Ketama(ring) = &self.built.lookup else {
             return keys.map(|key| self.node(key)).collect();
