@@ -16,7 +16,7 @@ use super::{
 use crate::hash::Hashkit;
 use crate::placement::{
     Algorithm, Custom, LABEL_BYTES_MAX, Label, NODES_MAX, NodeId, NodeSpec, Options, Placement,
-    PlacementError, list_of, without_option,
+    PlacementError, list_of, without_option, without_weights,
 };
 use std::{cell::RefCell, collections::HashMap, path::Path};
 use toml::{
@@ -535,7 +535,7 @@ fn weights(section: &Section<'_, '_>, algorithm: Algorithm, node_count: usize) -
         return Err(section
             .problem("weights", format!("{algorithm} knows no weights"))
             .expected(format!("weights only with {weighted}"))
-            .help("remove weights; changing the algorithm would lose the data that is there"));
+            .help(without_weights(algorithm).replace("leave it out", "remove weights")));
     }
     if items.len() != node_count {
         return Err(section

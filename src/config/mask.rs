@@ -32,6 +32,7 @@ impl Masked {
         let end = line[..marks.comment.unwrap_or(line.len())].trim_end().len();
         let mut cuts = secret_values(&line[..end], &marks, context);
         cuts.extend(secret_urls(&line[..end], &marks));
+        cuts.extend(secret_hosts(&line[..end], &marks));
         // `#@` may be the rest of a password with a quote in it, so that nothing before it is a host.
         if line[end..].contains('@')
             && let Some(equals) = marks
@@ -293,6 +294,18 @@ fn secret_urls(line: &str, marks: &Marks) -> Vec<Range<usize>> {
         }
     }
     cuts
+}
+
+/// Of what rb hashes, in a list of names by mistake: `<HostInfo db=0 ... password='...' port=6379 ...>`.
+fn secret_hosts(line: &str, marks: &Marks) -> Vec<Range<usize>> {
+    let strings = marks.strings.iter();
+    let secret = |string: &Range<usize>| {
+        let text = line.get(string.start..string.end.min(line.len()))?;
+        let at = text.find("password=")? + "password=".len();
+        let is_none = text[at..].starts_with("None") && !text[at..].contains("password=");
+        (text.contains("HostInfo") && !is_none).then(|| string.start + at..line.len())
+    };
+    strings.filter_map(secret).collect()
 }
 
 fn shift(cuts: Vec<Range<usize>>, by: usize) -> impl Iterator<Item = Range<usize>> {

@@ -1083,7 +1083,7 @@ fn a_bad_placement_is_refused() {
     6 | weights = [1, 2]
       |           ^^^^^^ read: [1, 2]
       = expected: weights only with ketama, rendezvous, maglev, twemproxy-..., libmemcached-weighted, libmemcached-spy-weighted, libketama, predis-..., jedis-... and envoy-...
-      = help: remove weights; changing the algorithm would lose the data that is there
+      = help: remove weights, or, if no data is there yet, use ketama, rendezvous or maglev
     "#);
 }
 
@@ -1207,7 +1207,7 @@ fn what_an_algorithm_has_no_use_for_is_refused() {
     6 | weights = [1, 2]
       |           ^^^^^^ read: [1, 2]
       = expected: weights only with ketama, rendezvous, maglev, twemproxy-..., libmemcached-weighted, libmemcached-spy-weighted, libketama, predis-..., jedis-... and envoy-...
-      = help: remove weights; changing the algorithm would lose the data that is there
+      = help: remove weights, as the original has none
     "#);
     assert_snapshot!(refused(&placed("twemproxy-ketama", "hash = \"mumur\"")), @r#"
     conf/cluster.toml:6:8: unknown hash
@@ -1256,6 +1256,29 @@ fn what_an_algorithm_has_no_use_for_is_refused() {
       = expected: a whole number without quotes: ring_points_min = 1
       = help: write an integer
     "#);
+}
+
+/// What rb hashes goes into labels if it has a password.
+#[test]
+fn a_password_among_the_names_is_not_shown() {
+    let host = |password: &str| {
+        format!(
+            "<HostInfo db=0 host='a' host_id=0 password={password} port=6379 ssl=False ssl_options=None unix_socket_path=None>"
+        )
+    };
+    let text = |one: &str, other: &str| {
+        let names = format!("names = [\"{}\", \"{}\"]", host(one), host(other));
+        placed("rb-ketama", "").replace("names = [\"a\", \"b\"]", &names)
+    };
+    for other in ["None", "'hunter2'"] {
+        let refusal = refused(&text("'hunter2'", other));
+        assert!(
+            refusal.contains("name") && !refusal.contains("hunter2"),
+            "{refusal}"
+        );
+    }
+    let shown = refused(&text("None", "None"));
+    assert!(shown.contains("password=None port=6379"), "{shown}");
 }
 
 #[test]
@@ -1403,7 +1426,7 @@ fn a_placement_that_cannot_be_made_is_shown_where_it_is_wrong() {
     // Found by trying: the points of these two are equal once.
     let clash = placed("nydus-ketama", "").replace("\"b\"]", "\"b153033\"]");
     assert_snapshot!(refused(&clash), @r#"
-    conf/cluster.toml:5:15: no placement can be made of this: nydus-ketama: the nodes "a" and "b153033" have the point 3585801663 both, and the original does not define whose it is; ask it where a key with this hash is, and leave one of the two out or rename it
+    conf/cluster.toml:5:15: no placement can be made of this: nydus-ketama: the nodes "a" and "b153033" have the point 3585801663 both, and the original leaves to chance whose it is. With data in place, neither rename a node nor leave one out, as that moves keys: ask the original where a key with this hash is, and place keys by a function of your own that says so (custom). If no data is there yet, rename one of the two
       |
     5 | names = ["a", "b153033"]
       |               ^^^^^^^^^ read: "b153033"
@@ -1532,7 +1555,7 @@ fn a_function_that_the_program_does_not_have_is_refused() {
     7 | weights = [1, 2]
       |           ^^^^^^ read: [1, 2]
       = expected: weights only with ketama, rendezvous, maglev, twemproxy-..., libmemcached-weighted, libmemcached-spy-weighted, libketama, predis-..., jedis-... and envoy-...
-      = help: remove weights; changing the algorithm would lose the data that is there
+      = help: remove weights; the function may have weights of its own
     "#);
 }
 

@@ -67,6 +67,8 @@ pub(crate) struct Driver<S> {
     reading: Box<[u8]>,
     /// What of it has not been decoded yet.
     unread: Range<usize>,
+    /// What was written when it was read: it answers nothing that came later.
+    written_before: u64,
     /// Taken from the outbox, not yet answered, oldest first. Those at the end may not be written yet.
     in_flight: VecDeque<Waiter>,
     earliest: Option<Instant>,
@@ -111,6 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             blocked: false,
             reading: vec![0; READ_BYTES].into_boxed_slice(),
             unread: 0..0,
+            written_before: 0,
             in_flight: VecDeque::new(),
             earliest: None,
             quiet_since: now,
@@ -284,6 +287,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             }
             self.stats.received(n);
             self.unread = 0..n;
+            self.written_before = self.written;
         }
         self.answer(TURN_VALUES).map(Some)
     }
@@ -322,7 +326,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 continue;
             }
             // An answer to what has not been asked yet would shift all replies by one.
-            let written = self.written;
+            let written = self.written_before;
             let asked = self
                 .in_flight
                 .front_mut()

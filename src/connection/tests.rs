@@ -554,6 +554,98 @@ async fn an_answer_to_what_was_not_asked_yet_ends_the_connection_in_place_of_shi
     assert!(matches!(driver.await, Ok(Cause::Protocol(_))));
 }
 
+/// A reply of more values than a driver hands out in one turn.
+fn long_reply() -> String {
+    format!("*300\r\n{}", ":7\r\n".repeat(300))
+}
+
+/// A driver over a pipe in which these replies lie, with as many commands asked and written; it has just handed out the first reply.
+async fn after_the_first_turn(
+    replies: String,
+    commands: usize,
+) -> (
+    Pin<Box<Driver<DuplexStream>>>,
+    Arc<Outbox>,
+    Vec<Ticket>,
+    DuplexStream,
+) {
+    let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+    let outbox = new_outbox(BOUNDS);
+    let mut driver = Box::pin(driver(ours, &outbox));
+    let mut tickets: Vec<Ticket> = (0..commands)
+        .map(|_| push_to(&outbox, 1, &[echo("x")], &[], ms(500)).expect("taken"))
+        .collect();
+    assert!(futures::poll!(&mut driver).is_pending());
+    let written = tokio::io::AsyncWriteExt::write_all(&mut theirs, replies.as_bytes());
+    written.await.expect("room");
+    while futures::poll!(&mut tickets[0]).is_pending() {
+        assert!(futures::poll!(&mut driver).is_pending());
+    }
+    tickets.remove(0);
+    (driver, outbox, tickets, theirs)
+}
+
+fn is_long(delivery: Option<Delivery>) -> bool {
+    matches!(delivery, Some(Delivery::Reply(Value::Array(values))) if values.len() == 300)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_a_long_reply_has_its_turn_before_the_next_is_read_and_a_dropped_one_shifts_nobodys()
+ {
+    let (mut driver, outbox, mut tickets, _theirs) =
+        after_the_first_turn(long_reply().repeat(3) + "$1\r\nx\r\n", 4).await;
+    let last = tickets.pop().expect("one");
+    let second = tickets.remove(0);
+    drop(tickets);
+    let mut second = Some(second);
+    assert!(
+        second.as_mut().and_then(FutureExt::now_or_never).is_none(),
+        "it is read, and not handed out"
+    );
+    assert!(futures::poll!(&mut driver).is_pending());
+    assert!(is_long(second.and_then(FutureExt::now_or_never)));
+    while outbox.held() != (0, 0) {
+        assert!(futures::poll!(&mut driver).is_pending());
+    }
+    assert_eq!(reply(last.await), "x");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_read_before_its_question_ends_the_connection_in_place_of_shifting_replies()
+ {
+    let (mut driver, outbox, _, _theirs) =
+        after_the_first_turn(long_reply() + "+nobody asked\r\n", 1).await;
+    let next = push_to(&outbox, 1, &[echo("next")], &[], ms(500)).expect("taken");
+    let ended = futures::poll!(&mut driver);
+    assert!(
+        matches!(ended, Poll::Ready(Cause::Protocol(_))),
+        "{ended:?}"
+    );
+    assert!(matches!(broken(next.await).cause, Cause::Protocol(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn replies_that_were_read_are_handed_out_when_the_connection_ends_before_their_turn() {
+    // Told to end, hung up by the server, and with nobody left to write to.
+    for end in 0..3 {
+        let (mut driver, outbox, tickets, theirs) =
+            after_the_first_turn(long_reply().repeat(4), 4).await;
+        match end {
+            0 => outbox.cut(Cause::Closed),
+            1 => drop(theirs),
+            _ => {
+                drop(theirs);
+                let late = push_to(&outbox, 1, &[echo("late")], &[], ms(500));
+                drop(late.expect("taken"));
+            }
+        }
+        (&mut driver).await;
+        for ticket in tickets {
+            assert!(is_long(ticket.now_or_never()), "{end}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_slot_that_was_closed_while_it_was_dialled_does_not_keep_the_connection() {
     let (ours, _theirs) = tokio::io::duplex(16);

@@ -3,7 +3,7 @@
 //! Source: twemproxy 0.5.0, `src/hashkit/`; libmemcached 1.1.4, `src/libhashkit/`, which has all but crc16 and crc32a, with the same results.
 //! Their bytes are C's plain `char`, signed on x86: where noted below, a byte from 0x80 on counts as a negative number.
 
-use super::{crc32, md5};
+use super::{CRC16, crc32, md5_le};
 use std::fmt;
 use std::str::FromStr;
 
@@ -70,10 +70,7 @@ impl Hashkit {
     pub fn hash(self, bytes: &[u8]) -> u32 {
         match self {
             Hashkit::OneAtATime => one_at_a_time(bytes),
-            Hashkit::Md5 => {
-                let [a, b, c, d, ..] = md5(bytes);
-                u32::from_le_bytes([a, b, c, d])
-            }
+            Hashkit::Md5 => md5_le(bytes),
             Hashkit::Crc16 => crc16_unmasked(bytes),
             Hashkit::Crc32 => (crc32(bytes) >> 16) & 0x7FFF,
             Hashkit::Crc32a => crc32(bytes),
@@ -136,26 +133,10 @@ fn one_at_a_time(bytes: &[u8]) -> u32 {
     hash.wrapping_add(hash << 15)
 }
 
-const CRC16: [u16; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut crc = (byte as u16) << 8;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = (crc << 1) ^ if crc >> 15 == 1 { 0x1021 } else { 0 };
-            bit += 1;
-        }
-        table[byte] = crc;
-        byte += 1;
-    }
-    table
-};
-
 fn crc16_unmasked(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |crc: u32, byte| {
         let at = (crc >> 8) as u8 ^ byte;
-        (crc << 8) ^ u32::from(CRC16[usize::from(at)])
+        (crc << 8) ^ u32::from(CRC16[0][usize::from(at)])
     })
 }
 

@@ -114,36 +114,24 @@ const fn crc16_table() -> [[u16; 256]; 8] {
 }
 
 /// MurmurHash64A with the seed 0x1234ABCD. Source: Jedis 3.10, `util/MurmurHash.java`, after Austin Appleby's MurmurHash2.
+#[inline]
 pub fn murmur64a(bytes: &[u8]) -> u64 {
-    murmur_hash64a(bytes, 0x1234_ABCD)
+    murmur_with_seed(bytes, 0x1234_ABCD)
 }
 
-fn murmur_hash64a(bytes: &[u8], seed: u64) -> u64 {
-    const FACTOR: u64 = 0xC6A4_A793_5BD1_E995;
-    let mix = |z: u64| z ^ (z >> 47);
-    let (eights, rest) = bytes.as_chunks::<8>();
-    let mut hash = seed ^ (bytes.len() as u64).wrapping_mul(FACTOR);
-    for eight in eights {
-        let number = u64::from_le_bytes(*eight).wrapping_mul(FACTOR);
-        hash = (hash ^ mix(number).wrapping_mul(FACTOR)).wrapping_mul(FACTOR);
-    }
-    if !rest.is_empty() {
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        hash = (hash ^ u64::from_le_bytes(last)).wrapping_mul(FACTOR);
-    }
-    mix(mix(hash).wrapping_mul(FACTOR))
-}
-
-/// MurmurHash2 of 64 bits, seed 0xC70F6907, as libstdc++ and Envoy have it. Source: gcc, `libstdc++-v3/libsupc++/hash_bytes.cc`, which is
-/// what Envoy's `source/common/common/hash.cc` follows.
+/// The same with the seed 0xC70F6907, as libstdc++ and Envoy have it. Source: gcc, `libstdc++-v3/libsupc++/hash_bytes.cc`, which is what
+/// Envoy's `source/common/common/hash.cc` follows.
 #[inline]
 pub fn murmur_libstdcxx(bytes: &[u8]) -> u64 {
-    const SEED: u64 = 0xC70F_6907;
+    murmur_with_seed(bytes, 0xC70F_6907)
+}
+
+#[inline]
+fn murmur_with_seed(bytes: &[u8], seed: u64) -> u64 {
     const FACTOR: u64 = 0xC6A4_A793_5BD1_E995;
     let mixed = |bits: u64| bits ^ (bits >> 47);
     let (words, tail) = bytes.as_chunks::<8>();
-    let mut hash = SEED ^ (bytes.len() as u64).wrapping_mul(FACTOR);
+    let mut hash = seed ^ (bytes.len() as u64).wrapping_mul(FACTOR);
     for word in words {
         let word = mixed(u64::from_le_bytes(*word).wrapping_mul(FACTOR)).wrapping_mul(FACTOR);
         hash = (hash ^ word).wrapping_mul(FACTOR);
@@ -182,6 +170,12 @@ pub fn xxh3(bytes: &[u8]) -> u64 {
 /// MD5 (RFC 1321), for ketama's points only: it spreads names, it protects nothing.
 pub fn md5(bytes: &[u8]) -> [u8; 16] {
     Md5::digest(bytes).into()
+}
+
+/// The first four bytes of the MD5 digest as a little-endian number.
+pub(crate) fn md5_le(bytes: &[u8]) -> u32 {
+    let [a, b, c, d, ..] = md5(bytes);
+    u32::from_le_bytes([a, b, c, d])
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 /// How a key becomes a node. `FromStr` and `Display` use the names of the cluster file, in lower case: `ketama`, `twemproxy-modula`.
 ///
-/// The first five are keyway's own, the last one is the program's. The others are **presets**: each places every key exactly where another program put
-/// it, so that its data is found. What they have in common is in the [module's text](super#presets).
+/// The first five are keyway's own, the last one is the program's. The others are **presets**: each places every key exactly where another
+/// program put it, so that its data is found. What they have in common is in the [module's text](super#presets).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -54,8 +54,9 @@ pub enum Algorithm {
     /// A node's name is its connection's identifier: `redis://{host}:{port}/{db}`, or the `identifier` of nydus's configuration. No weights.
     /// Whole keys are hashed. Each node has 160 points: for `i` from 0 to 39 the MD5 digest of `{name}-{i}-salt` gives four, read as with
     /// [`Ketama`](Algorithm::Ketama). A key belongs to the node of the first point that is **above** the first four bytes of its MD5 digest,
-    /// read likewise; if none is, to that of the first point of all. Refused: two nodes with one point, as nydus keeps hosts in a set, whose
-    /// order is not defined. Source: nydus 0.11.0, `nydus/contrib/ketama.py`, `nydus/db/routers/keyvalue.py`, `nydus/db/backends/redis.py`.
+    /// read likewise; if none is, to that of the first point of all. Refused: a name `redis://...` with an `@`, and two nodes with one point,
+    /// as nydus keeps hosts in a set, whose order is not defined. Source: nydus 0.11.0, `nydus/contrib/ketama.py`,
+    /// `nydus/db/routers/keyvalue.py`, `nydus/db/backends/redis.py`.
     NydusKetama,
     /// nydus's `PartitionRouter`.
     ///
@@ -98,18 +99,19 @@ pub enum Algorithm {
     RbPartition,
     /// twemproxy with `distribution: ketama` (twemproxy 0.5.0, `nc_conf.c`, `nc_server.c`, `nc_ketama.c`).
     ///
-    /// A name is what stood in `servers:`: the server's own name if its line ends in one, else its `host:port`, or its `/path`; a weight is the one there.
-    /// Its label is the name, but `host` alone of a name that ends in `:11211`, and of a name that begins with `/` the name and a colon. A
-    /// [`NodeSpec::label`](super::NodeSpec::label) is taken as it is.
+    /// A name is what stood in `servers:`: the server's own name if its line ends in one, else its `host:port`, or its `/path`; a weight is the
+    /// one there. Its label is the name, but `host` alone of a name that ends in `:11211` (or in that with zeros after the colon), and of a
+    /// name that begins with `/` the name and a colon. A [`NodeSpec::label`](super::NodeSpec::label) is taken as it is.
     ///
-    /// A node of weight `w` among `n` with the sum `W` has `d` digests, in binary32 and rounded after each step: `d = floor(w / W * 160 / 4 * n)`,
-    /// which may be 0, and is 39 for 25 equal nodes. For `i` from 0 to `d - 1` the MD5 digest of `{label}-{i}` gives four points, as in
-    /// [`Ketama`](Algorithm::Ketama). The hash of a key is [`Options::hash`] (default `fnv1a_64`), of an empty key 0; it is of what stands between the
-    /// first of the one byte of [`Options::hash_tag`] and the first of the other after it, unless there is no such pair or nothing between them.
-    /// A key belongs to the node of the first point that is not below its hash; above the last, to that of the first one.
+    /// A node of weight `w` among `n` with the sum `W` has `d = floor(w / W * 160 / 4 * n)` digests, where `w`, `W` and `n` are made binary32
+    /// and each step, from left to right, is rounded to it; it may be 0, and is 39 for 25 equal nodes. For `i` from 0 to `d - 1` the MD5 digest
+    /// of `{label}-{i}` gives four points, as in [`Ketama`](Algorithm::Ketama). The hash of a key is [`Options::hash`] (default `fnv1a_64`), of
+    /// an empty key 0; it is of what stands between the first of the one byte of [`Options::hash_tag`] and the first of the other after it,
+    /// unless there is no such pair or nothing between them. A key belongs to the node of the first point that is not below its hash; above the
+    /// last, to that of the first one.
     ///
-    /// twemproxy's own choice among equal points of two nodes is an unstable sort's: they are refused. So are two nodes with one label, a name with a
-    /// space, or with the weight in it. With `auto_eject_hosts` its keys move while a server is out; here they never do.
+    /// twemproxy's own choice among equal points of two nodes is an unstable sort's: they are refused. So are two nodes with one label, a name
+    /// with a space, or with the weight in it. With `auto_eject_hosts` its keys move while a server is out; here they never do.
     TwemproxyKetama,
     /// twemproxy with `distribution: modula` (twemproxy 0.5.0, `nc_conf.c`, `nc_modula.c`).
     ///
@@ -124,18 +126,21 @@ pub enum Algorithm {
     /// with this label; the hash of a key is the first four bytes of its MD5 digest, little-endian, and [`Options::hash`] is refused:
     /// libmemcached ignores what was set before. Keys have no tags.
     ///
-    /// Equal points of two nodes are refused: they are an unstable sort's choice up to libmemcached 1.0, and the first node's in 1.1.
+    /// Equal labels of two nodes are refused, and equal points: they are an unstable sort's choice up to libmemcached 1.0, and the first node's in
+    /// 1.1.
     LibmemcachedWeighted,
     /// libmemcached with `MEMCACHED_BEHAVIOR_KETAMA`, which is also `MEMCACHED_DISTRIBUTION_CONSISTENT`.
     ///
-    /// Names and labels as in [`LibmemcachedWeighted`](Algorithm::LibmemcachedWeighted). Each node has 100 points, for `i` from 0 to 99 the hash of
-    /// `{label}-{i}`. That hash is also the one of the keys, [`Options::hash`]: any that libmemcached has (neither `crc16` nor `crc32a`), by default
-    /// `one_at_a_time`. Lookup and clashes as there. Weights are refused: with one above 1 libmemcached's ring is another.
+    /// Names and labels as in [`LibmemcachedWeighted`](Algorithm::LibmemcachedWeighted). Each node has 100 points, for `i` from 0 to 99 the
+    /// hash of `{label}-{i}`. That hash is also the one of the keys, [`Options::hash`]: any that libmemcached has (neither `crc16` nor
+    /// `crc32a`), by default `one_at_a_time`. Lookup and clashes as there. Weights are refused: with one above 1 libmemcached's ring is
+    /// another.
     LibmemcachedKetama,
     /// libmemcached with `MEMCACHED_DISTRIBUTION_MODULA`, its default.
     ///
-    /// The node's index is `hash % n`, with [`Options::hash`] as in [`LibmemcachedKetama`](Algorithm::LibmemcachedKetama). The nodes are in the order in
-    /// which libmemcached has them: as they were added, unless `MEMCACHED_BEHAVIOR_SORT_HOSTS` sorted them. No weights; names are not hashed.
+    /// The node's index is `hash % n`, with [`Options::hash`] as in [`LibmemcachedKetama`](Algorithm::LibmemcachedKetama). The nodes are in the
+    /// order in which libmemcached has them: as they were added, unless `MEMCACHED_BEHAVIOR_SORT_HOSTS` sorted them. No weights; names are not
+    /// hashed.
     LibmemcachedModula,
     /// libmemcached with `MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY` alone.
     ///
@@ -147,14 +152,15 @@ pub enum Algorithm {
     LibmemcachedSpyWeighted,
     /// The original libketama (RJ/ketama, `libketama/ketama.c`, 2007 to 2014).
     ///
-    /// A name is the address in the servers' file, of at most 21 bytes, without spaces, not beginning with `#`; a weight is the number after it (as the
-    /// program read it: of a last line without a line end, it loses the last digit).
+    /// A name is the address in the servers' file, of at most 21 bytes, without spaces, not beginning with `#`; a weight is the number after it
+    /// (as the program read it: of a last line without a line end, it loses the last digit).
     ///
-    /// A node of weight `w` among `n` with the sum `W` has `d = floor(w / W * 40 * n)` digests, which may be 0: the quotient is rounded to binary32, the
-    /// products are binary64, and what is rounded down is binary32 again. For `i` from 0 to `d - 1` the MD5 digest of `{name}-{i}` gives four
-    /// points, as in [`Ketama`](Algorithm::Ketama). The hash of a key is the first four bytes of its MD5 digest, little-endian; a key is a string of
-    /// C there and ends before its first NUL. A key belongs to the node of the first point that is not below its hash; above the last, to that
-    /// of the first one. Equal points of two nodes are refused: the original's sort is unstable.
+    /// A node of weight `w` among `n` with the sum `W` has `d = floor(w / W * 40 * n)` digests, which may be 0: `w`, `W` and their quotient are
+    /// rounded to binary32, the products, from left to right, are binary64, and what is rounded down is binary32 again. For `i` from 0 to
+    /// `d - 1` the MD5 digest of `{name}-{i}` gives four points, as in [`Ketama`](Algorithm::Ketama). The hash of a key is the first four bytes
+    /// of its MD5 digest, little-endian; a key is a string of C there and ends before its first NUL. A key belongs to the node of the first
+    /// point that is not below its hash; above the last, to that of the first one. Equal points of two nodes are refused: the original's sort
+    /// is unstable.
     Libketama,
     /// redis-rb's `Redis::Distributed`, up to 4.x.
     ///

@@ -203,7 +203,7 @@ mod tests {
         custom: the function's name has 0 bytes: expected 1 to 255
         custom: the function's name has 256 bytes: expected 1 to 255
         a placement needs at least one node, and none was given
-        node "b" has weight 2, but custom knows no weights: leave it out
+        node "b" has weight 2, but custom knows no weights: leave it out; the function may have weights of its own
         custom: a node has a label, which the function is not given: leave it out
         custom: this needs a function: Placement::custom in code, or for a file a ConfigReader that has one
         "#);

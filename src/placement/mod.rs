@@ -65,7 +65,7 @@ use std::sync::Arc;
 pub use algorithm::{Algorithm, Options, UnknownAlgorithm};
 pub use custom::Custom;
 pub use explain::{Bid, Explanation, Finding, HashValue, Place, Point};
-pub(crate) use options::{list_of, without_option};
+pub(crate) use options::{list_of, without_option, without_weights};
 
 /// Most nodes in a placement.
 pub const NODES_MAX: usize = 16_384;
@@ -82,7 +82,7 @@ pub const WEIGHT_MAX: u32 = 100;
 /// Largest weight of a node for the presets that share out a fixed number of points or entries by weight.
 pub const PRESET_WEIGHT_MAX: u32 = 1_000_000;
 
-/// Largest sum of weights for ketama, whose points take memory: 10.5 million of them, about 110 MB at this limit.
+/// Largest sum of weights for ketama and Jedis's presets, whose points take memory: 10.5 million of them, about 110 MB at this limit.
 pub const KETAMA_WEIGHT_TOTAL_MAX: u32 = 65_536;
 
 /// A virtual node: the unit of placement. Its number is its position in the placement's list of names.
@@ -219,9 +219,10 @@ pub enum PlacementError {
         /// Its weight.
         weight: u32,
     },
-    /// Ketama's weights add up to more than [`KETAMA_WEIGHT_TOTAL_MAX`].
+    /// Weights of ketama, or of Jedis, add up to more than [`KETAMA_WEIGHT_TOTAL_MAX`].
     #[error(
-        "the weights add up to {weight_total}: rings of points by weight take at most {KETAMA_WEIGHT_TOTAL_MAX} in all; divide them by a common factor"
+        "the weights add up to {weight_total}: rings of points by weight take at most {KETAMA_WEIGHT_TOTAL_MAX} in all. Divide them by a common \
+         factor, but only if no data is there yet, as that moves keys"
     )]
     WeightTotalTooLarge {
         /// Their sum.
@@ -229,8 +230,9 @@ pub enum PlacementError {
     },
     /// Two nodes claim one point of a ring, and in the original program it is a matter of chance which of them has it.
     #[error(
-        "{algorithm}: the nodes {first:?} and {second:?} have the point {point} both, and the original does not define whose it is; \
-         ask it where a key with this hash is, and leave one of the two out or rename it"
+        "{algorithm}: the nodes {first:?} and {second:?} have the point {point} both, and the original leaves to chance whose it is. With data in \
+         place, neither rename a node nor leave one out, as that moves keys: ask the original where a key with this hash is, and place keys by \
+         a function of your own that says so (custom). If no data is there yet, rename one of the two"
     )]
     PointClash {
         /// The preset.
@@ -453,8 +455,8 @@ impl Placement {
         }
     }
 
-    /// The nodes of many keys. The same as one by one, but all keys are hashed first: where a ring is larger than the processor's cache, the waits for its
-    /// lines overlap.
+    /// The nodes of many keys. The same as one by one, but all keys are hashed first: where a ring is larger than the processor's cache, the
+    /// waits for its lines overlap.
     pub(crate) fn nodes_of<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) -> Vec<NodeId> {
         let Lookup::Ketama(ring) = &self.built.lookup else {
             return keys.map(|key| self.node(key)).collect();
@@ -914,9 +916,9 @@ mod tests {
         nodes 1 and 3 are both named "a": names must differ, they are what is hashed
         node "b" has weight 0: expected 1 to 100 (a node without keys is one to leave out)
         node "b" has weight 101: expected 1 to 100 (a node without keys is one to leave out)
-        node "b" has weight 2, but modulo knows no weights: leave it out, or use ketama, rendezvous or maglev
-        node "b" has weight 2, but jump knows no weights: leave it out, or use ketama, rendezvous or maglev
-        the weights add up to 81920: rings of points by weight take at most 65536 in all; divide them by a common factor
+        node "b" has weight 2, but modulo knows no weights: leave it out, or, if no data is there yet, use ketama, rendezvous or maglev
+        node "b" has weight 2, but jump knows no weights: leave it out, or, if no data is there yet, use ketama, rendezvous or maglev
+        the weights add up to 81920: rings of points by weight take at most 65536 in all. Divide them by a common factor, but only if no data is there yet, as that moves keys
         "#);
         assert!(Placement::new(Algorithm::Jump, vec![NodeSpec::new("b".repeat(255))]).is_ok());
         assert!(Placement::new(Algorithm::Rendezvous, weighted(100)).is_ok());

@@ -107,12 +107,20 @@ pub(crate) fn without_option(algorithm: Algorithm, option: &str) -> String {
 }
 
 /// What to do about a weight where there are none.
-pub(super) fn without_weights(algorithm: Algorithm) -> &'static str {
-    match algorithm.is_preset() {
+pub(crate) fn without_weights(algorithm: Algorithm) -> &'static str {
+    use Algorithm::*;
+    match algorithm {
+        Modulo | Jump => {
+            "leave it out, or, if no data is there yet, use ketama, rendezvous or maglev"
+        }
+        Custom => "leave it out; the function may have weights of its own",
+        LibmemcachedKetama | LibmemcachedSpy => {
+            "leave it out if the original has 1 there. With another, libmemcached has a ring that no preset has, unless \
+             MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED was set: then take libmemcached-weighted or libmemcached-spy-weighted"
+        }
+        LibmemcachedModula => "leave it out, as libmemcached does not count it there",
         // Nobody who comes from elsewhere has a choice of algorithms.
-        true => "leave it out, as the original has none",
-        false if algorithm == Algorithm::Custom => "leave it out",
-        false => "leave it out, or use ketama, rendezvous or maglev",
+        _ => "leave it out, as the original has none",
     }
 }
 
@@ -282,6 +290,24 @@ mod tests {
         the label of node "b" has 1029 bytes: expected 1 to 1024
         the nodes "a" and "b" have one label: labels must differ, they are what is hashed
         the nodes "a" and "b" have one label: labels must differ, they are what is hashed
+        "#);
+    }
+
+    #[test]
+    fn a_weight_where_there_are_none_is_refused_with_what_the_original_made_of_it() {
+        let mut text = String::new();
+        for algorithm in [
+            Algorithm::NydusKetama,
+            Algorithm::LibmemcachedKetama,
+            Algorithm::LibmemcachedModula,
+        ] {
+            let nodes = vec![NodeSpec::weighted("a", 2)];
+            text += &format!("{}\n", Placement::new(algorithm, nodes).unwrap_err());
+        }
+        insta::assert_snapshot!(text, @r#"
+        node "a" has weight 2, but nydus-ketama knows no weights: leave it out, as the original has none
+        node "a" has weight 2, but libmemcached-ketama knows no weights: leave it out if the original has 1 there. With another, libmemcached has a ring that no preset has, unless MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED was set: then take libmemcached-weighted or libmemcached-spy-weighted
+        node "a" has weight 2, but libmemcached-modula knows no weights: leave it out, as libmemcached does not count it there
         "#);
     }
 

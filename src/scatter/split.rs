@@ -7,7 +7,7 @@ use super::{Body, Divided, Entry, Manner, Outcome, Scatter, pause};
 use crate::command::Split;
 use crate::connection::{Delivery, Items, Packed, Parcel, Ticket};
 use crate::control::Current;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::pool::Server;
 use crate::resp::{encode_array, encode_bulk};
 use crate::routing::{self, Gate, Known, Part};
@@ -197,7 +197,9 @@ impl Scatter {
         }
         let failures = u32::from(wait.is_some());
         let mut results = self.go_through(batch, failures, manner).await;
-        results.pop().unwrap_or(Ok(Value::Array(Vec::new())))
+        results
+            .pop()
+            .unwrap_or_else(|| Err(Error::new(ErrorKind::NotSent, "nothing was sent")))
     }
 }
 

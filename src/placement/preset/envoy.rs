@@ -172,11 +172,13 @@ fn weight_total(nodes: &[NodeSpec]) -> u64 {
 
 fn table_entries(options: &Options, nodes: &[NodeSpec]) -> Result<u32, String> {
     let entries = options.table_entries.unwrap_or(TABLE_ENTRIES);
-    let is_prime = entries > 1
-        && (2..)
+    let is_prime = || {
+        (2..)
             .take_while(|divisor| divisor * divisor <= entries)
-            .all(|divisor| !entries.is_multiple_of(divisor));
-    if !is_prime || entries > TABLE_ENTRIES_MAX {
+            .all(|divisor| !entries.is_multiple_of(divisor))
+    };
+    // In this order: beyond the largest size the squares overflow.
+    if !(2..=TABLE_ENTRIES_MAX).contains(&entries) || !is_prime() {
         return Err(format!(
             "table_entries is {entries}: expected a prime up to {TABLE_ENTRIES_MAX}, as in Envoy's table_size"
         ));

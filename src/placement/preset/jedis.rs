@@ -4,9 +4,8 @@
 
 use super::{
     Algorithm, Circle, Clash, Find, KeyHash, NodeSpec, Options, Pick, PlacementError, Recipe,
-    md5_le,
 };
-use crate::hash::{TagRule, murmur64a};
+use crate::hash::{TagRule, md5_le, murmur64a};
 
 /// Points of a shard of weight 1.
 const POINTS: u32 = 160;

@@ -7,6 +7,7 @@ use super::{
     md5_points, twemproxy,
 };
 use crate::hash::{Hashkit, TagRule};
+use std::collections::HashMap;
 use std::net::Ipv6Addr;
 
 /// Points of a server where weights do not count.
@@ -27,14 +28,7 @@ pub(super) fn recipe(
             order: (0..nodes.len() as u16).collect(),
         },
         _ => {
-            for node in nodes {
-                if label(algorithm, node).is_none() {
-                    return Err(refused(format!(
-                        "the node {:?} is no server of libmemcached's: expected host:port, a host alone for port 11211, or the /path of a socket",
-                        node.name
-                    )));
-                }
-            }
+            check_labels(algorithm, nodes).map_err(refused)?;
             Find::Circle(Circle {
                 is_wide: false,
                 pick: Pick::AtOrAfter,
@@ -54,6 +48,26 @@ pub(super) fn recipe(
         hash,
         find,
     })
+}
+
+/// Each node must have a label, and one of its own.
+fn check_labels(algorithm: Algorithm, nodes: &[NodeSpec]) -> Result<(), String> {
+    let mut by_label = HashMap::new();
+    for node in nodes {
+        let name = &node.name;
+        let Some(label) = label(algorithm, node) else {
+            return Err(format!(
+                "the node {name:?} is no server of libmemcached's: expected host:port, a host alone for port 11211, or the /path of a socket"
+            ));
+        };
+        if let Some(first) = by_label.insert(label, name) {
+            return Err(format!(
+                "the nodes {first:?} and {name:?} are one server to libmemcached, which leaves to chance which of them a key is on. If they \
+                 are one, leave one of them out; `keyway check` says whether its keys are then found"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn is_weighted(algorithm: Algorithm) -> bool {
@@ -203,6 +217,8 @@ mod tests {
         ] {
             text += &refusal(algorithm, Some(hash), nodes());
         }
+        let twice = ["10.0.0.1", "10.0.0.1:11211"].map(NodeSpec::new).to_vec();
+        text += &refusal(Algorithm::LibmemcachedWeighted, None, twice);
         let name = vec![NodeSpec::new("a:port")];
         text += &refusal(Algorithm::LibmemcachedSpy, None, name.clone());
         insta::assert_snapshot!(text, @r#"
@@ -210,7 +226,8 @@ mod tests {
         libmemcached-spy-weighted has no use for hash: MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED makes md5 the hash of the keys. Remove it; but if the program set MEMCACHED_BEHAVIOR_HASH after that, its keys are where no preset puts them
         libmemcached-modula: libmemcached has no hash crc16: expected one_at_a_time, md5, crc32, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur or jenkins
         libmemcached-ketama: libmemcached has no hash crc32a: expected one_at_a_time, md5, crc32, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur or jenkins
-        libmemcached-ketama: the nodes "10.0.0.29" and "10.0.0.42" have the point 86 both, and the original does not define whose it is; ask it where a key with this hash is, and leave one of the two out or rename it
+        libmemcached-ketama: the nodes "10.0.0.29" and "10.0.0.42" have the point 86 both, and the original leaves to chance whose it is. With data in place, neither rename a node nor leave one out, as that moves keys: ask the original where a key with this hash is, and place keys by a function of your own that says so (custom). If no data is there yet, rename one of the two
+        libmemcached-weighted: the nodes "10.0.0.1" and "10.0.0.1:11211" are one server to libmemcached, which leaves to chance which of them a key is on. If they are one, leave one of them out; `keyway check` says whether its keys are then found
         libmemcached-spy: the node "a:port" is no server of libmemcached's: expected host:port, a host alone for port 11211, or the /path of a socket
         "#);
         // Nothing of a name is hashed there.

@@ -18,7 +18,9 @@ mod twemproxy;
 use super::modulo::Remainder;
 use super::ring::{Ring, WideRing};
 use super::{Algorithm, NodeSpec, Options, PlacementError};
-use crate::hash::{Hashkit, TagRule, crc16, crc32, md5, murmur_libstdcxx, murmur64a, xxh64};
+use crate::hash::{
+    Hashkit, TagRule, crc16, crc32, md5, md5_le, murmur_libstdcxx, murmur64a, xxh64,
+};
 
 /// What a preset comes down to: which part of the key is hashed, how, and how that finds a node.
 pub(super) struct Recipe {
@@ -371,12 +373,6 @@ fn refused_name(algorithm: Algorithm, node: usize, spec: &NodeSpec, why: &str) -
 fn is_port(text: &str) -> bool {
     text.parse::<u16>()
         .is_ok_and(|port| port > 0 && port.to_string() == text)
-}
-
-/// The first four bytes of the MD5 digest as a little-endian number.
-pub(super) fn md5_le(bytes: &[u8]) -> u32 {
-    let [a, b, c, d, ..] = md5(bytes);
-    u32::from_le_bytes([a, b, c, d])
 }
 
 /// The four little-endian numbers of the MD5 digest.

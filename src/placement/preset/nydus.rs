@@ -4,7 +4,7 @@
 
 use super::{
     Algorithm, Circle, Clash, Find, KeyHash, NodeSpec, Options, Pick, PlacementError, Recipe,
-    md5_points,
+    md5_points, refused_name,
 };
 use crate::hash::TagRule;
 
@@ -16,6 +16,9 @@ pub(super) fn recipe(
     _options: &Options,
     nodes: &[NodeSpec],
 ) -> Result<Recipe, PlacementError> {
+    if algorithm == Algorithm::NydusKetama {
+        check_names(algorithm, nodes)?;
+    }
     let (hash, find) = match algorithm {
         Algorithm::NydusKetama => (KeyHash::Md5, Find::Circle(ring())),
         _ => (
@@ -30,6 +33,19 @@ pub(super) fn recipe(
         hash,
         find,
     })
+}
+
+/// An identifier that nydus makes has no password in it; one from its configuration may have.
+fn check_names(algorithm: Algorithm, nodes: &[NodeSpec]) -> Result<(), PlacementError> {
+    for (node, spec) in nodes.iter().enumerate() {
+        let url = spec.name.strip_prefix("redis://");
+        if spec.label.is_none() && url.is_some_and(|url| url.contains('@')) {
+            let why = "has a user or a password, which nydus does not hash and a name would show: leave it out, as in redis://10.0.0.1:6379/0. If it is \
+                       an `identifier` from nydus's configuration, put it into the node's label, which is hashed as it is";
+            return Err(refused_name(algorithm, node, spec, why));
+        }
+    }
+    Ok(())
 }
 
 /// Also rb's, which took it over.

@@ -5,6 +5,7 @@ use crate::placement::{Algorithm, NodeSpec, Options, Placement};
 use std::path::Path;
 
 mod codis;
+mod digests;
 mod envoy;
 mod go_redis;
 mod jedis;

@@ -250,6 +250,93 @@ async fn a_read_is_asked_again_over_a_cut_and_a_write_is_not() {
     assert!(retries >= 2, "{retries}");
 }
 
+/// Keys that live on both servers in turn, each with its name as the value.
+async fn named_keys(cluster: &Cluster) -> Vec<String> {
+    let keys: Vec<String> = (0..12)
+        .map(|i| key_on(cluster, ["s0", "s1"][i % 2], &format!("k{i}:")))
+        .collect();
+    for key in &keys {
+        query::<()>(cluster, &format!("SET {key} {key}"))
+            .await
+            .unwrap();
+    }
+    keys
+}
+
+/// Calls and retries of MGET at a server.
+fn mgets(since: &keyway::stats::StatsSnapshot, server: usize) -> (u64, u64) {
+    let commands = &since.servers[server].commands;
+    let mget = commands.iter().find(|command| command.name == "MGET");
+    mget.map_or((0, 0), |mget| (mget.calls, mget.retries))
+}
+
+#[tokio::test]
+async fn of_a_split_mget_only_what_a_cut_has_lost_is_asked_again() {
+    let proxied = Proxied::start(2, "[timeouts]\nresponse = \"10s\"\n").await;
+    let cluster = proxied.connect().await;
+    let mut redis = cluster.clone();
+    let keys = named_keys(&cluster).await;
+    for cut in [Cut::Reset, Cut::Fin] {
+        // Before the first byte of the reply, and in the middle of it.
+        for bytes in [0, 30] {
+            eventually("it is up", PATIENCE, async || cluster.health().is_ready()).await;
+            let before = cluster.stats();
+            proxied.proxies[1].cut_by(cut);
+            proxied.proxies[1].cut_after_bytes_to_client(bytes);
+            let values: Vec<String> = redis.mget(&keys).await.unwrap();
+            assert_eq!(values, keys, "{cut:?} after {bytes}");
+            let since = cluster.stats().since(&before);
+            assert_eq!(mgets(&since, 0), (1, 0), "{cut:?} after {bytes}");
+            assert_eq!(mgets(&since, 1), (1, 1), "{cut:?} after {bytes}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_split_mget_that_finds_no_room_or_is_dropped_loses_and_shifts_nothing() {
+    let settings = "[timeouts]\nresponse = \"10s\"\n[limits]\nin_flight_max = 2\n";
+    let proxied = Proxied::start(2, settings).await;
+    let cluster = proxied.connect().await;
+    let keys = named_keys(&cluster).await;
+    proxied.proxies[1].stall_to_client(true);
+    let call = || {
+        let (mut redis, keys) = (cluster.clone(), keys.clone());
+        async move { redis.mget::<_, Vec<String>>(&keys).await }
+    };
+    let mut dropped = Box::pin(call());
+    assert!((&mut dropped).now_or_never().is_none());
+    let rest: Vec<_> = (0..8).map(|_| tokio::spawn(call())).collect();
+    tokio::task::yield_now().await;
+    drop(dropped);
+    proxied.proxies[1].stall_to_client(false);
+    for call in rest {
+        assert_eq!(call.await.unwrap().unwrap(), keys);
+    }
+    for server in &cluster.stats().servers {
+        assert_eq!(server.connects, 1, "no connection was lost over it");
+    }
+}
+
+#[tokio::test]
+async fn a_split_mget_over_a_server_that_stays_away_says_which_keys_failed() {
+    let settings = "[timeouts]\nresponse = \"2s\"\nconnect = \"100ms\"\n";
+    let mut proxied = Proxied::start(2, settings).await;
+    let cluster = proxied.connect().await;
+    let keys = named_keys(&cluster).await;
+    proxied.proxies.pop();
+    let mut mget = redis::cmd("MGET");
+    mget.arg(&keys);
+    let error = cluster.query::<Vec<String>>(&mget).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Partial, "{error}");
+    let on = |server: usize| -> Vec<Vec<u8>> {
+        let keys = keys.iter().skip(server).step_by(2);
+        keys.map(|key| key.clone().into_bytes()).collect()
+    };
+    let partial = error.partial().unwrap();
+    assert_eq!((&partial.done, &partial.failed), (&on(0), &on(1)));
+    assert!(partial.unknown.is_empty());
+}
+
 #[tokio::test]
 async fn a_batch_is_asked_again_over_a_cut_only_where_a_node_has_nothing_but_reads() {
     let proxied = Proxied::start(1, "[timeouts]\nresponse = \"5s\"\n").await;

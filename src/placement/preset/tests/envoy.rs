@@ -439,7 +439,7 @@ fn what_envoy_does_not_take_is_refused_with_what_to_do() {
     refuse(Algorithm::EnvoyRingMurmur2, only_max, local(90..92));
     let heavy = weighted(local(0..4_295), std::iter::repeat(1_000_000));
     refuse(ring, Options::default(), heavy);
-    for entries in [0, 1, 65_536, 5_000_023] {
+    for entries in [0, 1, 65_536, 5_000_023, 4_294_967_291] {
         refuse(Algorithm::EnvoyMaglev, table_of(entries), local(90..92));
     }
     refuse(Algorithm::EnvoyMaglev, table_of(7), local(90..98));
@@ -455,6 +455,7 @@ fn what_envoy_does_not_take_is_refused_with_what_to_do() {
     envoy-maglev: table_entries is 1: expected a prime up to 5000011, as in Envoy's table_size
     envoy-maglev: table_entries is 65536: expected a prime up to 5000011, as in Envoy's table_size
     envoy-maglev: table_entries is 5000023: expected a prime up to 5000011, as in Envoy's table_size
+    envoy-maglev: table_entries is 4294967291: expected a prime up to 5000011, as in Envoy's table_size
     envoy-maglev: 8 nodes for 7 entries of the table: the last ones would have none; give fewer nodes
     "#);
 }

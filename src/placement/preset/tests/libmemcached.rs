@@ -1,6 +1,7 @@
-use super::super::{Find, md5_le};
+use super::super::Find;
 use super::*;
 use crate::hash::Hashkit;
+use crate::hash::md5_le;
 
 fn placement(mode: &str, hash: &str, nodes: Vec<NodeSpec>) -> Placement {
     let algorithm = match mode {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::placement::PlacementError;
+use crate::placement::{Label, PlacementError};
 
 #[test]
 fn places_every_key_as_nydus_does() {
@@ -55,7 +55,7 @@ fn refuses_two_hosts_with_one_point() {
     };
     // Digest 28 of the one and digest 23 of the other.
     assert_eq!(*point, 2_551_265_880);
-    insta::assert_snapshot!(refused, @r#"nydus-ketama: the nodes "redis://10.0.0.8:6379/6" and "redis://10.0.0.15:6379/10" have the point 2551265880 both, and the original does not define whose it is; ask it where a key with this hash is, and leave one of the two out or rename it"#);
+    insta::assert_snapshot!(refused, @r#"nydus-ketama: the nodes "redis://10.0.0.8:6379/6" and "redis://10.0.0.15:6379/10" have the point 2551265880 both, and the original leaves to chance whose it is. With data in place, neither rename a node nor leave one out, as that moves keys: ask the original where a key with this hash is, and place keys by a function of your own that says so (custom). If no data is there yet, rename one of the two"#);
 
     // Beside others, and wherever they stand in the list.
     let others = (0..50).map(|db| format!("redis://10.0.1.1:6379/{db}"));
@@ -66,4 +66,15 @@ fn refuses_two_hosts_with_one_point() {
             Err(PlacementError::PointClash { .. })
         ));
     }
+}
+
+#[test]
+fn an_identifier_with_a_password_is_a_label_and_no_name() {
+    let name = "redis://:hunter2@10.0.0.1:6379/0";
+    let refused = refusal(Algorithm::NydusKetama, specs([name]));
+    assert!(!refused.contains("hunter2"), "{refused}");
+    insta::assert_snapshot!(refused, @"nydus-ketama: the name of node 0 has a user or a password, which nydus does not hash and a name would show: leave it out, as in redis://10.0.0.1:6379/0. If it is an `identifier` from nydus's configuration, put it into the node's label, which is hashed as it is");
+    let mut node = NodeSpec::new("a");
+    node.label = Some(Label::new(name));
+    assert!(Placement::new(Algorithm::NydusKetama, vec![node]).is_ok());
 }

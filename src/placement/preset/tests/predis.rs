@@ -1,6 +1,6 @@
 use super::*;
 use crate::hash::crc32;
-use crate::placement::preset::md5_le;
+use crate::hash::md5_le;
 
 fn servers() -> Vec<NodeSpec> {
     specs(["127.0.0.1:7000", "127.0.0.1:7001", "127.0.0.1:7002"])
