@@ -27,6 +27,9 @@ fn every_key_is_where_the_first_release_of_the_preset_put_it() {
     nydus-partition over 3 nodes: 882c5287
     nydus-partition over 64 nodes: a478fc5f
     nydus-partition over 1000 nodes: 6e448f4a
+    nydus-round-robin over 3 nodes: 5da0ab14
+    nydus-round-robin over 64 nodes: a478fc5f
+    nydus-round-robin over 1000 nodes: 5eb37e54
     rb-ketama over 3 nodes: e6d40726
     rb-ketama over 64 nodes: ffd74cf0
     rb-ketama over 1000 nodes: clash at 1204238913
@@ -419,8 +422,9 @@ fn name(preset: Algorithm, i: u32) -> String {
             4 => format!("unix:/run/{i}.sock"),
             _ => format!("id-{i}"),
         },
-        NydusPartition | RbPartition | LibmemcachedModula | JedisMurmur | JedisMd5
-        | JedisMurmurNamed | JedisMd5Named | GoRedisRing | CodisSlots | RedisClusterSlots => {
+        NydusPartition | NydusRoundRobin | RbPartition | LibmemcachedModula | JedisMurmur
+        | JedisMd5 | JedisMurmurNamed | JedisMd5Named | GoRedisRing | CodisSlots
+        | RedisClusterSlots => {
             format!("shard{i}")
         }
         own => panic!("{own}: give its nodes names here, and pin its digests"),
