@@ -1,10 +1,10 @@
 //! A ring of points, laid out so that finding a hash's node reads one cache line.
 
-/// Entries of a bucket: at most 15 points, then at least one that leads on. 64 bytes, a cache line.
+/// Entries of a sector: at most 15 points, then at least one that leads on. 64 bytes, a cache line.
 const ENTRIES: usize = 16;
-/// More points than this in a bucket, on average, and there are twice as many buckets.
-const POINTS_PER_BUCKET: usize = 10;
-/// In the last entry of a bucket whose points do not all fit: the others are in `beyond`.
+/// More points than this in a sector, on average, and there are twice as many sectors.
+const POINTS_PER_SECTOR: usize = 10;
+/// In the last entry of a sector whose points do not all fit: the others are in `beyond`.
 const BEYOND: i32 = 1 << 30;
 
 /// A circle of 2^32 cut into arcs. An arc ends at a point, which belongs to it, and is owned by a node: the node of a hash is that of the
@@ -12,22 +12,22 @@ const BEYOND: i32 = 1 << 30;
 ///
 /// Every rule for 32-bit rings comes down to this; [`Ring::new`] is given arcs in place of points for the others.
 pub(super) struct Ring {
-    buckets: Box<[Bucket]>,
-    /// The arcs beyond the fifteenth of a bucket, and for each such bucket one that leads on at its last hash. Sorted.
+    sectors: Box<[Sector]>,
+    /// The arcs beyond the fifteenth of a sector, and for each such sector one that leads on at its last hash. Sorted.
     beyond: Box<[(u32, u16)]>,
-    /// Upper bits of a hash, which tell its bucket.
-    bucket_bits: u32,
+    /// Upper bits of a hash, which tell its sector.
+    sector_bits: u32,
     /// For the node of an entry.
     node_mask: u32,
     node_bits: u32,
 }
 
 /// The arcs that end in one of 2^k equal parts of the circle, in order: `end << node_bits | node`, where of the end only the bits that the
-/// bucket does not tell are kept. What is free leads on: an end larger than any in the bucket, with the node of the next arc. So the number
+/// sector does not tell are kept. What is free leads on: an end larger than any in the sector, with the node of the next arc. So the number
 /// of entries below a hash is the index of its entry, and needs no branch that could be mispredicted.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Bucket([i32; ENTRIES]);
+struct Sector([i32; ENTRIES]);
 
 impl Ring {
     /// From the arcs' ends and nodes, sorted by end, all ends different and all nodes below `node_count`, which is at most 2^14. Memory: 6 to
@@ -37,22 +37,22 @@ impl Ring {
     /// If there is no arc.
     pub(super) fn new(arcs: &[(u32, u16)], node_count: usize) -> Ring {
         let node_bits = usize::BITS - node_count.saturating_sub(1).leading_zeros();
-        let mut bucket_bits = arcs
+        let mut sector_bits = arcs
             .len()
-            .div_ceil(POINTS_PER_BUCKET)
+            .div_ceil(POINTS_PER_SECTOR)
             .next_power_of_two()
             .ilog2();
         // An entry has 30 bits for end and node, and one bit of the end is for leading on.
-        bucket_bits = bucket_bits.max(node_bits + 3);
-        let offset_bits = u32::BITS - bucket_bits;
+        sector_bits = sector_bits.max(node_bits + 3);
+        let offset_bits = u32::BITS - sector_bits;
         let offset_mask = (1 << offset_bits) - 1;
         let pack = |end: u32, node: u16| ((end << node_bits) | u32::from(node)).cast_signed();
 
-        let mut buckets = Vec::with_capacity(1 << bucket_bits);
+        let mut sectors = Vec::with_capacity(1 << sector_bits);
         let mut beyond = Vec::new();
         let mut at = 0;
-        for bucket in 0..1_u32 << bucket_bits {
-            let here = arcs[at..].partition_point(|&(end, _)| end >> offset_bits <= bucket);
+        for sector in 0..1_u32 << sector_bits {
+            let here = arcs[at..].partition_point(|&(end, _)| end >> offset_bits <= sector);
             let (arcs_here, next) = (&arcs[at..at + here], arcs.get(at + here));
             at += here;
             let (_, next) = *next.unwrap_or(&arcs[0]);
@@ -63,14 +63,14 @@ impl Ring {
             if let Some(rest @ [_, ..]) = arcs_here.get(ENTRIES - 1..) {
                 entries[ENTRIES - 1] = BEYOND;
                 beyond.extend_from_slice(rest);
-                beyond.push(((bucket << offset_bits) | offset_mask, next));
+                beyond.push(((sector << offset_bits) | offset_mask, next));
             }
-            buckets.push(Bucket(entries));
+            sectors.push(Sector(entries));
         }
         Ring {
-            buckets: buckets.into(),
+            sectors: sectors.into(),
             beyond: beyond.into(),
-            bucket_bits,
+            sector_bits,
             node_mask: (1 << node_bits) - 1,
             node_bits,
         }
@@ -78,9 +78,9 @@ impl Ring {
 
     #[inline]
     pub(super) fn node(&self, hash: u32) -> u16 {
-        let Bucket(entries) = &self.buckets[(hash >> (u32::BITS - self.bucket_bits)) as usize];
-        // The hash's offset in the bucket with node 0: the smallest entry that is not before the hash.
-        let floor = (hash << self.bucket_bits) >> (self.bucket_bits - self.node_bits);
+        let Sector(entries) = &self.sectors[(hash >> (u32::BITS - self.sector_bits)) as usize];
+        // The hash's offset in the sector with node 0: the smallest entry that is not before the hash.
+        let floor = (hash << self.sector_bits) >> (self.sector_bits - self.node_bits);
         let floor = floor.cast_signed();
         // Minus one for each entry that is below: neither number has its highest bit set, and their difference has it then.
         let below: i32 = entries
@@ -192,7 +192,7 @@ mod tests {
         fn finds_the_same_node_as_a_map_of_ends(
             node_count in prop_oneof![1_usize..5, 60..70_usize, Just(1 << 14)],
             ends in proptest::collection::vec(any::<u32>(), 1..2000),
-            // Points may lie close together: what a bucket has no room for is elsewhere.
+            // Points may lie close together: what a sector has no room for is elsewhere.
             squeeze in prop_oneof![Just(0), 0_u32..31],
             hashes in proptest::collection::vec(any::<u32>(), 200),
         ) {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_with_exactly_as_many_arcs_as_it_has_room_for() {
+    fn a_sector_with_exactly_as_many_arcs_as_it_has_room_for() {
         for count in 13..19_u32 {
             for first in [0, 7, u32::MAX - 18] {
                 let arcs = (0..count).map(|i| (first + i, (i % 3) as u16)).collect();

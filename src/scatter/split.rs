@@ -8,6 +8,7 @@ use crate::command::Split;
 use crate::connection::{Delivery, Items, Packed, Parcel, Ticket};
 use crate::control::Current;
 use crate::error::{Error, ErrorKind};
+use crate::placement::NodeId;
 use crate::pool::Server;
 use crate::resp::{encode_array, encode_bulk};
 use crate::routing::{self, Gate, Known, Part};
@@ -28,11 +29,11 @@ pub(crate) struct SplitRead {
     /// The part of each key.
     order: Vec<u16>,
     /// In the order of their first keys.
-    parts: Vec<Shard>,
+    parts: Vec<Sent>,
 }
 
 /// The keys of one connection.
-struct Shard {
+struct Sent {
     keys: usize,
     progress: Progress,
 }
@@ -48,7 +49,7 @@ enum Progress {
 struct Collected {
     /// Of the server and the connection.
     at: usize,
-    node: crate::placement::NodeId,
+    node: NodeId,
     keys: usize,
     bytes: Vec<u8>,
 }
@@ -108,7 +109,7 @@ impl Scatter {
             return None;
         }
         let mut asked = false;
-        let mut shards = Vec::with_capacity(parts.len());
+        let mut sent = Vec::with_capacity(parts.len());
         for part in parts {
             let server = &current.servers[part.at];
             let mut head = Vec::with_capacity(32);
@@ -134,7 +135,7 @@ impl Scatter {
                 }
                 Err(_) => Progress::NotAsked,
             };
-            shards.push(Shard {
+            sent.push(Sent {
                 keys: part.keys,
                 progress,
             });
@@ -144,7 +145,7 @@ impl Scatter {
             manner,
             current: current.clone(),
             order,
-            parts: shards,
+            parts: sent,
         })
     }
 
@@ -230,7 +231,7 @@ impl SplitRead {
                 part.progress = Progress::Ended(ready!(Pin::new(ticket).poll(cx)));
             }
         }
-        let is_plain = |part: &Shard| matches!(&part.progress, Progress::Ended(Delivery::Reply(Value::Array(values))) if values.len() == part.keys);
+        let is_plain = |part: &Sent| matches!(&part.progress, Progress::Ended(Delivery::Reply(Value::Array(values))) if values.len() == part.keys);
         if !self.parts.iter().all(is_plain) {
             return Poll::Ready(None);
         }

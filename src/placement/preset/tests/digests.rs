@@ -6,7 +6,7 @@ use crate::placement::{Algorithm, Label, NodeSpec, Placement, PlacementError};
 use std::thread;
 
 /// A changed number here means that data cannot be found any more. The numbers were confirmed by a second implementation, written in Python
-/// from the specification.
+/// from the specification; not those of round robin, which places no key.
 #[test]
 fn every_key_is_where_the_first_release_of_the_preset_put_it() {
     let keys = keys();
