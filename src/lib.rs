@@ -94,6 +94,7 @@ mod resp;
 mod routing;
 mod scatter;
 pub mod stats;
+pub mod timeline;
 pub mod topology;
 
 /// What the fuzz targets reach. Not part of the API.
@@ -117,6 +118,7 @@ pub use cluster::{
 pub use config::Config;
 pub use error::{Error, ErrorKind, Partial};
 pub use placement::NodeId;
+pub use timeline::Timeline;
 
 /// The code of the README compiles.
 #[cfg(doctest)]

@@ -1,0 +1,76 @@
+//! Timelines: a sorted set per owner, newest first, on whatever node its key has.
+//!
+//! A timeline knows no topology: it is a name, bounds, and the commands that they become.
+
+mod item;
+
+pub use item::{Id, Item, SCORE_END};
+
+use crate::cluster::Cluster;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+/// The timelines of one name: for every owner a sorted set with the key `name:owner`, whose members are ids and whose scores are times.
+///
+/// Cheap to clone; clones share what they know of which timelines are due to be trimmed.
+///
+/// ```no_run
+/// # async fn example(cluster: keyway::Cluster) {
+/// use std::time::Duration;
+///
+/// let home = keyway::Timeline::new(&cluster, "home")
+///     .keep(1000)
+///     .max_age(Duration::from_secs(30 * 24 * 3600));
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Timeline<I: Id = u64> {
+    cluster: Cluster,
+    name: String,
+    keep: Option<usize>,
+    max_age: Option<Duration>,
+    ids: PhantomData<fn() -> I>,
+}
+
+impl Timeline<u64> {
+    /// Timelines whose ids are numbers, written in decimal. No round trip.
+    pub fn new(cluster: &Cluster, name: impl Into<String>) -> Timeline<u64> {
+        Timeline::named(cluster, name.into())
+    }
+}
+
+impl Timeline<String> {
+    /// Timelines whose ids are strings. No round trip.
+    pub fn of_strings(cluster: &Cluster, name: impl Into<String>) -> Timeline<String> {
+        Timeline::named(cluster, name.into())
+    }
+}
+
+impl<I: Id> Timeline<I> {
+    fn named(cluster: &Cluster, name: String) -> Timeline<I> {
+        Timeline {
+            cluster: cluster.clone(),
+            name,
+            keep: None,
+            max_age: None,
+            ids: PhantomData,
+        }
+    }
+
+    /// The newest items that are kept of each timeline; default: all.
+    pub fn keep(mut self, items: usize) -> Timeline<I> {
+        self.keep = Some(items);
+        self
+    }
+
+    /// The age up to which items are kept and shown; default: any.
+    pub fn max_age(mut self, age: Duration) -> Timeline<I> {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// The key of an owner's timeline: `name:owner`.
+    pub fn key(&self, owner: impl std::fmt::Display) -> String {
+        format!("{}:{owner}", self.name)
+    }
+}
