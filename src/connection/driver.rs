@@ -379,10 +379,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 if std::mem::take(&mut self.newly_busy) {
                     self.quiet_since = now;
                 }
-                let next = now + TICK;
-                if self.tick_at > next {
-                    self.tick_at = next;
-                    self.tick.as_mut().reset(next.into());
+                let due = self.due(now);
+                if self.tick_at > due {
+                    self.tick_at = due;
+                    self.tick.as_mut().reset(due.into());
                 }
             }
             std::task::ready!(self.tick.as_mut().poll(cx));
@@ -409,9 +409,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if watched && quiet >= self.patience.dead {
                 return Poll::Ready(Err(Cause::Silent(quiet)));
             }
-            self.tick_at = now + TICK;
+            self.tick_at = self.due(now);
             self.tick.as_mut().reset(self.tick_at.into());
         }
+    }
+
+    /// When to look at deadlines and silence again, with something in flight: not before something can be due. A timer that is far away
+    /// costs less: every sleep of the runtime with a near one sets the hardware's clock.
+    fn due(&self, now: Instant) -> Instant {
+        let soonest = now + TICK;
+        if !self.writing.is_empty() {
+            // Behind a full socket others wait in the outbox, whose deadlines are not known here.
+            return soonest;
+        }
+        let silent = self.quiet_since + self.patience.dead;
+        self.earliest
+            .map_or(silent, |earliest| earliest.min(silent))
+            .max(soonest)
     }
 
     fn expire_if_due(&mut self, now: Instant) {
