@@ -445,6 +445,7 @@ mod tests {
     struct UnderWay {
         number: u64,
         commands: Vec<Command>,
+        is_sent: bool,
         executed: usize,
     }
 
@@ -476,13 +477,23 @@ mod tests {
                 }
                 commands.push(Command::Add(*key));
             }
-            self.queue
-                .extend(commands.iter().map(|command| (number, *command)));
             self.under_way.push(UnderWay {
                 number,
                 commands,
+                is_sent: false,
                 executed: 0,
             });
+        }
+
+        /// Between planning and sending another piece may come first.
+        fn send(&mut self, at: usize) {
+            let piece = &mut self.under_way[at];
+            if !piece.is_sent {
+                piece.is_sent = true;
+                let number = piece.number;
+                self.queue
+                    .extend(piece.commands.iter().map(|command| (number, *command)));
+            }
         }
 
         /// The server executes the next command.
@@ -535,7 +546,12 @@ mod tests {
                     pushes += keys.len();
                     trims += piece.commands.len() - keys.len();
                 }
-                30..90 => {
+                30..55 => {
+                    if !handle.under_way.is_empty() {
+                        handle.send(rng.usize(..handle.under_way.len()));
+                    }
+                }
+                55..90 => {
                     for _ in 0..rng.usize(1..8) {
                         if let Some(key) = handle.execute(&mut sizes) {
                             over = over.max(sizes[&key].saturating_sub(KEEP));
