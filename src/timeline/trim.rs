@@ -245,7 +245,7 @@ impl Piece {
             let place = self.place(key);
             table
                 .get_or_insert_with(|| self.ledger.table.lock())
-                .trimmed(self.number, place);
+                .trimmed(place);
         }
     }
 
@@ -389,7 +389,7 @@ impl Table {
         }
     }
 
-    fn trimmed(&mut self, piece: u64, place: u128) {
+    fn trimmed(&mut self, place: u128) {
         let Some((tag, set)) = self.set(place) else {
             return;
         };
@@ -397,12 +397,13 @@ impl Table {
             return;
         };
         let state = State::from_bits(set[WAYS + way]);
-        if state.piece == piece && state.awaits {
+        // If it awaits one, then that of this piece: a later one would only await its own once this one has ended.
+        if state.awaits {
             let state = State {
-                piece,
                 awaits: false,
                 // What came behind the trim.
                 added: 1,
+                ..state
             };
             set[WAYS + way] = state.to_bits();
         }
@@ -520,7 +521,7 @@ mod tests {
             let piece = self.under_way.remove(at);
             for command in &piece.commands[..known] {
                 if let Command::Trim(key) = command {
-                    self.table.trimmed(piece.number, place(*key));
+                    self.table.trimmed(place(*key));
                 }
             }
             self.table.end(piece.number);
@@ -625,7 +626,7 @@ mod tests {
                 let number = table.begin();
                 if table.plan(number, number, place(1), slack) {
                     trims.push(push);
-                    table.trimmed(number, place(1));
+                    table.trimmed(place(1));
                 }
                 table.end(number);
             }
@@ -644,10 +645,51 @@ mod tests {
         }
         let number = table.begin();
         assert!(table.plan(number, table.settled(), place(1), 8));
-        table.trimmed(number, place(1));
+        table.trimmed(place(1));
         table.end(number);
         let number = table.begin();
         assert!(!table.plan(number, table.settled(), place(1), 8));
+    }
+
+    /// Begins a piece with one push.
+    fn push(table: &mut Table, key: u128) -> (u64, bool) {
+        let number = table.begin();
+        let settled = table.settled();
+        (number, table.plan(number, settled, place(key), 4))
+    }
+
+    #[test]
+    fn owners_under_way_keep_their_place_and_one_who_finds_none_is_not_taken_for_trimmed() {
+        // One set, and keys that are all of it.
+        let mut table = Table::new(1);
+        let pieces: Vec<u64> = (1..=4).map(|key| push(&mut table, key).0).collect();
+        let (homeless, trims) = push(&mut table, 9);
+        assert!(trims);
+        for key in 1..=4 {
+            table.trimmed(place(key));
+        }
+        pieces.into_iter().for_each(|piece| table.end(piece));
+        let (piece, trims) = push(&mut table, 1);
+        assert!(!trims, "it has not made way");
+        table.end(piece);
+        // Its first push may still come to lie behind this one's trim.
+        let (second, trims) = push(&mut table, 9);
+        assert!(trims);
+        table.trimmed(place(9));
+        table.end(second);
+        table.end(homeless);
+        let (third, trims) = push(&mut table, 9);
+        assert!(trims);
+        table.trimmed(place(9));
+        table.end(third);
+        assert!(!push(&mut table, 9).1);
+        // The oldest made way for it, the others are known.
+        for key in [4, 3, 1] {
+            let (piece, trims) = push(&mut table, key);
+            assert!(!trims, "key {key}");
+            table.end(piece);
+        }
+        assert!(push(&mut table, 2).1);
     }
 
     #[test]
