@@ -107,11 +107,14 @@ pub struct FanOut<'a, I: Id, S: Stream> {
     timeline: Timeline<I>,
     work: Result<Work, Error>,
     owners: S,
-    on_progress: Option<Box<dyn FnMut(Progress) + Send + 'a>>,
-    on_failure: Option<Box<dyn FnMut(S::Item, Error) + Send + 'a>>,
+    on_progress: Option<OnProgress<'a>>,
+    on_failure: Option<OnFailure<'a, S::Item>>,
     until: Option<BoxFuture<'a, ()>>,
     failures_max: usize,
 }
+
+type OnProgress<'a> = Box<dyn FnMut(Progress) + Send + 'a>;
+type OnFailure<'a, O> = Box<dyn FnMut(O, Error) + Send + 'a>;
 
 /// How far a fan-out has come. All count owners.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -371,8 +374,8 @@ impl<S: Stream> Intake<'_, S> {
 struct Outcome<'a, O> {
     report: Report<O>,
     settled: Settled,
-    on_progress: Option<Box<dyn FnMut(Progress) + Send + 'a>>,
-    on_failure: Option<Box<dyn FnMut(O, Error) + Send + 'a>>,
+    on_progress: Option<OnProgress<'a>>,
+    on_failure: Option<OnFailure<'a, O>>,
 }
 
 impl<O> Outcome<'_, O> {

@@ -433,7 +433,7 @@ mod tests {
 
     /// A key with the hash of which the set and the tag are made.
     fn place(key: u128) -> u128 {
-        key << 64 | key + 1
+        (key << 64) | (key + 1)
     }
 
     #[derive(Clone, Copy, Debug, PartialEq)]

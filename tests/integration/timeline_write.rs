@@ -785,11 +785,22 @@ async fn an_author_is_walked_through_ties_and_changes_without_missing_an_item() 
     }
     for round in 0..6 {
         let stop = AtomicBool::new(false);
+        // Ahead of the others of their millisecond, and taken away while these are walked through.
+        let key = posts.key("author");
+        let mut doomed: Vec<u64> = (30_000..36_000).collect();
+        for ids in doomed.chunks(1000) {
+            let items: Vec<(u64, u64)> = ids.iter().map(|id| (NOW, *id)).collect();
+            let _: u64 = redis::AsyncCommands::zadd_multiple(&mut redis, &key, &items)
+                .await
+                .unwrap();
+        }
         let changes = async {
             while !stop.load(Ordering::Relaxed) {
-                let key = posts.key("author");
                 let mut pipe = redis::pipe();
-                for _ in 0..100 {
+                for id in doomed.drain(..doomed.len().min(700)) {
+                    pipe.zrem(&key, id).ignore();
+                }
+                for _ in 0..20 {
                     let id = 10_000 + rng.u64(..60_000);
                     if (20_000..25_000).contains(&id) {
                         continue;
@@ -921,6 +932,45 @@ async fn what_cannot_be_a_timeline_is_refused_before_anything_is_sent() {
     insta::assert_snapshot!(refused, @"by nydus-round-robin a key may be on any server, so no timeline is whole anywhere; timelines need a placement that gives keys a home");
     let sizes = cluster.query::<u64>(&redis::cmd("DBSIZE")).await.unwrap();
     assert_eq!(sizes, 2, "only what was pushed");
+}
+
+#[tokio::test]
+async fn a_push_whose_trim_is_refused_fails_and_stays_due_for_the_next() {
+    let fixture = TestCluster::start(1).await;
+    let cluster = fixture.connect().await;
+    let home = Timeline::new(&cluster, "home").keep(2).slack(3);
+    let mut direct = fixture.servers[0].connection().await;
+    let mut acl = async |rule: &str| {
+        let mut cmd = redis::cmd("ACL");
+        cmd.arg("SETUSER").arg("default").arg(rule);
+        let _: () = cmd.query_async(&mut direct).await.unwrap();
+    };
+    acl("-zremrangebyrank").await;
+    let owner = owners(1);
+    for id in 0..6_u64 {
+        let error = home
+            .push(&owner[0], &Item::new(id, NOW + id))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Server);
+        let text = error.to_string();
+        assert!(
+            text.contains("NOPERM") && text.contains("home:user:0"),
+            "{text}"
+        );
+        let held = read_owners(&cluster, &home, &owner).await.remove(0);
+        assert_eq!(held.len() as u64, id + 1, "the item itself is there");
+    }
+    acl("+zremrangebyrank").await;
+    for (id, held) in [(6_u64, 3), (7, 4), (8, 5), (9, 3)] {
+        assert!(
+            home.push(&owner[0], &Item::new(id, NOW + id))
+                .await
+                .unwrap()
+        );
+        let found = read_owners(&cluster, &home, &owner).await.remove(0);
+        assert_eq!(found.len(), held, "after item {id}");
+    }
 }
 
 /// A trim needs a bound to be asked for at all.
