@@ -2,13 +2,28 @@
 //!
 //! A timeline knows no topology: it is a name, bounds, and the commands that they become.
 
+mod capacity;
+mod cursor;
+mod hybrid;
 mod item;
+mod page;
+mod public;
+mod range;
+mod trim;
 
+pub use capacity::Capacity;
+pub use cursor::{CURSOR_CHARS_MAX, Cursor, CursorKeys, ID_BYTES_MAX};
+pub use hybrid::Hybrid;
 pub use item::{Id, Item, SCORE_END};
+pub use page::{
+    FailedSource, MERGED_PAGE_ITEMS_MAX, PAGE_ITEMS_MAX, Page, PageCost, PageRequest, SOURCES_MAX,
+};
+pub use public::PublicTimeline;
 
 use crate::cluster::Cluster;
 use std::marker::PhantomData;
 use std::time::Duration;
+use trim::Clock;
 
 /// The timelines of one name: for every owner a sorted set with the key `name:owner`, whose members are ids and whose scores are times.
 ///
@@ -29,6 +44,9 @@ pub struct Timeline<I: Id = u64> {
     name: String,
     keep: Option<usize>,
     max_age: Option<Duration>,
+    sequence_bits: u32,
+    clock: Clock,
+    cursor_keys: Option<CursorKeys>,
     ids: PhantomData<fn() -> I>,
 }
 
@@ -53,6 +71,9 @@ impl<I: Id> Timeline<I> {
             name,
             keep: None,
             max_age: None,
+            sequence_bits: 0,
+            clock: Clock::default(),
+            cursor_keys: None,
             ids: PhantomData,
         }
     }
