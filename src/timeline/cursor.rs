@@ -118,7 +118,9 @@ impl FromStr for Cursor {
             return Err(malformed(&format!("it has {} bytes", text.len())));
         };
         if *version != VERSION {
-            return Err(malformed(&format!("its version is {version}, and this library reads {VERSION}")));
+            return Err(malformed(&format!(
+                "its version is {version}, and this library reads {VERSION}"
+            )));
         }
         if *flags >= FLAGS_END {
             return Err(malformed("it says what no version of this library does"));
@@ -149,7 +151,11 @@ impl FromStr for Cursor {
                     score,
                     member: member.to_vec(),
                 };
-                if kind == 1 { Cut::Below(entry) } else { Cut::Above(entry) }
+                if kind == 1 {
+                    Cut::Below(entry)
+                } else {
+                    Cut::Above(entry)
+                }
             }
             _ => return Err(cut_short()),
         };
@@ -213,7 +219,9 @@ impl CursorKeys {
     /// As [`new`](CursorKeys::new), and for more keys than that.
     pub fn accept(self, key: impl AsRef<[u8]>) -> Result<CursorKeys, Error> {
         if self.keys.len() >= KEYS_MAX {
-            let why = format!("these are more than {KEYS_MAX} keys for cursors: drop those of which no cursor is in use");
+            let why = format!(
+                "these are more than {KEYS_MAX} keys for cursors: drop those of which no cursor is in use"
+            );
             return Err(Error::new(ErrorKind::Invalid, why));
         }
         let keys = self.keys.iter().cloned();
@@ -279,17 +287,23 @@ impl Sealer {
             }
             (Seal::Checksum(checksum), None) => self.checksum(&cursor.body(false)) == *checksum,
             (Seal::Checksum(_), Some(_)) => {
-                return Err(refused("it is not signed, and this timeline signs its cursors"));
+                return Err(refused(
+                    "it is not signed, and this timeline signs its cursors",
+                ));
             }
             (Seal::Mac(_), None) => {
-                return Err(refused("it is signed, and this timeline has no keys to check that by (sign_cursors)"));
+                return Err(refused(
+                    "it is signed, and this timeline has no keys to check that by (sign_cursors)",
+                ));
             }
         };
         if is_right {
             return Ok(());
         }
         Err(refused(match self.keys {
-            Some(_) => "it was changed, is of another timeline or owner, or none of the keys has signed it",
+            Some(_) => {
+                "it was changed, is of another timeline or owner, or none of the keys has signed it"
+            }
             None => "it was changed, or is of another timeline or owner",
         }))
     }
@@ -318,12 +332,15 @@ fn keyed(key: &[u8]) -> Result<Hmac<Sha256>, Error> {
 }
 
 fn malformed(why: &str) -> Error {
-    let why = format!("this is no cursor: {why}. Expected the text of a page's `next` or `previous`, unchanged; begin again without a cursor");
+    let why = format!(
+        "this is no cursor: {why}. Expected the text of a page's `next` or `previous`, unchanged; begin again without a cursor"
+    );
     Error::new(ErrorKind::Invalid, why)
 }
 
 fn refused(why: &str) -> Error {
-    let why = format!("the cursor is not for what is read here: {why}. Begin again without a cursor");
+    let why =
+        format!("the cursor is not for what is read here: {why}. Begin again without a cursor");
     Error::new(ErrorKind::Invalid, why)
 }
 
@@ -351,7 +368,11 @@ mod tests {
 
     fn cursors(key: Option<&'static str>) -> impl Strategy<Value = Cursor> {
         (any::<bool>(), cuts(), any::<bool>()).prop_map(move |(is_newer, cut, has_gaps)| {
-            let direction = if is_newer { Direction::Newer } else { Direction::Older };
+            let direction = if is_newer {
+                Direction::Newer
+            } else {
+                Direction::Older
+            };
             sealer(key, &["page", "home", "42"]).cursor(direction, cut, has_gaps)
         })
     }
@@ -475,16 +496,33 @@ mod tests {
         let between = by(CursorKeys::new(old).unwrap().accept(new).unwrap());
         let changed = by(CursorKeys::new(new).unwrap().accept(old).unwrap());
         let after = by(CursorKeys::new(new).unwrap());
-        let taken = |cursor: &Cursor, by: &[&Sealer]| by.iter().map(|by| by.check(cursor).is_ok()).collect::<Vec<_>>();
+        let taken = |cursor: &Cursor, by: &[&Sealer]| {
+            by.iter()
+                .map(|by| by.check(cursor).is_ok())
+                .collect::<Vec<_>>()
+        };
         let all = [&before, &between, &changed, &after];
         assert_eq!(taken(&make(&before), &all), [true, true, true, false]);
-        assert_eq!(taken(&make(&between), &all), [true, true, true, false], "the first key signs");
-        assert_eq!(taken(&make(&changed), &all), [false, true, true, true], "the first key signs");
-        assert_eq!(format!("{:?}", changed.keys), "Some(CursorKeys(2, not shown))");
+        assert_eq!(
+            taken(&make(&between), &all),
+            [true, true, true, false],
+            "the first key signs"
+        );
+        assert_eq!(
+            taken(&make(&changed), &all),
+            [false, true, true, true],
+            "the first key signs"
+        );
+        assert_eq!(
+            format!("{:?}", changed.keys),
+            "Some(CursorKeys(2, not shown))"
+        );
 
         assert!(CursorKeys::new("15 bytes, short").is_err());
         assert!(CursorKeys::new([7; KEY_BYTES_MAX + 1]).is_err());
-        let most = (1..KEYS_MAX).fold(CursorKeys::new(old).unwrap(), |keys, _| keys.accept(new).unwrap());
+        let most = (1..KEYS_MAX).fold(CursorKeys::new(old).unwrap(), |keys, _| {
+            keys.accept(new).unwrap()
+        });
         assert!(most.accept(new).is_err());
     }
 
@@ -494,7 +532,9 @@ mod tests {
             score: SCORE_END - 1,
             member: vec![b'x'; ID_BYTES_MAX],
         };
-        let longest = sealer(Some(KEY), &["page", "home", "42"]).cursor(Direction::Newer, Cut::Above(entry), true).to_string();
+        let longest = sealer(Some(KEY), &["page", "home", "42"])
+            .cursor(Direction::Newer, Cut::Above(entry), true)
+            .to_string();
         assert_eq!(longest.len(), CURSOR_CHARS_MAX);
         assert!(longest.parse::<Cursor>().is_ok());
         assert!(format!("{longest}A").parse::<Cursor>().is_err());
@@ -503,7 +543,13 @@ mod tests {
             score: 1_700_000_000_000,
             member: u64::MAX.to_string().into_bytes(),
         };
-        let cursor = |key| sealer(key, &["page", "home", "42"]).cursor(Direction::Older, Cut::Below(entry.clone()), false);
+        let cursor = |key| {
+            sealer(key, &["page", "home", "42"]).cursor(
+                Direction::Older,
+                Cut::Below(entry.clone()),
+                false,
+            )
+        };
         insta::assert_snapshot!(cursor(Some(KEY)), @"");
         insta::assert_snapshot!(cursor(None), @"");
     }

@@ -1,15 +1,16 @@
 //! Pages: what is asked for, how it is read, what comes back.
 
 use super::cursor::{Cursor, CursorKeys, Sealer};
+use super::push::answer;
 use super::range::{self, Cut, Direction, Entry, Reading};
 use super::{Id, Item, Timeline};
 use crate::cluster::Cluster;
 use crate::error::{Error, ErrorKind};
 use redis::Value;
-use std::marker::PhantomData;
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
 use std::pin::Pin;
 
 /// Items of a page of one timeline, at most.
@@ -125,6 +126,16 @@ impl<I: Id> Timeline<I> {
         request
     }
 
+    /// Reads a page of the parts of a public timeline.
+    pub(super) fn page_of_parts(&self, parts: Result<&[usize], Error>) -> PageRequest<I> {
+        let mut request = PageRequest::new(self, &["public", &self.name]);
+        match parts {
+            Ok(parts) => request.sources.add(self, parts),
+            Err(error) => request.sources.error = Some(error),
+        }
+        request
+    }
+
     /// Signs the cursors of pages, and refuses those that are not signed; default: a checksum, see [`Cursor`].
     pub fn sign_cursors(mut self, keys: &CursorKeys) -> Timeline<I> {
         self.cursor_keys = Some(keys.clone());
@@ -162,7 +173,7 @@ struct Sources {
 
 impl<I: Id> PageRequest<I> {
     /// With no timelines yet.
-    pub(super) fn new(timeline: &Timeline<I>, scope: &[&str]) -> PageRequest<I> {
+    fn new(timeline: &Timeline<I>, scope: &[&str]) -> PageRequest<I> {
         PageRequest {
             cluster: timeline.cluster.clone(),
             keys: timeline.cursor_keys.clone(),
@@ -274,7 +285,8 @@ impl<I: Id> PageRequest<I> {
         }
         let sources = self.sources.keys.len();
         let why = if self.limit == 0 {
-            "a page of 0 items says nothing, not even whether there are any: ask for at least 1".to_owned()
+            "a page of 0 items says nothing, not even whether there are any: ask for at least 1"
+                .to_owned()
         } else if self.limit > PAGE_ITEMS_MAX {
             format!(
                 "a page of {} items is too large, {PAGE_ITEMS_MAX} is the most: all of it is one reply, for which others wait. Read on from \
@@ -312,18 +324,19 @@ impl<I: Id> PageRequest<I> {
                 );
                 return Err(Error::new(ErrorKind::NotSent, why));
             }
-            let mut batch = self.cluster.batch();
-            let places: Vec<_> = requests
+            let cmds: Vec<_> = requests
                 .iter()
-                .map(|request| batch.add::<Value>(request.command(direction, &keys[request.source])))
+                .map(|request| request.command(direction, &keys[request.source]))
                 .collect();
-            let mut replies = batch.send().await;
-            for (request, place) in requests.iter().zip(places) {
-                let chunk = replies.take(place).and_then(range::entries::<I>);
-                let taken = chunk.and_then(|chunk| reading.take(request.source, chunk));
-                let Err(error) = taken else { continue };
+            let replies = self.cluster.send_all(&cmds).await;
+            for ((request, cmd), reply) in requests.iter().zip(&cmds).zip(replies) {
                 let key = &keys[request.source];
-                let error = error.of_key(key);
+                let taken = answer::<Value>(cmd, reply, key).and_then(|reply| {
+                    let chunk = range::entries::<I>(reply);
+                    let taken = chunk.and_then(|chunk| reading.take(request.source, chunk));
+                    taken.map_err(|error| error.of_key(key))
+                });
+                let Err(error) = taken else { continue };
                 if !self.is_partial {
                     return Err(error);
                 }
@@ -335,15 +348,22 @@ impl<I: Id> PageRequest<I> {
             }
         }
         match failed.len() == keys.len() {
-            true => failed.into_iter().next().map_or(Ok(Vec::new()), |first| Err(first.error)),
+            true => failed
+                .into_iter()
+                .next()
+                .map_or(Ok(Vec::new()), |first| Err(first.error)),
             false => Ok(failed),
         }
     }
 }
 
 impl Sources {
-    fn add<I: Id>(&mut self, timeline: &Timeline<I>, owners: impl IntoIterator<Item = impl Display>) {
-        if let Err(error) = timeline.check_bounds() {
+    fn add<I: Id>(
+        &mut self,
+        timeline: &Timeline<I>,
+        owners: impl IntoIterator<Item = impl Display>,
+    ) {
+        if let Err(error) = timeline.check() {
             self.error.get_or_insert(error);
         }
         if self.error.is_some() {

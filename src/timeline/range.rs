@@ -195,7 +195,8 @@ impl Reading {
                 continue;
             }
             // The next of this source comes after those that were found up to its place, so that only so many of it can still matter.
-            let before = (self.found).partition_point(|entry| !direction.reaches(&source.reached, entry));
+            let before =
+                (self.found).partition_point(|entry| !direction.reaches(&source.reached, entry));
             let need = match self.rounds {
                 0 => first_count + source.passed_over(self.wanted == first_count),
                 _ => self.wanted - before + source.passed_over(true),
@@ -229,7 +230,11 @@ impl Reading {
         let Some(last) = chunk.last() else {
             return Ok(());
         };
-        let of_last = chunk.iter().rev().take_while(|entry| entry.score == last.score).count();
+        let of_last = chunk
+            .iter()
+            .rev()
+            .take_while(|entry| entry.score == last.score)
+            .count();
         source.ties = match of_last == chunk.len() {
             true => asked.offset + of_last,
             false => of_last,
@@ -287,7 +292,13 @@ impl Source {
     }
 
     /// `end`: beyond this score nothing can matter. `None` if there is nothing to ask.
-    fn request(&self, source: usize, direction: Direction, need: usize, end: Option<u64>) -> Option<Request> {
+    fn request(
+        &self,
+        source: usize,
+        direction: Direction,
+        need: usize,
+        end: Option<u64>,
+    ) -> Option<Request> {
         let offset = match self.ties > OFFSET_FROM {
             true => self.ties - OVERLAP,
             false => 0,
@@ -355,7 +366,9 @@ pub(super) fn entries<I: Id>(reply: Value) -> Result<Vec<Entry>, Error> {
         };
         let score = match &score {
             Value::Double(score) => Some(*score),
-            Value::BulkString(text) => std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()),
+            Value::BulkString(text) => std::str::from_utf8(text)
+                .ok()
+                .and_then(|text| text.parse().ok()),
             _ => None,
         };
         let score: f64 = score.ok_or_else(odd)?;
