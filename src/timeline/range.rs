@@ -409,3 +409,276 @@ fn odd() -> Error {
     let why = "the reply is not a list of members with scores";
     Error::new(ErrorKind::UnexpectedReply, why)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    type Set = BTreeSet<Entry>;
+
+    fn entry(score: u64, member: u64) -> Entry {
+        Entry {
+            score,
+            member: member.to_string().into_bytes(),
+        }
+    }
+
+    /// What a server answers.
+    fn answer(request: &Request, direction: Direction, set: &Set) -> Vec<Entry> {
+        let is_in = |entry: &&Entry| {
+            let (low, high) = match direction {
+                Direction::Older => (request.end, request.start),
+                Direction::Newer => (request.start, request.end),
+            };
+            low.is_none_or(|low| entry.score >= low)
+                && high.is_none_or(|high| entry.score <= high)
+        };
+        let mut all: Vec<Entry> = set.iter().filter(is_in).cloned().collect();
+        if direction == Direction::Older {
+            all.reverse();
+        }
+        all.into_iter()
+            .skip(request.offset)
+            .take(request.count)
+            .collect()
+    }
+
+    fn read(
+        sets: &mut [Set],
+        reading: &mut Reading,
+        mut between: impl FnMut(&mut [Set]),
+    ) -> Vec<Entry> {
+        loop {
+            let requests = reading.requests();
+            if requests.is_empty() {
+                return std::mem::take(&mut reading.found);
+            }
+            assert!(reading.rounds < 1_000, "it does not end");
+            for request in &requests {
+                let chunk = answer(request, reading.direction, &sets[request.source]);
+                reading.take(request.source, chunk).unwrap();
+            }
+            between(sets);
+        }
+    }
+
+    /// The same, read aloud.
+    fn expected(
+        sets: &[Set],
+        floors: &[Option<u64>],
+        direction: Direction,
+        from: &Cut,
+        wanted: usize,
+    ) -> Vec<Entry> {
+        let mut all = Set::new();
+        for (set, floor) in sets.iter().zip(floors) {
+            let shown = set
+                .iter()
+                .filter(|entry| floor.is_none_or(|floor| entry.score >= floor));
+            all.extend(
+                shown
+                    .filter(|entry| direction.reaches(from, entry))
+                    .cloned(),
+            );
+        }
+        match direction {
+            Direction::Older => all.into_iter().rev().take(wanted).collect(),
+            Direction::Newer => all.into_iter().take(wanted).collect(),
+        }
+    }
+
+    fn entries(scores: u64) -> impl Strategy<Value = Entry> {
+        (0..scores, 0..60_u64).prop_map(|(score, member)| entry(score, member))
+    }
+
+    fn cuts(scores: u64) -> impl Strategy<Value = Cut> {
+        prop_oneof![
+            1 => Just(Cut::Bottom),
+            1 => Just(Cut::Top),
+            4 => entries(scores).prop_map(Cut::Below),
+            4 => entries(scores).prop_map(Cut::Above),
+        ]
+    }
+
+    fn directions() -> impl Strategy<Value = Direction> {
+        prop_oneof![Just(Direction::Older), Just(Direction::Newer)]
+    }
+
+    fn sets(scores: u64) -> impl Strategy<Value = Vec<Set>> {
+        let set = proptest::collection::btree_set(entries(scores), 0..40);
+        proptest::collection::vec(set, 1..30)
+    }
+
+    /// Entries at the place's own score that are not beyond it: what a read has to pass over.
+    fn ties(set: &Set, direction: Direction, from: &Cut) -> usize {
+        set.iter()
+            .filter(|entry| Some(entry.score) == from.score() && !direction.reaches(from, entry))
+            .count()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+        #[test]
+        fn a_read_is_what_the_model_says_in_two_rounds(
+            mut sets in prop_oneof![sets(4), sets(30), sets(1_000)],
+            floors in proptest::collection::vec(proptest::option::of(0..30_u64), 30),
+            direction in directions(),
+            from in prop_oneof![cuts(4), cuts(30), cuts(1_000)],
+            wanted in 1..60_usize,
+        ) {
+            let floors = &floors[..sets.len()];
+            let most = sets.iter().map(|set| ties(set, direction, &from)).max().unwrap_or(0);
+            let mut reading = Reading::new(direction, &from, wanted, floors.iter().copied());
+            let found = read(&mut sets, &mut reading, |_| ());
+            prop_assert_eq!(found, expected(&sets, floors, direction, &from, wanted));
+            let count = sets.len();
+            let rounds = if count == 1 && most <= TIES { 1 } else { 2 };
+            prop_assert!(most > 64 || reading.rounds <= rounds, "{} rounds, {} ties", reading.rounds, most);
+            let first = first_count(wanted, count);
+            let again = wanted / first + 1;
+            prop_assert!(
+                most > 1 || count == 1 || reading.entries_read <= count * (first + 1) + again * (wanted + 40),
+                "{} entries of {} sources for {}", reading.entries_read, count, wanted
+            );
+        }
+
+        /// Walks all pages down or up, while entries come and go after every round.
+        #[test]
+        fn who_reads_from_page_to_page_misses_nothing_that_stays_and_sees_nothing_twice(
+            mut sets in prop_oneof![sets(3), sets(30)],
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), entries(30), any::<bool>()), 0..300),
+            direction in directions(),
+            limit in 1..12_usize,
+        ) {
+            let mut throughout: BTreeSet<(usize, Entry)> = BTreeSet::new();
+            for (at, set) in sets.iter().enumerate() {
+                throughout.extend(set.iter().map(|entry| (at, entry.clone())));
+            }
+            let mut changes = changes.into_iter();
+            let mut seen: BTreeMap<Entry, usize> = BTreeMap::new();
+            let mut from = match direction { Direction::Older => Cut::Top, Direction::Newer => Cut::Bottom };
+            loop {
+                let mut reading = Reading::new(direction, &from, limit + 1, sets.iter().map(|_| None));
+                let mut found = read(&mut sets, &mut reading, |sets| {
+                    for (at, entry, comes) in changes.by_ref().take(5) {
+                        let at = at.index(sets.len());
+                        if comes {
+                            sets[at].insert(entry);
+                        } else {
+                            sets[at].remove(&entry);
+                            throughout.remove(&(at, entry));
+                        }
+                    }
+                });
+                let has_more = found.len() > limit;
+                found.truncate(limit);
+                for entry in &found {
+                    *seen.entry(entry.clone()).or_default() += 1;
+                }
+                match found.pop() {
+                    Some(last) if has_more => from = direction.past(last),
+                    _ => break,
+                }
+            }
+            prop_assert!(seen.values().all(|times| *times == 1), "{:?}", seen);
+            for (_, entry) in &throughout {
+                prop_assert!(seen.contains_key(entry), "{:?} is missing", entry);
+            }
+        }
+    }
+
+    #[test]
+    fn many_ties_are_passed_over_in_growing_chunks_also_while_they_are_deleted() {
+        for deleted in [0, 3_000] {
+            for direction in [Direction::Older, Direction::Newer] {
+                let mut set: Set = (0..30_000).map(|member| entry(5, 100_000 + member)).collect();
+                set.extend([entry(4, 1), entry(6, 1)]);
+                let from = match direction {
+                    Direction::Older => Cut::Below(entry(5, 110_000)),
+                    Direction::Newer => Cut::Above(entry(5, 120_000)),
+                };
+                let mut sets = [set];
+                let mut reading = Reading::new(direction, &from, 11, [None]);
+                let found = read(&mut sets, &mut reading, |sets| {
+                    // From the end where the read begins, and never what it is to find.
+                    for _ in 0..deleted {
+                        let passed = |entry: &&Entry| entry.score == 5 && !direction.reaches(&from, entry);
+                        let gone = match direction {
+                            Direction::Older => sets[0].iter().rev().find(passed).cloned(),
+                            Direction::Newer => sets[0].iter().find(passed).cloned(),
+                        };
+                        gone.map(|gone| sets[0].remove(&gone));
+                    }
+                });
+                let from_model = expected(&sets, &[None], direction, &from, 11);
+                assert_eq!(found, from_model);
+                let most = 3 + 20_000 / CHUNK_MAX + if deleted > 0 { 6 } else { 0 };
+                assert!(reading.rounds <= most, "{} rounds, deleted {deleted}", reading.rounds);
+                assert!(deleted > 0 || reading.entries_read < 21_000);
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_of_50_of_500_authors_takes_as_few_entries_as_is_said() {
+        assert_eq!(first_count(51, 500), 2);
+        let everyone = |score: &dyn Fn(u64, u64) -> u64| -> Vec<Set> {
+            (0..500)
+                .map(|author| (0..60).map(|post| entry(score(author, post), author * 60 + post)).collect())
+                .collect()
+        };
+        let cost = |mut sets: Vec<Set>| {
+            let floors = vec![None; sets.len()];
+            let mut reading = Reading::new(Direction::Older, &Cut::Top, 51, floors.iter().copied());
+            let found = read(&mut sets, &mut reading, |_| ());
+            assert_eq!(found, expected(&sets, &floors, Direction::Older, &Cut::Top, 51));
+            (reading.rounds, reading.entries_read)
+        };
+        let mixed = cost(everyone(&|author, post| (author * 7_919 + post * 104_729) % 1_000_003));
+        assert!(mixed.0 <= 2 && mixed.1 <= 1_100, "{mixed:?}");
+        let of_one = cost(everyone(&|author, post| author * 1_000 + post));
+        assert!(of_one.0 == 2 && of_one.1 <= 1_050, "{of_one:?}");
+        // As bad as it gets: the page is made of authors who each have just as much on it as was asked for, and so are asked again.
+        let worst = cost(everyone(&|author, post| match (author, post) {
+            (..25, 58..) => 1_000_000 - author,
+            (..25, _) => 900_000,
+            _ => post,
+        }));
+        assert!(worst.0 == 2 && worst.1 <= 1_650, "{worst:?}");
+    }
+
+    #[test]
+    fn a_reply_is_read_by_either_protocol_and_nothing_is_passed_over() {
+        let text = |text: &str| Value::BulkString(text.into());
+        let read = |reply| super::entries::<u64>(reply);
+        let resp2 = Value::Array(vec![text("7"), text("9007199254740991"), text("8"), text("-0")]);
+        let resp3 = Value::Array(vec![
+            Value::Array(vec![text("7"), Value::Double(9_007_199_254_740_991.0)]),
+            Value::Array(vec![text("8"), Value::Double(-0.0)]),
+        ]);
+        for reply in [resp2, resp3] {
+            assert_eq!(read(reply).unwrap(), [entry(SCORE_END - 1, 7), entry(0, 8)]);
+        }
+        let mut said = Vec::new();
+        for (member, score) in [
+            ("7", "9007199254740992"),
+            ("7", "1.5"),
+            ("7", "-1"),
+            ("7", "inf"),
+            ("7", "nan"),
+            ("007", "1"),
+            (&"7".repeat(ID_BYTES_MAX + 1), "1"),
+        ] {
+            let error = read(Value::Array(vec![text(member), text(score)])).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UnexpectedReply);
+            said.push(error.to_string());
+        }
+        for odd in [Value::Nil, Value::Array(vec![text("7")]), Value::Array(vec![text("7"), text("x")])] {
+            said.push(read(odd).unwrap_err().to_string());
+        }
+        insta::assert_snapshot!(said.join("\n"), @"");
+    }
+}
