@@ -19,7 +19,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .keep(1000)
         .sign_cursors(&keys);
     for id in 1..=120u64 {
-        home.push("ada", &Item::new(id, 1_750_000_000_000 + id)).await?;
+        home.push("ada", &Item::new(id, 1_750_000_000_000 + id))
+            .await?;
     }
     let newest = home.page("ada").limit(50).await?;
     println!("newest: {} to {}", newest.items[0].id, newest.items[49].id);
@@ -32,10 +33,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("older: {} to {}", older.items[0].id, older.items[49].id);
     assert_eq!(older.items[0].id, 70);
     let refused = home.page("grace").from(&cursor).await;
-    println!("for another owner: {}", refused.err().ok_or("it was accepted")?);
+    println!(
+        "for another owner: {}",
+        refused.err().ok_or("it was accepted")?
+    );
 
     // What has come since the newest page?
-    home.push("ada", &Item::new(121u64, 1_750_000_000_121)).await?;
+    home.push("ada", &Item::new(121u64, 1_750_000_000_121))
+        .await?;
     let newer = home.page("ada").limit(50).from(&newest.previous).await?;
     println!("since: {:?}", newer.items);
     assert_eq!(newer.items.len(), 1);
@@ -62,10 +67,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let feed = Hybrid::new(home.clone(), posts.clone()).threshold(10_000);
     let followers = ["ada", "grace"];
     let few = feed
-        .post("linus", 2, &Item::new(1000u64, 1_750_000_010_000), stream::iter(followers))
+        .post(
+            "linus",
+            2,
+            &Item::new(1000u64, 1_750_000_010_000),
+            stream::iter(followers),
+        )
         .await?;
     let many = feed
-        .post("knuth", 50_000, &Item::new(1001u64, 1_750_000_010_001), stream::iter(followers))
+        .post(
+            "knuth",
+            50_000,
+            &Item::new(1001u64, 1_750_000_010_001),
+            stream::iter(followers),
+        )
         .await?;
     assert!(few.delivery.is_some() && many.delivery.is_none());
     let page = feed.page("ada", ["knuth"]).limit(3).await?;
@@ -78,7 +93,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         all.push(&Item::new(id, 1_750_000_000_000 + id)).await?;
     }
     let page = all.page().limit(10).await?;
-    println!("public: {} parts, newest {:?}", all.keys()?.len(), page.items[0]);
+    println!(
+        "public: {} parts, newest {:?}",
+        all.keys()?.len(),
+        page.items[0]
+    );
     assert_eq!(page.items[9].id, 191);
 
     let capacity = posts.capacity(&authors).await?;

@@ -432,8 +432,7 @@ mod tests {
                 Direction::Older => (request.end, request.start),
                 Direction::Newer => (request.start, request.end),
             };
-            low.is_none_or(|low| entry.score >= low)
-                && high.is_none_or(|high| entry.score <= high)
+            low.is_none_or(|low| entry.score >= low) && high.is_none_or(|high| entry.score <= high)
         };
         let mut all: Vec<Entry> = set.iter().filter(is_in).cloned().collect();
         if direction == Direction::Older {
@@ -594,7 +593,9 @@ mod tests {
     fn many_ties_are_passed_over_in_growing_chunks_also_while_they_are_deleted() {
         for deleted in [0, 3_000] {
             for direction in [Direction::Older, Direction::Newer] {
-                let mut set: Set = (0..30_000).map(|member| entry(5, 100_000 + member)).collect();
+                let mut set: Set = (0..30_000)
+                    .map(|member| entry(5, 100_000 + member))
+                    .collect();
                 set.extend([entry(4, 1), entry(6, 1)]);
                 let from = match direction {
                     Direction::Older => Cut::Below(entry(5, 110_000)),
@@ -605,7 +606,8 @@ mod tests {
                 let found = read(&mut sets, &mut reading, |sets| {
                     // From the end where the read begins, and never what it is to find.
                     for _ in 0..deleted {
-                        let passed = |entry: &&Entry| entry.score == 5 && !direction.reaches(&from, entry);
+                        let passed =
+                            |entry: &&Entry| entry.score == 5 && !direction.reaches(&from, entry);
                         let gone = match direction {
                             Direction::Older => sets[0].iter().rev().find(passed).cloned(),
                             Direction::Newer => sets[0].iter().find(passed).cloned(),
@@ -616,7 +618,11 @@ mod tests {
                 let from_model = expected(&sets, &[None], direction, &from, 11);
                 assert_eq!(found, from_model);
                 let most = 3 + 20_000 / CHUNK_MAX + if deleted > 0 { 6 } else { 0 };
-                assert!(reading.rounds <= most, "{} rounds, deleted {deleted}", reading.rounds);
+                assert!(
+                    reading.rounds <= most,
+                    "{} rounds, deleted {deleted}",
+                    reading.rounds
+                );
                 assert!(deleted > 0 || reading.entries_read < 21_000);
             }
         }
@@ -627,17 +633,26 @@ mod tests {
         assert_eq!(first_count(51, 500), 2);
         let everyone = |score: &dyn Fn(u64, u64) -> u64| -> Vec<Set> {
             (0..500)
-                .map(|author| (0..60).map(|post| entry(score(author, post), author * 60 + post)).collect())
+                .map(|author| {
+                    (0..60)
+                        .map(|post| entry(score(author, post), author * 60 + post))
+                        .collect()
+                })
                 .collect()
         };
         let cost = |mut sets: Vec<Set>| {
             let floors = vec![None; sets.len()];
             let mut reading = Reading::new(Direction::Older, &Cut::Top, 51, floors.iter().copied());
             let found = read(&mut sets, &mut reading, |_| ());
-            assert_eq!(found, expected(&sets, &floors, Direction::Older, &Cut::Top, 51));
+            assert_eq!(
+                found,
+                expected(&sets, &floors, Direction::Older, &Cut::Top, 51)
+            );
             (reading.rounds, reading.entries_read)
         };
-        let mixed = cost(everyone(&|author, post| (author * 7_919 + post * 104_729) % 1_000_003));
+        let mixed = cost(everyone(&|author, post| {
+            (author * 7_919 + post * 104_729) % 1_000_003
+        }));
         assert!(mixed.0 <= 2 && mixed.1 <= 1_100, "{mixed:?}");
         let of_one = cost(everyone(&|author, post| author * 1_000 + post));
         assert!(of_one.0 == 2 && of_one.1 <= 1_050, "{of_one:?}");
@@ -654,7 +669,12 @@ mod tests {
     fn a_reply_is_read_by_either_protocol_and_nothing_is_passed_over() {
         let text = |text: &str| Value::BulkString(text.into());
         let read = |reply| super::entries::<u64>(reply);
-        let resp2 = Value::Array(vec![text("7"), text("9007199254740991"), text("8"), text("-0")]);
+        let resp2 = Value::Array(vec![
+            text("7"),
+            text("9007199254740991"),
+            text("8"),
+            text("-0"),
+        ]);
         let resp3 = Value::Array(vec![
             Value::Array(vec![text("7"), Value::Double(9_007_199_254_740_991.0)]),
             Value::Array(vec![text("8"), Value::Double(-0.0)]),
@@ -676,7 +696,11 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::UnexpectedReply);
             said.push(error.to_string());
         }
-        for odd in [Value::Nil, Value::Array(vec![text("7")]), Value::Array(vec![text("7"), text("x")])] {
+        for odd in [
+            Value::Nil,
+            Value::Array(vec![text("7")]),
+            Value::Array(vec![text("7"), text("x")]),
+        ] {
             said.push(read(odd).unwrap_err().to_string());
         }
         insta::assert_snapshot!(said.join("\n"), @"");
