@@ -484,7 +484,13 @@ mod tests {
         }
         said.push("AQ".parse::<Cursor>().unwrap_err().to_string());
         said.push("?".parse::<Cursor>().unwrap_err().to_string());
-        insta::assert_snapshot!(said.join("\n"), @"");
+        insta::assert_snapshot!(said.join("\n"), @r#"
+the cursor is not for what is read here: it is not signed, and this timeline signs its cursors. Begin again without a cursor
+the cursor is not for what is read here: it is signed, and this timeline has no keys to check that by (sign_cursors). Begin again without a cursor
+the cursor is not for what is read here: it was changed, is of another timeline or owner, or none of the keys has signed it. Begin again without a cursor
+this is no cursor: it has 2 bytes. Expected the text of a page's `next` or `previous`, unchanged; begin again without a cursor
+this is no cursor: it is cut short, or changed on its way. Expected the text of a page's `next` or `previous`, unchanged; begin again without a cursor
+"#);
     }
 
     #[test]
@@ -551,7 +557,7 @@ mod tests {
                 false,
             )
         };
-        insta::assert_snapshot!(cursor(Some(KEY)), @"");
-        insta::assert_snapshot!(cursor(None), @"");
+        insta::assert_snapshot!(cursor(Some(KEY)), @"AQwAAYvP5WgAMTg0NDY3NDQwNzM3MDk1NTE2MTVlx5UnUQqq2DxnaAcQ9H6i");
+        insta::assert_snapshot!(cursor(None), @"AQgAAYvP5WgAMTg0NDY3NDQwNzM3MDk1NTE2MTXugIHS");
     }
 }

@@ -188,6 +188,7 @@ impl Reading {
             false => None,
         };
         let first_count = first_count(self.wanted, self.sources.len());
+        let is_only = self.sources.len() == 1;
         let mut requests = Vec::new();
         for (at, source) in self.sources.iter_mut().enumerate() {
             let may_have_more = last.is_none_or(|last| direction.reaches(&source.reached, last));
@@ -198,7 +199,7 @@ impl Reading {
             let before =
                 (self.found).partition_point(|entry| !direction.reaches(&source.reached, entry));
             let need = match self.rounds {
-                0 => first_count + source.passed_over(self.wanted == first_count),
+                0 => first_count + source.passed_over(is_only),
                 _ => self.wanted - before + source.passed_over(true),
             };
             let request = source.request(at, direction, need, last.map(|last| last.score));
@@ -308,9 +309,11 @@ impl Source {
             Direction::Older => (start, end.max(self.floor)),
             Direction::Newer => (start.max(self.floor), end),
         };
-        let is_empty = match (direction, start, end) {
-            (Direction::Older, Some(start), Some(end)) => start < end,
-            (Direction::Newer, Some(start), Some(end)) => start > end,
+        let is_empty = match (direction, &self.reached, start, end) {
+            // Nothing is beyond the end.
+            (Direction::Older, Cut::Bottom, ..) | (Direction::Newer, Cut::Top, ..) => true,
+            (Direction::Older, _, Some(start), Some(end)) => start < end,
+            (Direction::Newer, _, Some(start), Some(end)) => start > end,
             _ => false,
         };
         (!is_empty).then_some(Request {
@@ -617,7 +620,7 @@ mod tests {
                 });
                 let from_model = expected(&sets, &[None], direction, &from, 11);
                 assert_eq!(found, from_model);
-                let most = 3 + 20_000 / CHUNK_MAX + if deleted > 0 { 6 } else { 0 };
+                let most = 3 + 20_000_usize.div_ceil(CHUNK_MAX) + if deleted > 0 { 6 } else { 0 };
                 assert!(
                     reading.rounds <= most,
                     "{} rounds, deleted {deleted}",
@@ -655,14 +658,15 @@ mod tests {
         }));
         assert!(mixed.0 <= 2 && mixed.1 <= 1_100, "{mixed:?}");
         let of_one = cost(everyone(&|author, post| author * 1_000 + post));
-        assert!(of_one.0 == 2 && of_one.1 <= 1_050, "{of_one:?}");
-        // As bad as it gets: the page is made of authors who each have just as much on it as was asked for, and so are asked again.
+        // As bad as it gets: the newest are of authors who each have just as much there as was asked for, and so are asked again.
+        assert!(of_one.0 == 2 && of_one.1 <= 1_700, "{of_one:?}");
         let worst = cost(everyone(&|author, post| match (author, post) {
             (..25, 58..) => 1_000_000 - author,
             (..25, _) => 900_000,
             _ => post,
         }));
-        assert!(worst.0 == 2 && worst.1 <= 1_650, "{worst:?}");
+        assert!(worst.0 == 2 && worst.1 <= 1_700, "{worst:?}");
+        println!("{mixed:?} {of_one:?} {worst:?}");
     }
 
     #[test]
@@ -703,6 +707,17 @@ mod tests {
         ] {
             said.push(read(odd).unwrap_err().to_string());
         }
-        insta::assert_snapshot!(said.join("\n"), @"");
+        insta::assert_snapshot!(said.join("\n"), @r#"
+an entry has the score 9007199254740992, which is no integer from 0 to below 2^53 (9007199254740992): no timeline has written it. Is this another program's key?
+an entry has the score 1.5, which is no integer from 0 to below 2^53 (9007199254740992): no timeline has written it. Is this another program's key?
+an entry has the score -1, which is no integer from 0 to below 2^53 (9007199254740992): no timeline has written it. Is this another program's key?
+an entry has the score inf, which is no integer from 0 to below 2^53 (9007199254740992): no timeline has written it. Is this another program's key?
+an entry has the score NaN, which is no integer from 0 to below 2^53 (9007199254740992): no timeline has written it. Is this another program's key?
+an entry with the score 1 is no id of this timeline: no u64 is written so. Is this another program's key?
+an entry with the score 1 has 1025 bytes; ids have at most 1024, so that they fit into cursors
+the reply is not a list of members with scores
+the reply is not a list of members with scores
+the reply is not a list of members with scores
+"#);
     }
 }
