@@ -113,7 +113,7 @@ impl<I: Id> Timeline<I> {
     /// **Cost**: at most two round trips, each one pipeline per server, whatever the number of timelines. The first asks every timeline for its
     /// first few items: an even share of the page and as much again for chance, or `limit / sqrt(2 x timelines)` if that is more. The
     /// second asks only those of which all that came is on the page so far, and for no more than can still be on it: by number, and by score
-    /// down to the page's last item. For a page of 50 of 500 timelines these are 1,000 entries in the first and at most some 650 in the second.
+    /// down to the page's last item. For a page of 50 of 500 timelines these are 1,000 entries in the first and at most some 700 in the second.
     /// One more for every timeline from a cursor; more round trips only if more than 64 items of one timeline that are not beyond the cursor
     /// have its very score, or something is written to them between the two.
     ///

@@ -521,7 +521,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(3_000))]
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
 
         #[test]
         fn a_read_is_what_the_model_says_in_two_rounds(
@@ -626,7 +626,7 @@ mod tests {
                     "{} rounds, deleted {deleted}",
                     reading.rounds
                 );
-                assert!(deleted > 0 || reading.entries_read < 21_000);
+                assert!(deleted > 0 || reading.entries_read < 21_000 + CHUNK_MAX);
             }
         }
     }
@@ -656,17 +656,16 @@ mod tests {
         let mixed = cost(everyone(&|author, post| {
             (author * 7_919 + post * 104_729) % 1_000_003
         }));
-        assert!(mixed.0 <= 2 && mixed.1 <= 1_100, "{mixed:?}");
+        assert_eq!(mixed, (1, 1_000));
         let of_one = cost(everyone(&|author, post| author * 1_000 + post));
         // As bad as it gets: the newest are of authors who each have just as much there as was asked for, and so are asked again.
-        assert!(of_one.0 == 2 && of_one.1 <= 1_700, "{of_one:?}");
+        assert_eq!(of_one, (2, 1_650));
         let worst = cost(everyone(&|author, post| match (author, post) {
             (..25, 58..) => 1_000_000 - author,
             (..25, _) => 900_000,
             _ => post,
         }));
-        assert!(worst.0 == 2 && worst.1 <= 1_700, "{worst:?}");
-        println!("{mixed:?} {of_one:?} {worst:?}");
+        assert_eq!(worst, (2, 1_675));
     }
 
     #[test]
