@@ -73,7 +73,8 @@ impl<I: Id> Timeline<I> {
     /// # Ok(()) }
     /// ```
     ///
-    /// One round trip per 1,000 owners. It costs a server some 50 us per timeline of 1,000 items, since each is looked at.
+    /// One round trip per 1,000 owners. Every item is looked at, so that it is as much work for a server as reading the timelines whole: not for
+    /// every minute.
     ///
     /// # Errors
     /// Those of a read, WRONGTYPE among them, with the key in the message. [`ErrorKind::Invalid`] for an owner too many, and when no owner has a

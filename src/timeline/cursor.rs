@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// Ids of more bytes than this fit into no cursor, so that no page shows them.
 pub const ID_BYTES_MAX: usize = 1_024;
-/// The text of a cursor is at most so long; that of a signed one with a number for an id has at most 59 characters.
+/// The text of a cursor is at most so long; that of a signed one with a number for an id has at most 60 characters.
 pub const CURSOR_CHARS_MAX: usize = (BYTES_MAX * 4).div_ceil(3);
 
 const BYTES_MAX: usize = HEAD_BYTES + SCORE_BYTES + ID_BYTES_MAX + MAC_BYTES;
