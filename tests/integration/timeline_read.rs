@@ -279,7 +279,8 @@ async fn pages_are_what_the_model_says_on_any_topology_also_while_items_come_and
                 let config = parse(&cluster_toml(&settings, nodes, &ports[..servers]));
                 async move {
                     let cluster = Cluster::connect_config(config).await.unwrap();
-                    let mut world = World::new(cluster, &format!("t{at}"), seed.wrapping_add(at as u64));
+                    let mut world =
+                        World::new(cluster, &format!("t{at}"), seed.wrapping_add(at as u64));
                     for _ in 0..12 {
                         for _ in 0..40 {
                             world.change().await;
