@@ -594,7 +594,7 @@ mod tests {
 
     #[test]
     fn many_ties_are_passed_over_in_growing_chunks_also_while_they_are_deleted() {
-        for deleted in [0, 500, 2_000, 2_500, 3_000, 3_500, 4_000] {
+        for deleted in [0, 3_000] {
             for direction in [Direction::Older, Direction::Newer] {
                 let mut set: Set = (0..30_000)
                     .map(|member| entry(5, 100_000 + member))
@@ -620,7 +620,7 @@ mod tests {
                 });
                 let from_model = expected(&sets, &[None], direction, &from, 11);
                 assert_eq!(found, from_model);
-                let most = 3 + 20_000_usize.div_ceil(CHUNK_MAX) + if deleted > 0 { 12 } else { 0 };
+                let most = 3 + 20_000_usize.div_ceil(CHUNK_MAX) + if deleted > 0 { 6 } else { 0 };
                 assert!(
                     reading.rounds <= most,
                     "{} rounds, deleted {deleted}",
