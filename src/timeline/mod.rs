@@ -2,15 +2,28 @@
 //!
 //! A timeline knows no topology: it is a name, bounds, and the commands that they become.
 
+mod capacity;
+mod cursor;
 mod deliver;
 mod follow;
+mod hybrid;
 mod item;
+mod page;
+mod public;
 mod push;
+mod range;
 mod trim;
 
+pub use capacity::Capacity;
+pub use cursor::{CURSOR_CHARS_MAX, Cursor, CursorKeys, ID_BYTES_MAX};
 pub use deliver::{Ending, Failure, FanOut, Progress, Report};
 pub use follow::{Backfill, Backfilled, Purge, Purged};
+pub use hybrid::{Hybrid, Posted};
 pub use item::{Id, Item, SCORE_END};
+pub use page::{
+    FailedSource, MERGED_PAGE_ITEMS_MAX, PAGE_ITEMS_MAX, Page, PageCost, PageRequest, SOURCES_MAX,
+};
+pub use public::PublicTimeline;
 
 use crate::cluster::Cluster;
 use std::marker::PhantomData;
@@ -42,6 +55,7 @@ pub struct Timeline<I: Id = u64> {
     sequence_bits: u32,
     clock: Clock,
     ledger: Arc<Ledger>,
+    cursor_keys: Option<CursorKeys>,
     ids: PhantomData<fn() -> I>,
 }
 
@@ -71,6 +85,7 @@ impl<I: Id> Timeline<I> {
             sequence_bits: 0,
             clock: Clock::default(),
             ledger: Arc::new(Ledger::new(trim::default_tracked())),
+            cursor_keys: None,
             ids: PhantomData,
         }
     }
