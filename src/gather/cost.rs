@@ -285,17 +285,29 @@ mod tests {
     #[test]
     fn bytes_are_those_of_the_protocol() {
         let of_ten = set(1_000, 10.0);
-        let members: Vec<Vec<u8>> = (0..1_000).map(|i| format!("{i:010}").into_bytes()).collect();
+        let members: Vec<Vec<u8>> = (0..1_000)
+            .map(|i| format!("{i:010}").into_bytes())
+            .collect();
         let mut smembers = redis::cmd("SMEMBERS");
         smembers.arg("0123456789");
         let fetched = fetch(&[&of_ten], 1_000).traffic;
         let reply = "*1000\r\n".len() + 1_000 * "$10\r\n0123456789\r\n".len();
         assert_eq!(fetched.bytes_received, reply as u64);
-        assert!(fetched.bytes_sent.abs_diff(smembers.get_packed_command().len() as u64) <= 2);
+        assert!(
+            fetched
+                .bytes_sent
+                .abs_diff(smembers.get_packed_command().len() as u64)
+                <= 2
+        );
         let mut smismember = redis::cmd("SMISMEMBER");
         smismember.arg("0123456789").arg(&members);
         let probed = probe(&of_ten, &of_ten, 1_000).traffic;
-        assert!(probed.bytes_sent.abs_diff(smismember.get_packed_command().len() as u64) <= 2);
+        assert!(
+            probed
+                .bytes_sent
+                .abs_diff(smismember.get_packed_command().len() as u64)
+                <= 2
+        );
         assert_eq!(probed.bytes_received, ("*1000\r\n".len() + 4_000) as u64);
     }
 

@@ -2,12 +2,12 @@
 //!
 //! Several round trips are not one moment: of every member it holds that it was, or was not, in each set at some time during the call.
 
+use super::bytes_held;
 use super::cost::{self, Facts};
 use super::explained::{self, Done, Log};
 use super::plan::{self, Action, Aim, Operation, Other, Plan, Source, Strategy};
 use super::sets::{self, Seen};
 use super::walk::Walk;
-use super::bytes_held;
 use crate::control::Current;
 use crate::error::{Error, ErrorKind};
 use crate::placement::NodeId;
@@ -178,7 +178,11 @@ impl<'a> Asked<'a> {
         let is_plain = question.strategy.is_none() && !first_is_taken;
         let share_a_server = self.homes.iter().all(|home| *home == self.homes[0]);
         // What needs no plan, because the whole answer is one command or because all of every set is needed.
-        if is_plain && share_a_server && question.operation == Operation::Intersect && question.counts {
+        if is_plain
+            && share_a_server
+            && question.operation == Operation::Intersect
+            && question.counts
+        {
             self.explain(question).await?;
             return Ok(Answer::Count(self.count_there(question.limit).await?));
         }
@@ -205,7 +209,8 @@ impl<'a> Asked<'a> {
         };
         let servers = self.servers();
         self.log.expect(&servers, &aim, &plan, true);
-        if let (Operation::Union, true, Some(limit)) = (question.operation, question.counts, question.limit)
+        if let (Operation::Union, true, Some(limit)) =
+            (question.operation, question.counts, question.limit)
             && largest >= limit
         {
             return Ok(Answer::Count(limit));
@@ -264,7 +269,10 @@ impl<'a> Asked<'a> {
     fn groups(&self) -> Vec<Vec<usize>> {
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for (at, home) in self.homes.iter().enumerate() {
-            match groups.iter_mut().find(|group| self.homes[group[0]] == *home) {
+            match groups
+                .iter_mut()
+                .find(|group| self.homes[group[0]] == *home)
+            {
                 Some(group) => group.push(at),
                 None => groups.push(vec![at]),
             }
@@ -293,11 +301,19 @@ impl<'a> Asked<'a> {
             let mut size = redis::cmd("SCARD");
             size.arg(*key);
             let mut sample = redis::cmd("SSCAN");
-            sample.arg(*key).arg(0).arg("COUNT").arg(cost::SAMPLE_MEMBERS);
+            sample
+                .arg(*key)
+                .arg(0)
+                .arg("COUNT")
+                .arg(cost::SAMPLE_MEMBERS);
             cmds.extend([size, sample]);
         }
         let replies = self
-            .batch(cmds.iter().enumerate().map(|(at, cmd)| (cmd, self.nodes[at / 2])))
+            .batch(
+                cmds.iter()
+                    .enumerate()
+                    .map(|(at, cmd)| (cmd, self.nodes[at / 2])),
+            )
             .await;
         let mut sampled = Vec::with_capacity(self.keys.len());
         let mut traffic = self.log.count_all(&cmds);
@@ -358,7 +374,8 @@ impl<'a> Asked<'a> {
         let mut cmd = redis::cmd("SINTERCARD");
         cmd.arg(self.keys.len()).arg(self.keys);
         if let Some(limit) = limit {
-            cmd.arg("LIMIT").arg(i64::try_from(limit).unwrap_or(i64::MAX));
+            cmd.arg("LIMIT")
+                .arg(i64::try_from(limit).unwrap_or(i64::MAX));
         }
         let mut traffic = self.log.count_all(std::slice::from_ref(&cmd));
         let reply = self.call(&cmd, self.nodes[0]).await?;
@@ -439,16 +456,27 @@ impl<'a> Asked<'a> {
     }
 
     /// Fetches each group, combined on its server, all at once.
-    pub(super) async fn fetch(&mut self, groups: &[Vec<usize>], action: Action) -> Result<Vec<Vec<Value>>, Stop> {
+    pub(super) async fn fetch(
+        &mut self,
+        groups: &[Vec<usize>],
+        action: Action,
+    ) -> Result<Vec<Vec<Value>>, Stop> {
         if groups.is_empty() {
             return Ok(Vec::new());
         }
-        let cmds: Vec<Cmd> = groups.iter().map(|group| self.fetch_command(group)).collect();
+        let cmds: Vec<Cmd> = groups
+            .iter()
+            .map(|group| self.fetch_command(group))
+            .collect();
         let mut steps: Vec<_> = groups
             .iter()
             .zip(&cmds)
             .map(|(group, cmd)| {
-                (action, group.clone(), self.log.count_all(std::slice::from_ref(cmd)))
+                (
+                    action,
+                    group.clone(),
+                    self.log.count_all(std::slice::from_ref(cmd)),
+                )
             })
             .collect();
         let mut lists: Vec<Vec<Value>> = groups.iter().map(|_| Vec::new()).collect();
@@ -570,10 +598,17 @@ impl<'a> Asked<'a> {
             }
         }
         // A walk's own memory of what it has shown is bounded; here all of it is held anyway.
-        Ok(if walk.may_repeat() { sets::unique(found) } else { found })
+        Ok(if walk.may_repeat() {
+            sets::unique(found)
+        } else {
+            found
+        })
     }
 
-    async fn batch<'b>(&self, cmds: impl Iterator<Item = (&'b Cmd, NodeId)>) -> Vec<Result<Value, Error>> {
+    async fn batch<'b>(
+        &self,
+        cmds: impl Iterator<Item = (&'b Cmd, NodeId)>,
+    ) -> Vec<Result<Value, Error>> {
         let entries = cmds
             .map(|(cmd, node)| Entry {
                 cmd,

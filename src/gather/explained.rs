@@ -78,7 +78,10 @@ impl Log {
 
     /// `None` if nothing was noted.
     pub(crate) fn finish(self, members: u64) -> Option<Explained> {
-        self.0.map(|explained| Explained { members, ..*explained })
+        self.0.map(|explained| Explained {
+            members,
+            ..*explained
+        })
     }
 
     pub(super) fn is_kept(&self) -> bool {
@@ -125,7 +128,10 @@ impl Log {
         let mut traffic = Traffic::default();
         if self.is_kept() {
             traffic.commands = cmds.len() as u64;
-            traffic.bytes_sent = cmds.iter().map(|cmd| cmd.get_packed_command().len() as u64).sum();
+            traffic.bytes_sent = cmds
+                .iter()
+                .map(|cmd| cmd.get_packed_command().len() as u64)
+                .sum();
         }
         traffic
     }
@@ -232,7 +238,8 @@ impl fmt::Display for Explained {
         }
         table(f, &rows, 2)?;
         writeln!(f)?;
-        let mut rows = vec![["step", "", "commands", "round trips", "estimated", "actual"].map(str::to_owned)];
+        let mut rows =
+            vec![["step", "", "commands", "round trips", "estimated", "actual"].map(str::to_owned)];
         for step in &self.steps {
             let action = match step.action {
                 Action::Sizes => "sizes",
@@ -271,8 +278,17 @@ impl fmt::Display for Explained {
 }
 
 /// Columns, of which the first `left` are aligned to the left.
-fn table<const N: usize>(f: &mut fmt::Formatter<'_>, rows: &[[String; N]], left: usize) -> fmt::Result {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+fn table<const N: usize>(
+    f: &mut fmt::Formatter<'_>,
+    rows: &[[String; N]],
+    left: usize,
+) -> fmt::Result {
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: [usize; N] = std::array::from_fn(width);
     for row in rows {
         let mut line = String::new();
@@ -346,17 +362,50 @@ mod tests {
         let explained = Explained {
             operation: Operation::Intersect,
             limit: None,
-            sets: vec![set("follows:42", "a", 1_000), set("attendees:ep", "b", 1_000_000)],
+            sets: vec![
+                set("follows:42", "a", 1_000),
+                set("attendees:ep", "b", 1_000_000),
+            ],
             steps: vec![
-                step(Action::Sizes, "SCARD, SSCAN", &[0, 1], traffic(1, 4, 170, 4_400), traffic(1, 4, 172, 4_412)),
-                step(Action::Fetch, "SMEMBERS", &[0], traffic(1, 1, 31, 17_007), traffic(1, 1, 31, 17_007)),
-                step(Action::Probe, "SMISMEMBER", &[1], traffic(1, 1, 17_041, 4_007), traffic(1, 1, 17_041, 4_007)),
+                step(
+                    Action::Sizes,
+                    "SCARD, SSCAN",
+                    &[0, 1],
+                    traffic(1, 4, 170, 4_400),
+                    traffic(1, 4, 172, 4_412),
+                ),
+                step(
+                    Action::Fetch,
+                    "SMEMBERS",
+                    &[0],
+                    traffic(1, 1, 31, 17_007),
+                    traffic(1, 1, 31, 17_007),
+                ),
+                step(
+                    Action::Probe,
+                    "SMISMEMBER",
+                    &[1],
+                    traffic(1, 1, 17_041, 4_007),
+                    traffic(1, 1, 17_041, 4_007),
+                ),
             ],
             estimated: traffic(3, 6, 17_242, 25_414),
             actual: traffic(3, 6, 17_244, 25_426),
             members: 10,
         };
-        insta::assert_snapshot!(explained.to_string(), @"");
+        insta::assert_snapshot!(explained.to_string(), @r"
+        intersection of 2 sets: 10 members in 3 round trips
+
+          set           server    members  bytes each
+          follows:42    a           1,000        10.0
+          attendees:ep  b       1,000,000        10.0
+
+          step                              commands  round trips  estimated   actual
+          sizes all           SCARD, SSCAN         4            1    4,570 B  4,584 B
+          fetch follows:42    SMEMBERS             1            1      18 kB    18 kB
+          probe attendees:ep  SMISMEMBER           1            1      22 kB    22 kB
+          all                                      6            3      43 kB    43 kB
+        ");
         let json = serde_json::to_value(&explained).unwrap();
         assert_eq!(json["operation"], "intersect");
         assert_eq!(json["steps"][2]["action"], "probe");
@@ -366,7 +415,10 @@ mod tests {
     #[test]
     fn replies_are_counted_as_they_are_written() {
         let string = |text: &str| Value::BulkString(text.as_bytes().to_vec());
-        assert_eq!(on_wire(&string("0123456789")), "$10\r\n0123456789\r\n".len() as u64);
+        assert_eq!(
+            on_wire(&string("0123456789")),
+            "$10\r\n0123456789\r\n".len() as u64
+        );
         assert_eq!(on_wire(&Value::Int(1)), ":1\r\n".len() as u64);
         assert_eq!(on_wire(&Value::Int(1_000)), ":1000\r\n".len() as u64);
         let list = Value::Array(vec![string("a"), Value::Int(0)]);

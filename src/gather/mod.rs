@@ -16,8 +16,8 @@ mod zsets;
 
 pub use cost::Traffic;
 pub(crate) use engine::{Answer, Question, ask};
-pub use explained::{Explained, ExplainedSet, ExplainedStep};
 pub(crate) use explained::Log;
+pub use explained::{Explained, ExplainedSet, ExplainedStep};
 pub use plan::{Action, Operation, Strategy};
 pub(crate) use scan::scan;
 pub(crate) use sets::chunks;
@@ -387,7 +387,11 @@ impl Asked<'_> {
             }
             let held: usize = replies.iter().map(bytes_held).sum();
             if held as u64 > current.config.limits().gather_bytes_max {
-                return Err(engine::too_large(&current.config, self.known.name(), held as u64));
+                return Err(engine::too_large(
+                    &current.config,
+                    self.known.name(),
+                    held as u64,
+                ));
             }
             return Ok(Fetched::Replies(replies));
         }

@@ -195,7 +195,14 @@ fn combined(aim: &Aim<'_>, base: usize) -> Plan {
                 .collect();
             let total = |is_probed: &dyn Fn(usize) -> bool| -> u64 {
                 (0..groups.len())
-                    .map(|at| if is_probed(at) { probes[at] } else { fetches[at] }.work_ns())
+                    .map(|at| {
+                        if is_probed(at) {
+                            probes[at]
+                        } else {
+                            fetches[at]
+                        }
+                        .work_ns()
+                    })
                     .sum()
             };
             // What is fetched comes with the source; to probe is another round trip, unless the source is in hand.
@@ -334,7 +341,11 @@ pub(super) fn estimate(aim: &Aim<'_>, plan: &Plan, with_sizes: bool) -> (Vec<Est
     for other in &plan.others {
         if let Other::Fetch(group) = other {
             fetches = 1;
-            add(Action::Fetch, group.clone(), fetched(aim.operation, sets, group));
+            add(
+                Action::Fetch,
+                group.clone(),
+                fetched(aim.operation, sets, group),
+            );
         }
     }
     rounds += fetches;
@@ -342,7 +353,9 @@ pub(super) fn estimate(aim: &Aim<'_>, plan: &Plan, with_sizes: bool) -> (Vec<Est
         return total(steps, rounds);
     };
     let walked = match aim.limit {
-        Some(limit) => sets[base].members.min(limit.saturating_mul(2).max(cost::SAMPLE_MEMBERS)),
+        Some(limit) => sets[base]
+            .members
+            .min(limit.saturating_mul(2).max(cost::SAMPLE_MEMBERS)),
         None => sets[base].members,
     };
     let is_walk = matches!(plan.source, Source::Walk(_));
@@ -407,10 +420,15 @@ fn total(steps: Vec<Estimate>, round_trips: u64) -> (Vec<Estimate>, Traffic) {
 
 /// Whether several sets are probed one after another, each with what the one before has left, or all at once. All at once has one round trip
 /// but moves all candidates for every set.
-pub(super) fn probes_one_by_one(sets: &[Facts], probed: &[usize], of: &Facts, candidates: u64) -> bool {
-    probed
-        .first()
-        .is_some_and(|at| probed.len() > 1 && cost::probe(&sets[*at], of, candidates).work_ns() > ROUND_TRIP_NS)
+pub(super) fn probes_one_by_one(
+    sets: &[Facts],
+    probed: &[usize],
+    of: &Facts,
+    candidates: u64,
+) -> bool {
+    probed.first().is_some_and(|at| {
+        probed.len() > 1 && cost::probe(&sets[*at], of, candidates).work_ns() > ROUND_TRIP_NS
+    })
 }
 
 #[cfg(test)]
@@ -438,7 +456,10 @@ mod tests {
     }
 
     fn plan(operation: Operation, sets: &[(u64, usize)]) -> String {
-        let sets: Vec<Facts> = sets.iter().map(|(members, home)| set(*members, *home)).collect();
+        let sets: Vec<Facts> = sets
+            .iter()
+            .map(|(members, home)| set(*members, *home))
+            .collect();
         show(&choose(&aim(operation, &sets)))
     }
 
@@ -454,25 +475,77 @@ mod tests {
     fn the_expected_plan_is_chosen() {
         use Operation::{Difference, Intersect, Union};
         for (operation, sets, expected) in [
-            (Intersect, &[(1_000, 0), (1_000_000, 1)][..], "Fetch([0]); Probe(1)"),
-            (Intersect, &[(1_000_000, 1), (1_000, 0)], "Fetch([1]); Probe(0)"),
-            (Intersect, &[(100_000, 0), (100_000, 1)], "Fetch([0]); Fetch([1])"),
-            (Intersect, &[(10_000, 0), (10_000, 1)], "Fetch([0]); Fetch([1])"),
-            (Intersect, &[(1_000, 0), (1_100, 1)], "Fetch([0]); Fetch([1])"),
+            (
+                Intersect,
+                &[(1_000, 0), (1_000_000, 1)][..],
+                "Fetch([0]); Probe(1)",
+            ),
+            (
+                Intersect,
+                &[(1_000_000, 1), (1_000, 0)],
+                "Fetch([1]); Probe(0)",
+            ),
+            (
+                Intersect,
+                &[(100_000, 0), (100_000, 1)],
+                "Fetch([0]); Fetch([1])",
+            ),
+            (
+                Intersect,
+                &[(10_000, 0), (10_000, 1)],
+                "Fetch([0]); Fetch([1])",
+            ),
+            (
+                Intersect,
+                &[(1_000, 0), (1_100, 1)],
+                "Fetch([0]); Fetch([1])",
+            ),
             // A small set comes with its size; nothing is fetched any more.
-            (Intersect, &[(100, 0), (1_000_000, 1)], "InHand(0); Probe(1)"),
+            (
+                Intersect,
+                &[(100, 0), (1_000_000, 1)],
+                "InHand(0); Probe(1)",
+            ),
             (Intersect, &[(100, 0), (50, 1)], "InHand(1); InHand(0)"),
             (Intersect, &[(0, 0), (1_000_000, 1)], "Nothing"),
             // Those that share a server are combined there.
-            (Intersect, &[(100_000, 0), (90_000, 1), (95_000, 0)], "Fetch([1]); Fetch([0, 2])"),
-            (Intersect, &[(1_000, 0), (1_000_000, 1), (2_000_000, 0)], "Fetch([0, 2]); Probe(1)"),
-            (Difference, &[(1_000, 0), (1_000_000, 1)], "Fetch([0]); Probe(1)"),
-            (Difference, &[(1_000_000, 0), (1_000, 1)], "Fetch([0]); Fetch([1])"),
-            (Difference, &[(1_000, 0), (5_000_000, 0), (1_000_000, 1)], "Fetch([0, 1]); Probe(2)"),
+            (
+                Intersect,
+                &[(100_000, 0), (90_000, 1), (95_000, 0)],
+                "Fetch([1]); Fetch([0, 2])",
+            ),
+            (
+                Intersect,
+                &[(1_000, 0), (1_000_000, 1), (2_000_000, 0)],
+                "Fetch([0, 2]); Probe(1)",
+            ),
+            (
+                Difference,
+                &[(1_000, 0), (1_000_000, 1)],
+                "Fetch([0]); Probe(1)",
+            ),
+            (
+                Difference,
+                &[(1_000_000, 0), (1_000, 1)],
+                "Fetch([0]); Fetch([1])",
+            ),
+            (
+                Difference,
+                &[(1_000, 0), (5_000_000, 0), (1_000_000, 1)],
+                "Fetch([0, 1]); Probe(2)",
+            ),
             (Difference, &[(0, 0), (1_000_000, 1)], "Nothing"),
             (Difference, &[(1_000, 0), (0, 1)], "Fetch([0]); InHand(1)"),
-            (Union, &[(1_000, 0), (1_000_000, 1), (5, 0)], "Fetch([0, 2]); Fetch([1])"),
-            (Intersect, &[(10_000_000, 0), (12_000_000, 1)], "Walk(0); Probe(1)"),
+            (
+                Union,
+                &[(1_000, 0), (1_000_000, 1), (5, 0)],
+                "Fetch([0, 2]); Fetch([1])",
+            ),
+            (
+                Intersect,
+                &[(10_000_000, 0), (12_000_000, 1)],
+                "Walk(0); Probe(1)",
+            ),
         ] {
             assert_eq!(plan(operation, sets), expected, "{operation:?} {sets:?}");
         }
@@ -482,19 +555,31 @@ mod tests {
     fn a_limit_walks_and_a_strategy_is_obeyed() {
         let sets = [set(100_000, 0), set(100_000, 1)];
         let intersect = aim(Operation::Intersect, &sets);
-        let limited = Aim { limit: Some(10), ..intersect };
+        let limited = Aim {
+            limit: Some(10),
+            ..intersect
+        };
         assert_eq!(show(&choose(&limited)), "Walk(0); Probe(1)");
-        let of_all = Aim { limit: Some(100_000), ..intersect };
+        let of_all = Aim {
+            limit: Some(100_000),
+            ..intersect
+        };
         assert_eq!(show(&choose(&of_all)), "Fetch([0]); Fetch([1])");
         for (strategy, expected) in [
             (Strategy::Probe, "Fetch([0]); Probe(1)"),
             (Strategy::Fetch, "Fetch([0]); Fetch([1])"),
             (Strategy::Stream, "Walk(0); Probe(1)"),
         ] {
-            let forced = Aim { strategy: Some(strategy), ..intersect };
+            let forced = Aim {
+                strategy: Some(strategy),
+                ..intersect
+            };
             assert_eq!(show(&choose(&forced)), expected);
         }
-        let union = Aim { operation: Operation::Union, ..limited };
+        let union = Aim {
+            operation: Operation::Union,
+            ..limited
+        };
         assert_eq!(show(&choose(&union)), "Walk(0)");
     }
 
@@ -505,7 +590,10 @@ mod tests {
             let aim = aim(Operation::Intersect, &sets);
             let (_, all) = estimate(&aim, &choose(&aim), true);
             let small_reply = cost::fetch(&[&sets[0]], 1_000).traffic.bytes_received;
-            assert!(all.bytes() < 3 * small_reply, "{all:?} against {small_reply}");
+            assert!(
+                all.bytes() < 3 * small_reply,
+                "{all:?} against {small_reply}"
+            );
             assert_eq!(all.round_trips, 3);
         }
     }

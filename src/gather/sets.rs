@@ -30,7 +30,9 @@ pub(super) fn items(reply: Value) -> Option<Vec<Value>> {
     let (Value::Array(items) | Value::Set(items)) = reply else {
         return None;
     };
-    let are_strings = items.iter().all(|item| matches!(item, Value::BulkString(_)));
+    let are_strings = items
+        .iter()
+        .all(|item| matches!(item, Value::BulkString(_)));
     are_strings.then_some(items)
 }
 
@@ -81,7 +83,10 @@ pub(super) fn union(mut lists: Vec<Vec<Value>>) -> Vec<Value> {
 /// Every member once.
 pub(super) fn unique(mut members: Vec<Value>) -> Vec<Value> {
     let mut seen = Seen::with_capacity(members.len());
-    let is_new: Vec<bool> = members.iter().map(|member| seen.is_new(bytes(member))).collect();
+    let is_new: Vec<bool> = members
+        .iter()
+        .map(|member| seen.is_new(bytes(member)))
+        .collect();
     drop(seen);
     let mut is_new = is_new.into_iter();
     members.retain(|_| is_new.next() == Some(true));
@@ -234,7 +239,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn sorted(members: Vec<Value>) -> Members {
-        let mut members: Members = members.iter().map(|member| bytes(member).to_vec()).collect();
+        let mut members: Members = members
+            .iter()
+            .map(|member| bytes(member).to_vec())
+            .collect();
         members.sort();
         members
     }
@@ -261,7 +269,10 @@ mod tests {
     fn what_one_command_carries_is_bounded_in_members_and_bytes() {
         let members = |count: usize, bytes: usize| vec![Value::BulkString(vec![0; bytes]); count];
         assert!(chunks(&[]).is_empty());
-        assert_eq!(chunks(&members(2_500, 10)), [0..1_000, 1_000..2_000, 2_000..2_500]);
+        assert_eq!(
+            chunks(&members(2_500, 10)),
+            [0..1_000, 1_000..2_000, 2_000..2_500]
+        );
         assert_eq!(chunks(&members(5, 100 * 1024)), [0..2, 2..4, 4..5]);
         assert_eq!(chunks(&members(2, 1024 * 1024)), [0..1, 1..2]);
     }

@@ -92,10 +92,13 @@ async fn begin(asked: &mut Asked<'_>, first_is_taken: bool) -> Result<Option<Wal
     let sampled = asked.sizes(true).await?;
     let facts: Vec<Facts> = sampled.iter().map(|set| set.facts).collect();
     let base = match asked.operation {
-        Operation::Intersect => (0..facts.len()).min_by_key(|at| facts[*at].members).unwrap_or(0),
+        Operation::Intersect => (0..facts.len())
+            .min_by_key(|at| facts[*at].members)
+            .unwrap_or(0),
         Operation::Union | Operation::Difference => 0,
     };
-    let is_empty = first_is_taken || asked.operation != Operation::Union && facts[base].members == 0;
+    let is_empty =
+        first_is_taken || asked.operation != Operation::Union && facts[base].members == 0;
     if is_empty {
         return Ok(None);
     }
@@ -106,7 +109,10 @@ async fn begin(asked: &mut Asked<'_>, first_is_taken: bool) -> Result<Option<Wal
             let fetch = cost::fetch(&[&facts[*at]], facts[*at].members).work_ns();
             fetch < cost::probe(&facts[*at], &facts[base], facts[base].members).work_ns()
         };
-        let cheap: Vec<usize> = (0..facts.len()).filter(|at| *at != base).filter(is_cheap).collect();
+        let cheap: Vec<usize> = (0..facts.len())
+            .filter(|at| *at != base)
+            .filter(is_cheap)
+            .collect();
         walk.take_in(asked, &facts, &cheap).await?;
     }
     Ok(Some(walk))

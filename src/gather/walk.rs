@@ -87,7 +87,9 @@ struct Sieve {
 impl Walk {
     /// Where each key's node is served; to be asked before the sizes are.
     pub(super) fn places(asked: &Asked<'_>) -> Vec<Place> {
-        (0..asked.keys.len()).map(|at| Place::of(asked, at)).collect()
+        (0..asked.keys.len())
+            .map(|at| Place::of(asked, at))
+            .collect()
     }
 
     /// A walk over the set at `base`; of a union, over all sets.
@@ -159,7 +161,10 @@ impl Walk {
                 groups.push(vec![*at]);
             }
         }
-        for (group, members) in groups.iter().zip(asked.fetch(&groups, Action::Fetch).await?) {
+        for (group, members) in groups
+            .iter()
+            .zip(asked.fetch(&groups, Action::Fetch).await?)
+        {
             self.sieve.probed.retain(|at| *at != group[0]);
             self.sieve.in_hand.push(hashed(members));
         }
@@ -250,7 +255,10 @@ impl Reader {
                 self.check_place(asked, of)?;
                 self.count = cost::next_chunk(self.count);
                 let mut cmd = redis::cmd("SSCAN");
-                cmd.arg(asked.keys[of]).arg(cursor).arg("COUNT").arg(self.count);
+                cmd.arg(asked.keys[of])
+                    .arg(cursor)
+                    .arg("COUNT")
+                    .arg(self.count);
                 let mut traffic = asked.log.count_all(std::slice::from_ref(&cmd));
                 let reply = asked.call(&cmd, asked.nodes[of]).await?;
                 asked.log.count_reply(&mut traffic, &reply);
@@ -263,7 +271,10 @@ impl Reader {
                 (cursor, members, vec![(Action::Scan, vec![of], traffic)])
             }
         };
-        let bytes = members.iter().map(|member| super::bytes_held(member) as u64).sum();
+        let bytes = members
+            .iter()
+            .map(|member| super::bytes_held(member) as u64)
+            .sum();
         asked.check_held(bytes)?;
         if cursor == 0 {
             self.sources.pop_front();
@@ -285,13 +296,23 @@ impl Reader {
 
 impl Sieve {
     /// What of a chunk is in the answer and was not shown yet.
-    async fn sift(&mut self, asked: &Asked<'_>, chunk: Chunk) -> Result<(Vec<Value>, Vec<Done>), Stop> {
+    async fn sift(
+        &mut self,
+        asked: &Asked<'_>,
+        chunk: Chunk,
+    ) -> Result<(Vec<Value>, Vec<Done>), Stop> {
         let mut members = chunk.members;
-        let mut here = HashSet::with_capacity_and_hasher(members.len(), BuildHasherDefault::<Folded>::default());
+        let mut here = HashSet::with_capacity_and_hasher(
+            members.len(),
+            BuildHasherDefault::<Folded>::default(),
+        );
         members.retain(|member| {
             let member = sets::bytes(member);
             let print = self.shown.print(member);
-            let in_hand = self.in_hand.iter().all(|set| self.operation.keeps(set.contains(member)));
+            let in_hand = self
+                .in_hand
+                .iter()
+                .all(|set| self.operation.keeps(set.contains(member)));
             in_hand && !self.shown.has(print) && here.insert(print)
         });
         let earlier: Vec<usize> = match self.operation {
@@ -340,7 +361,9 @@ impl Shown {
             seed: fastrand::u64(..),
             recent: Prints::default(),
             older: Prints::default(),
-            each_max: usize::try_from(members_max / 2).unwrap_or(usize::MAX).max(1),
+            each_max: usize::try_from(members_max / 2)
+                .unwrap_or(usize::MAX)
+                .max(1),
             is_complete: true,
         }
     }
@@ -385,7 +408,9 @@ mod tests {
     #[test]
     fn what_was_shown_is_remembered_up_to_the_bound_and_then_the_last_half_of_it() {
         let mut shown = Shown::new(100);
-        let prints: Vec<u128> = (0..300).map(|i: u32| shown.print(&i.to_le_bytes())).collect();
+        let prints: Vec<u128> = (0..300)
+            .map(|i: u32| shown.print(&i.to_le_bytes()))
+            .collect();
         for print in &prints[..100] {
             shown.add(*print);
         }

@@ -133,7 +133,10 @@ impl Combination {
     pub async fn members<T: FromRedisValue>(&self) -> Result<Vec<T>, Error> {
         let members = self.values(&mut Log::off()).await?;
         let name = self.operation_name();
-        members.into_iter().map(|member| parse(name, member)).collect()
+        members
+            .into_iter()
+            .map(|member| parse(name, member))
+            .collect()
     }
 
     /// How many members there are, up to the limit. What [`members`](Combination::members) costs, but for an intersection whose sets are all on
@@ -167,7 +170,10 @@ impl Combination {
         let keys = self.key_slices();
         let begun = match self.question_of(&keys, false) {
             Ok(_) if self.limit == Some(0) => Begun::Ended,
-            Ok(question) => Begun::Going(Box::new(Chunks::new(&question)), self.limit.unwrap_or(u64::MAX)),
+            Ok(question) => Begun::Going(
+                Box::new(Chunks::new(&question)),
+                self.limit.unwrap_or(u64::MAX),
+            ),
             Err(error) => Begun::Failed(error),
         };
         let state = (self.cluster.clone(), self.clone(), begun);
@@ -176,7 +182,8 @@ impl Combination {
                 Begun::Ended => None,
                 Begun::Failed(error) => Some((Err(error), (cluster, asked, Begun::Ended))),
                 Begun::Going(mut chunks, left) => {
-                    let (item, then) = match chunks.next(cluster.scatter(), cluster.manner()).await {
+                    let (item, then) = match chunks.next(cluster.scatter(), cluster.manner()).await
+                    {
                         Ok(Some(mut members)) => {
                             members.truncate(usize::try_from(left).unwrap_or(usize::MAX));
                             match left - members.len() as u64 {
@@ -186,7 +193,9 @@ impl Combination {
                         }
                         Ok(None) => return None,
                         Err(Ended::Failed(error)) => (Err(error), Begun::Ended),
-                        Err(Ended::Refused(error, key)) => (Err(asked.refused(error, key)), Begun::Ended),
+                        Err(Ended::Refused(error, key)) => {
+                            (Err(asked.refused(error, key)), Begun::Ended)
+                        }
                     };
                     Some((item, (cluster, asked, then)))
                 }
@@ -240,11 +249,18 @@ impl Combination {
         let replies = match scatter.atomic(&items, &[], target, started).await? {
             Value::Array(replies) => replies,
             Value::ServerError(error) => return Err(Error::from_server(error).of_command("EXEC")),
-            _ => return Err(Error::new(ErrorKind::UnexpectedReply, "EXEC answers a list").of_command("EXEC")),
+            _ => {
+                return Err(
+                    Error::new(ErrorKind::UnexpectedReply, "EXEC answers a list")
+                        .of_command("EXEC"),
+                );
+            }
         };
         for reply in replies {
             if let Value::ServerError(error) = reply {
-                return Err(Error::from_server(error).of_command("SADD").about_key(destination));
+                return Err(Error::from_server(error)
+                    .of_command("SADD")
+                    .about_key(destination));
             }
         }
         Ok(members.len() as u64)
@@ -267,7 +283,11 @@ impl Combination {
         self.values_by(log, self.cluster.manner()).await
     }
 
-    async fn values_by(&self, log: &mut Log, manner: crate::scatter::Manner) -> Result<Vec<Value>, Error> {
+    async fn values_by(
+        &self,
+        log: &mut Log,
+        manner: crate::scatter::Manner,
+    ) -> Result<Vec<Value>, Error> {
         let keys = self.key_slices();
         let question = self.question_of(&keys, false)?;
         match gather::ask(self.cluster.scatter(), &question, manner, log).await? {
@@ -280,7 +300,13 @@ impl Combination {
     async fn ask(&self, counts: bool, log: &mut Log) -> Result<Answer, Error> {
         let keys = self.key_slices();
         let question = self.question_of(&keys, counts)?;
-        gather::ask(self.cluster.scatter(), &question, self.cluster.manner(), log).await
+        gather::ask(
+            self.cluster.scatter(),
+            &question,
+            self.cluster.manner(),
+            log,
+        )
+        .await
     }
 
     fn key_slices(&self) -> Vec<&[u8]> {

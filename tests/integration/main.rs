@@ -19,5 +19,6 @@ mod gather;
 mod observability;
 mod redis_rs;
 mod round_robin;
+mod sets;
 
 mod command_table;
