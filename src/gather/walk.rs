@@ -222,15 +222,9 @@ impl Walk {
         }
         self.reader.restarts += 1;
         self.reader.cursor = Some(0);
-        for at in 0..self.reader.places.len() {
-            let place = Place::of(asked, at);
-            // The samples of sets that are still to be read are void like the cursor.
-            if place != self.reader.places[at]
-                && let Some(sample) = &mut self.reader.samples[at]
-            {
-                *sample = (Vec::new(), 0);
-                self.reader.places[at] = place;
-            }
+        // Sets still to be read find out for themselves whether their samples' cursors are void.
+        if let Some(&at) = self.reader.sources.front() {
+            self.reader.places[at] = Place::of(asked, at);
         }
         Ok(())
     }
@@ -279,6 +273,7 @@ impl Reader {
         if cursor == 0 {
             self.sources.pop_front();
             self.cursor = None;
+            self.restarts = 0;
         } else {
             self.cursor = Some(cursor);
         }

@@ -84,26 +84,34 @@ impl Cluster {
 }
 
 impl Sets {
-    /// The members of every set. `keys` is an array, a slice or a `Vec` of keys; one that is given twice counts once.
-    pub fn intersect(&self, keys: impl ToRedisArgs) -> Combination {
+    /// The members of every set. `keys` is an array, a slice, a `Vec` or any iterator of keys; one that is
+    /// given twice counts once.
+    pub fn intersect(&self, keys: impl IntoIterator<Item = impl ToRedisArgs>) -> Combination {
         self.combine(Operation::Intersect, keys)
     }
 
     /// The members of any set.
-    pub fn union(&self, keys: impl ToRedisArgs) -> Combination {
+    pub fn union(&self, keys: impl IntoIterator<Item = impl ToRedisArgs>) -> Combination {
         self.combine(Operation::Union, keys)
     }
 
     /// The members of the first set that are in none of the others.
-    pub fn difference(&self, keys: impl ToRedisArgs) -> Combination {
+    pub fn difference(&self, keys: impl IntoIterator<Item = impl ToRedisArgs>) -> Combination {
         self.combine(Operation::Difference, keys)
     }
 
-    fn combine(&self, operation: Operation, keys: impl ToRedisArgs) -> Combination {
+    fn combine(
+        &self,
+        operation: Operation,
+        keys: impl IntoIterator<Item = impl ToRedisArgs>,
+    ) -> Combination {
         Combination {
             cluster: self.cluster.clone(),
             operation,
-            keys: keys.to_redis_args(),
+            keys: keys
+                .into_iter()
+                .flat_map(|key| key.to_redis_args())
+                .collect(),
             limit: None,
             strategy: None,
         }
