@@ -110,7 +110,8 @@ fn is_terminal() -> bool {
     !cfg!(test) && stdout().is_terminal()
 }
 
-fn terminal_columns() -> u16 {
+/// Of standard output, as far as text is to use them; in a pipe the most.
+pub(crate) fn terminal_columns() -> u16 {
     // comfy-table asks the terminal, which may say 0 for unknown. Below some width a terminal's own wrapping reads better than ours.
     match Table::new().width() {
         None | Some(0) => COLUMNS_MAX,

@@ -218,10 +218,19 @@ impl Graph {
 
     /// Members that the sets of two users have in common, as ids, ascending.
     pub(crate) fn common(&self, side: Side, a: u32, b: u32) -> Vec<u64> {
+        self.chosen(side, a, b, true)
+    }
+
+    /// Members of the first user's set that are not in the second's, as ids, ascending.
+    pub(crate) fn only_in_first(&self, side: Side, a: u32, b: u32) -> Vec<u64> {
+        self.chosen(side, a, b, false)
+    }
+
+    fn chosen(&self, side: Side, a: u32, b: u32, in_both: bool) -> Vec<u64> {
         let others = self.set(side, b);
         self.set(side, a)
             .iter()
-            .filter(|member| others.binary_search(member).is_ok())
+            .filter(|member| others.binary_search(member).is_ok() == in_both)
             .map(|member| self.id(*member))
             .collect()
     }
@@ -304,6 +313,8 @@ mod tests {
         assert_eq!(ids(Side::Follows, 1), [7]);
         assert_eq!(ids(Side::Follows, 2), [17]);
         assert_eq!(graph.common(Side::Follows, 0, 2), [17]);
+        assert_eq!(graph.only_in_first(Side::Followers, 1, 0), [7, 42]);
+        assert_eq!(graph.only_in_first(Side::Followers, 0, 1), [17]);
         assert_eq!(graph.heaviest(Side::Followers), [1, 0]);
     }
 

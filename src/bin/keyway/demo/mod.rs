@@ -1,12 +1,15 @@
 //! `keyway demo`: two real servers, a social graph, a crash and a recovery, on one screen.
 
+mod feed;
 mod graph;
+mod outage;
 mod progress;
 mod report;
 mod screen;
 mod servers;
 mod story;
 
+use feed::Feed;
 use graph::{Graph, GraphError};
 use progress::Progress;
 use report::{ClientServer, GraphFacts, Report};
@@ -22,7 +25,8 @@ use story::{Story, StoryError};
 /// Two real servers, a social graph, a crash and a recovery: what keyway does, and how fast
 ///
 /// Starts two redis-servers on free ports in a temporary directory, spreads a follow graph over 64 nodes, intersects sets across servers,
-/// delivers posts to timelines, kills a server and brings it back. Every answer is checked against a plain computation in memory.
+/// delivers a post of every user to the timelines of all followers, kills a server amid a delivery and brings it back. Every answer is
+/// checked against a plain computation in memory.
 /// Everything that it started is gone when it ends, Ctrl-C included.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -103,11 +107,13 @@ async fn tell(args: &Args) -> Result<Report, DemoError> {
         .await
         .map_err(DemoError::Connect)?;
 
+    let mut random = fastrand::Rng::with_seed(args.seed);
     let mut story = Story {
         cluster: cluster.clone(),
         graph: &graph,
         progress: &progress,
-        random: fastrand::Rng::with_seed(args.seed),
+        feed: Feed::new(&cluster, &graph, &mut random),
+        random,
         checks: Vec::new(),
     };
     let memory_before = story.memory().await?;
@@ -115,8 +121,8 @@ async fn tell(args: &Args) -> Result<Report, DemoError> {
     let balance = story.balance(&memory_before).await?;
     let intersections = story.intersect().await?;
     let delivery = story.deliver().await?;
-    let crash = story.crash(&mut servers, VICTIM).await?;
-    let recovery = story.recover(&mut servers, VICTIM).await?;
+    let (crash, failed) = story.crash(&mut servers, VICTIM).await?;
+    let recovery = story.recover(&mut servers, VICTIM, failed).await?;
     let checks = story.checks;
     let client = ClientServer::all(cluster.stats());
     cluster.close().await.map_err(StoryError::from)?;
@@ -210,7 +216,11 @@ fn show(report: &Report, as_json: bool) -> Result<(), DemoError> {
             .map_err(io::Error::other)
             .and_then(|text| writeln!(io::stdout().lock(), "{text}")),
         // Colours are taken out where they are not wanted: no terminal, NO_COLOR.
-        false => write!(anstream::stdout().lock(), "{}", screen::render(report)),
+        false => {
+            let columns = usize::from(crate::output::terminal_columns());
+            let text = screen::render(report, columns);
+            write!(anstream::stdout().lock(), "{text}")
+        }
     };
     match written {
         // Whoever reads had enough.
