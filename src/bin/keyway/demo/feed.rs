@@ -2,10 +2,11 @@
 
 use super::graph::{Graph, Side};
 use super::report::{Check, Delivery, Latencies, Pull, Trim};
-use super::story::{HEAVY_USERS, Story, Told};
+use super::story::{HEAVY_USERS, PIECE_COMMANDS_MAX, Story, Told, send};
 use futures::stream::{self, StreamExt};
 use keyway::timeline::{Item, Progress, SOURCES_MAX};
 use keyway::{Cluster, Error, Timeline};
+use redis::Cmd;
 use std::time::{Duration, Instant};
 
 /// Authors whose posts are under way at once, and timelines that are read at once.
@@ -100,23 +101,23 @@ impl Feed {
         Ok(items)
     }
 
-    /// The newest item of each of these readers' timelines, in any order.
-    pub(crate) async fn newest(
+    /// Which of these readers have the announcement.
+    pub(crate) async fn have_announcement(
         &self,
+        cluster: &Cluster,
         graph: &Graph,
         readers: &[u32],
-    ) -> Result<Vec<(u32, Option<Item>)>, Error> {
-        let mut newest = Vec::with_capacity(readers.len());
-        let mut pages = stream::iter(readers)
-            .map(|reader| async {
-                let page = self.home.page(graph.id(*reader)).limit(1).await?;
-                Ok::<_, Error>((*reader, page.items.into_iter().next()))
-            })
-            .buffer_unordered(READERS_MAX);
-        while let Some(page) = pages.next().await {
-            newest.push(page?);
+    ) -> Result<Vec<bool>, Error> {
+        let post = self.announcement();
+        let mut has_it = Vec::with_capacity(readers.len());
+        for piece in readers.chunks(PIECE_COMMANDS_MAX) {
+            let reads = piece
+                .iter()
+                .map(|reader| Cmd::zscore(self.home.key(graph.id(*reader)), post.id));
+            let scores = send::<Option<u64>>(cluster, reads.collect()).await?;
+            has_it.extend(scores.into_iter().map(|score| score == Some(post.score)));
         }
-        Ok(newest)
+        Ok(has_it)
     }
 }
 
@@ -280,18 +281,17 @@ impl Story<'_> {
         // Between two trims there may be a few more than are kept, by a stated bound.
         let mut check = Check::new("timelines within their bounds, and trimmed");
         let mut held_max = 0;
-        let mut timelines = stream::iter(followers)
-            .map(|reader| async move { (*reader, feed.read_whole(graph.id(*reader)).await) })
-            .buffer_unordered(READERS_MAX);
-        while let Some((reader, items)) = timelines.next().await {
-            let items = items?;
-            held_max = held_max.max(items.len());
-            check.expect(items.len() <= KEPT + SLACK, || {
-                let (owner, held) = (graph.id(reader), items.len());
-                format!("home:{owner}: {held} items, more than {KEPT} + {SLACK}")
-            });
+        for piece in followers.chunks(PIECE_COMMANDS_MAX) {
+            let owners = piece.iter().map(|user| graph.id(*user));
+            let sizes = owners.clone().map(|owner| Cmd::zcard(feed.home.key(owner)));
+            let sizes = send::<usize>(&self.cluster, sizes.collect()).await?;
+            for (owner, held) in owners.zip(sizes) {
+                held_max = held_max.max(held);
+                check.expect(held <= KEPT + SLACK, || {
+                    format!("home:{owner}: {held} items, more than {KEPT} + {SLACK}")
+                });
+            }
         }
-        drop(timelines);
         trimmed += short.trim(owners()).await?.trimmed;
         let mut timelines = stream::iter(followers)
             .map(|reader| async move { (*reader, feed.read_whole(graph.id(*reader)).await) })

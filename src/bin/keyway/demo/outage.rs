@@ -33,7 +33,7 @@ impl Story<'_> {
         servers: &mut Servers,
         dead: &str,
     ) -> Told<(Crash, Failed)> {
-        let (delivery, failed) = self.cut_delivery(servers, dead).await?;
+        let (delivery, failed, first_failures) = self.cut_delivery(servers, dead).await?;
         let bar = self.progress.spinner("asking both servers");
         let keys = self.crash_keys();
         let answers = self.ask(&keys).await;
@@ -68,6 +68,7 @@ impl Story<'_> {
             answered,
             failed: failed_times.len() as u64,
             answered_latency: Latencies::of(answered_times),
+            first_failures_seconds: first_failures.as_secs_f64(),
             failed_again_latency: Latencies::of(failed_times),
             example_error: example,
         };
@@ -79,7 +80,7 @@ impl Story<'_> {
         &mut self,
         servers: &mut Servers,
         dead: &str,
-    ) -> Told<(CutDelivery, Failed)> {
+    ) -> Told<(CutDelivery, Failed, Duration)> {
         let graph = self.graph;
         let bar = self
             .progress
@@ -107,7 +108,7 @@ impl Story<'_> {
             .failures_max(usize::MAX)
             .on_progress(|progress| bar.set(progress.done + progress.failed))
             .await?;
-        let seconds = killed.map_or(Duration::ZERO, |at: Instant| at.elapsed());
+        let after_kill = killed.map_or(Duration::ZERO, |at: Instant| at.elapsed());
         bar.finish_and_clear();
         self.feed.is_announced = true;
 
@@ -131,10 +132,13 @@ impl Story<'_> {
         let living: Vec<u32> = (0..graph.users())
             .filter(|user| self.server_of_home(*user) != dead)
             .collect();
-        for (user, newest) in self.feed.newest(graph, &living).await? {
-            let is_right = !has_failed[user as usize] && newest.as_ref() == Some(&post);
-            check.expect(is_right, || {
-                format!("home:{} on the living server: {newest:?}", graph.id(user))
+        let have_it = self.feed.have_announcement(&self.cluster, graph, &living);
+        for (user, has_it) in living.iter().zip(have_it.await?) {
+            check.expect(has_it && !has_failed[*user as usize], || {
+                format!(
+                    "home:{} on the living server: failed or not there",
+                    graph.id(*user)
+                )
             });
         }
         let settled = report.done + report.failures.len() as u64;
@@ -148,9 +152,8 @@ impl Story<'_> {
             done_living: living.len() as u64,
             never_written: failed.never_written.len() as u64,
             outcome_unknown: failed.unknown.len() as u64,
-            after_kill_seconds: seconds.as_secs_f64(),
         };
-        Ok((delivery, failed))
+        Ok((delivery, failed, after_kill))
     }
 
     fn server_of_home(&self, user: u32) -> String {
@@ -224,21 +227,21 @@ impl Story<'_> {
         let graph = self.graph;
         let post = self.feed.announcement();
         let mut check = Check::new("what was reported of the failed, and their second delivery");
-        for (user, newest) in self.feed.newest(graph, &failed.never_written).await? {
-            check.expect(newest.as_ref() != Some(&post), || {
-                format!("home:{} has what was never written", graph.id(user))
+        let feed = &self.feed;
+        let have_it = feed.have_announcement(&self.cluster, graph, &failed.never_written);
+        for (user, has_it) in failed.never_written.iter().zip(have_it.await?) {
+            check.expect(!has_it, || {
+                format!("home:{} has what was never written", graph.id(*user))
             });
         }
-        let unknown = self.feed.newest(graph, &failed.unknown).await?;
-        let had_it = |(_, newest): &&(u32, _)| *newest == Some(post.clone());
-        let unknown_had_it = unknown.iter().filter(had_it).count() as u64;
+        let have_it = feed.have_announcement(&self.cluster, graph, &failed.unknown);
+        let unknown_had_it = have_it.await?.into_iter().filter(|has_it| *has_it).count() as u64;
 
         let owners = [failed.never_written, failed.unknown].concat();
         let bar = self.progress.bar("delivering again", owners.len() as u64);
         let started = Instant::now();
         let ids = stream::iter(&owners).map(|user| graph.id(*user));
-        let report = self
-            .feed
+        let report = feed
             .home
             .deliver(&post, ids)
             .on_progress(|progress| bar.set(progress.done))

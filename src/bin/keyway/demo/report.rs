@@ -227,6 +227,8 @@ pub(crate) struct Crash {
     pub(crate) failed: u64,
     /// Of the keys on the server that lives.
     pub(crate) answered_latency: Latencies,
+    /// From the kill to the end of the delivery: so long the first who failed waited for the server to come back.
+    pub(crate) first_failures_seconds: f64,
     /// Of the others: it was known to be down.
     pub(crate) failed_again_latency: Latencies,
     pub(crate) example_error: String,
@@ -244,8 +246,6 @@ pub(crate) struct CutDelivery {
     pub(crate) never_written: u64,
     /// Failed, and perhaps executed.
     pub(crate) outcome_unknown: u64,
-    /// From the kill to the end of the delivery: so long the first waited for the server to come back.
-    pub(crate) after_kill_seconds: f64,
 }
 
 #[derive(Debug, Serialize)]

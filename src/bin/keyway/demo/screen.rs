@@ -143,19 +143,19 @@ fn balance(to: &mut Sheet, report: &Report) -> std::fmt::Result {
 fn intersect(to: &mut Sheet, report: &Report) -> std::fmt::Result {
     let found = &report.intersections;
     let text = format!(
-        "who is followed by both? Two sets, each on another server. {} random pairs: p50 {}, p99 {}; {} of the largest: \
-         p50 {}, p99 {}. {} pairs had members in common, {} at most. Only counted, up to {}: p50 {}; a difference: p50 {}",
+        "two sets on different servers each: {} random pairs p50 {}, p99 {}; {} pairs of the largest sets p50 {}, p99 {}, \
+         their differences p50 {}, only counted, up to {}, p50 {}. {} pairs have members in common, {} at most",
         count(found.random_pairs),
         micros(found.random_latency.p50_us),
         micros(found.random_latency.p99_us),
         count(found.pairs - found.random_pairs),
         micros(found.heavy_latency.p50_us),
         micros(found.heavy_latency.p99_us),
-        count(found.pairs_with_common),
-        count(found.common_max),
+        micros(found.difference_latency.p50_us),
         found.counted_max,
         micros(found.count_latency.p50_us),
-        micros(found.difference_latency.p50_us),
+        count(found.pairs_with_common),
+        count(found.common_max),
     );
     paragraph(to, "Intersect", &text)?;
     found.plan.as_ref().map_or(Ok(()), |found| plan(to, found))
@@ -168,38 +168,39 @@ fn plan(to: &mut Sheet, plan: &Plan) -> std::fmt::Result {
         .iter()
         .map(|set| format!("{} ({} on {})", set.key, count(set.members), set.server))
         .collect();
-    let text = format!("explained: {}", sets.join(" and "));
-    paragraph(to, "", &text)?;
-    for step in &plan.steps {
-        let of = match step.keys.as_slice() {
-            [key] => key,
-            _ => "both",
-        };
-        writeln!(
-            to,
-            "{:INDENT$}  {QUIET}{:<13}{of:<28}{:>9}{QUIET:#}",
-            "",
-            step.command,
-            size(step.bytes).replace(TIED, " "),
-        )?;
-    }
+    let steps: Vec<String> = plan
+        .steps
+        .iter()
+        .map(|step| {
+            let of = match step.keys.as_slice() {
+                [key] => key,
+                _ => "both",
+            };
+            format!("{} of {of} ({})", step.command, size(step.bytes))
+        })
+        .collect();
     let text = format!(
-        "{} in common, found in {} round trips by moving {} (at most {} expected); all of both would be {}",
+        "explained: {}, {} in common: {}. These {} moved {}, at most {} expected; to fetch both would move {}",
+        sets.join(" and "),
         count(plan.members),
-        plan.round_trips,
+        steps.join(", then "),
+        counted(plan.round_trips, "round trip"),
         size(plan.bytes),
         size(plan.bytes_estimated),
         size(plan.bytes_of_fetching),
     );
-    paragraph(to, "", &text)
+    for line in wrap(&text, to.columns - INDENT - 2) {
+        writeln!(to, "{:INDENT$}  {QUIET}{line}{QUIET:#}", "")?;
+    }
+    Ok(())
 }
 
 fn deliver(to: &mut Sheet, report: &Report) -> std::fmt::Result {
     let sent = &report.delivery;
     let (pull, trim) = (&sent.pull, &sent.trim);
     let text = format!(
-        "every user posts once, to all followers: {} deliveries in {}, {}/s. All {} home timelines are read back whole in \
-         {}. A page of {}: p50 {}, p99 {}; the same page merged at read from up to {} authors, in {} round trips: p50 {}, p99 {}",
+        "every user posts once, to all followers: {} deliveries in {} ({}/s). All {} home timelines read back whole in {}. \
+         A page of {}: p50 {}; the same page merged at read from up to {}, in {}: p50 {}, p99 {}",
         count(sent.deliveries),
         seconds(sent.deliver_seconds),
         rate(sent.deliveries, sent.deliver_seconds),
@@ -207,16 +208,15 @@ fn deliver(to: &mut Sheet, report: &Report) -> std::fmt::Result {
         seconds(sent.read_seconds),
         pull.page_items,
         micros(sent.read_one.p50_us),
-        micros(sent.read_one.p99_us),
-        count(pull.authors_max),
-        pull.round_trips_max,
+        counted(pull.authors_max, "author"),
+        counted(pull.round_trips_max, "round trip"),
         micros(pull.read_one.p50_us),
         micros(pull.read_one.p99_us),
     );
     paragraph(to, "Deliver", &text)?;
     let text = format!(
         "user {}, the most followed, posts {} times more to {} timelines that keep {}: the first post in {}, {} deliveries/s. \
-         They hold {} at most, and {} after a trim",
+         They held {} at most, and {} after a trim",
         trim.user,
         trim.posts,
         count(trim.followers),
@@ -233,28 +233,25 @@ fn crash(to: &mut Sheet, report: &Report) -> std::fmt::Result {
     let crash = &report.crash;
     let cut = &crash.delivery;
     let text = format!(
-        "SIGKILL of {} amid a post to all {}: {GOOD}{} have it{GOOD:#}, all of the other server's among them. \
-         {BAD}{} failed{BAD:#}, by name: {} never written, {} with unknown outcome; over {} after the kill, in which {} \
-         might have come back",
+        "SIGKILL of {} amid a post to all {}: {GOOD}{} have it{GOOD:#}, everybody on the other server among them; \
+         {BAD}{} failed{BAD:#} within {}, in which {} might have come back: {} never written, {} with outcome unknown. \
+         Then {} keys asked at once: {GOOD}{} on the other server answered{GOOD:#} (p50 {}), {BAD}{} failed{BAD:#} at once \
+         (p50 {}):",
         crash.server,
         count(cut.owners),
         count(cut.done),
         count(cut.never_written + cut.outcome_unknown),
+        seconds(crash.first_failures_seconds),
+        crash.server,
         count(cut.never_written),
         count(cut.outcome_unknown),
-        seconds(cut.after_kill_seconds),
-        crash.server,
-    );
-    paragraph(to, "Crash", &text)?;
-    let text = format!(
-        "then {} keys asked at once: {GOOD}{} on the other server answered{GOOD:#} (p50 {}), {BAD}{} failed{BAD:#} at once (p50 {}):",
         count(crash.keys_asked),
         count(crash.answered),
         micros(crash.answered_latency.p50_us),
         count(crash.failed),
         micros(crash.failed_again_latency.p50_us),
     );
-    paragraph(to, "", &text)?;
+    paragraph(to, "Crash", &text)?;
     for line in wrap(&crash.example_error, to.columns - INDENT - 2) {
         writeln!(to, "{:INDENT$}  {QUIET}{line}{QUIET:#}", "")?;
     }
@@ -265,9 +262,9 @@ fn recover(to: &mut Sheet, report: &Report) -> std::fmt::Result {
     let recovery = &report.recovery;
     let retry = &recovery.retry;
     let text = format!(
-        "{} is back, its append-only file loaded in {}; all keys answer {} later. The post goes again to the {} who failed, in \
-         {} ({} had it): {GOOD}all {} timelines have it, none twice{GOOD:#}. All {} sets read back in {} ({} members/s): \
-         nothing that was acknowledged is lost",
+        "{} is back, its append-only file loaded in {}; all keys answer {} later. The post goes again to the {} who failed, \
+         in {} ({} had it): {GOOD}all {} have it once{GOOD:#}. All {} sets read back in {} ({} members/s): nothing that was \
+         acknowledged is lost",
         report.crash.server,
         seconds(recovery.server_ready_seconds),
         seconds(recovery.client_ready_seconds),
@@ -415,6 +412,11 @@ fn count(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+fn counted(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", count(number))
 }
 
 fn rate(number: u64, seconds: f64) -> String {
@@ -595,12 +597,12 @@ mod tests {
                     done_living: 2_500_000,
                     never_written: 1_872_000,
                     outcome_unknown: 3_000,
-                    after_kill_seconds: 10.2,
                 },
                 keys_asked: 1_989,
                 answered: 984,
                 failed: 1_005,
                 answered_latency: latency(8_800),
+                first_failures_seconds: 10.2,
                 failed_again_latency: latency(0),
                 example_error: "SCARD, node 62, server \"b\": not executed, the server is down: Connection refused (os error 111)"
                     .to_owned(),

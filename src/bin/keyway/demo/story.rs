@@ -21,6 +21,8 @@ const RANDOM_PAIRS_MAX: usize = 1_000;
 const HEAVY_PAIRS_MAX: usize = 200;
 /// "Heavy" is among that many users.
 pub(crate) const HEAVY_USERS: usize = 100;
+/// Up to here a set has one of Redis's small encodings, and comes whole with its size.
+const SMALL_SET_MAX: usize = 512;
 /// How far members are counted where "at least so many" is enough.
 const COUNTED_MAX: u64 = 10;
 pub(crate) const RECOVERY_DEADLINE: Duration = Duration::from_secs(60);
@@ -259,8 +261,10 @@ impl Story<'_> {
         let Some(&a) = pool.first() else {
             return Ok(None);
         };
-        let far = |user: &&u32| self.server_of(side, **user) != self.server_of(side, a);
-        let Some(&b) = pool.iter().rev().find(far) else {
+        let is_far = |user: &&u32| self.server_of(side, **user) != self.server_of(side, a);
+        let others: Vec<u32> = pool.iter().filter(is_far).copied().collect();
+        let is_large = |user: &&u32| self.graph.set(side, **user).len() > SMALL_SET_MAX;
+        let Some(&b) = others.iter().rev().find(is_large).or(others.last()) else {
             return Ok(None);
         };
         let sets = self.cluster.sets();
