@@ -79,19 +79,45 @@ fn a_small_demo_succeeds_and_every_check_holds() {
         serde_json::from_slice(&output.stdout).expect("stdout is JSON and nothing else");
     assert_eq!(report["passed"], true);
     let checks = report["checks"].as_array().unwrap();
-    assert_eq!(checks.len(), 8, "{checks:?}");
+    assert_eq!(checks.len(), 16, "{checks:?}");
     for check in checks {
         assert_eq!(check["passed"], true, "{check}");
         assert!(check["checked"].as_u64() > Some(0), "{check}");
     }
     assert_eq!(report["graph"]["users"], 2000);
     assert_eq!(report["graph"]["edges"], 10_666);
-    assert_eq!(report["intersections"]["pairs"], 600);
-    assert!(report["intersections"]["pairs_with_common"].as_u64() > Some(100));
+    let intersections = &report["intersections"];
+    assert_eq!(intersections["pairs"], 1_400);
+    assert_eq!(intersections["random_pairs"], 1_000);
+    assert!(intersections["pairs_with_common"].as_u64() > Some(100));
+    let plan = &intersections["plan"];
+    assert_ne!(
+        plan["sets"][0]["server"], plan["sets"][1]["server"],
+        "{plan}"
+    );
+    assert!(plan["bytes"].as_u64() > Some(0), "{plan}");
+    assert!(
+        plan["bytes"].as_u64() <= plan["bytes_of_fetching"].as_u64(),
+        "{plan}"
+    );
     assert_eq!(
         report["balance"]["keys_per_node"].as_array().unwrap().len(),
         64
     );
+    let delivery = &report["delivery"];
+    assert_eq!(delivery["deliveries"], 10_666, "a write per edge");
+    assert_eq!(delivery["items_read"], 10_666, "and all of them are read");
+    assert_eq!(
+        delivery["timelines_read"], 2_000,
+        "everybody follows somebody"
+    );
+    assert_eq!(delivery["pull"]["readers"], 200);
+    let of = |field: &str| delivery[field].as_u64().unwrap();
+    assert_eq!(of("commands"), of("followers") * of("posts"));
+    assert!(of("trimmed") > 0, "{delivery}");
+    assert!(of("held_max") > of("kept"), "{delivery}");
+    assert!(of("held_max") <= of("kept") + of("slack"), "{delivery}");
+
     let crash = &report["crash"];
     assert!(
         crash["answered"].as_u64() > Some(500) && crash["failed"].as_u64() > Some(500),
@@ -99,6 +125,17 @@ fn a_small_demo_succeeds_and_every_check_holds() {
     );
     let example = crash["example_error"].as_str().unwrap();
     assert!(example.contains("server \"b\""), "{example}");
+    let (cut, retry) = (&crash["delivery"], &report["recovery"]["retry"]);
+    let of = |field: &str| cut[field].as_u64().unwrap();
+    assert_eq!(of("owners"), 2_000);
+    assert!(of("done") >= of("done_living"), "{cut}");
+    let failed = of("never_written") + of("outcome_unknown");
+    assert!(failed > 500, "{cut}");
+    assert_eq!(of("done") + failed, 2_000, "nobody is left out: {cut}");
+    assert_eq!(retry["owners"], failed);
+    let had_it = retry["unknown_had_it"].as_u64().unwrap();
+    assert_eq!(retry["added"], failed - had_it, "nothing is doubled");
+    assert_eq!(retry["timelines_read"], 2_000, "all have it");
     assert_eq!(demo.left_behind(), Vec::<PathBuf>::new());
 }
 
@@ -120,7 +157,9 @@ fn the_screen_is_plain_text_in_a_pipe() {
         screen.contains("nodes = \"32-63\""),
         "the cluster file is shown: {screen}"
     );
-    assert!(screen.lines().count() <= 45, "{screen}");
+    assert!(screen.contains("7 deliveries in"), "{screen}");
+    assert!(screen.contains("all 4 have it once"), "{screen}");
+    assert!(screen.lines().count() <= 50, "{screen}");
     assert_eq!(stderr(&output), "", "no progress where nobody looks");
     assert_eq!(demo.left_behind(), [edges]);
 }

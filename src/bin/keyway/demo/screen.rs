@@ -180,7 +180,7 @@ fn plan(to: &mut Sheet, plan: &Plan) -> std::fmt::Result {
         })
         .collect();
     let text = format!(
-        "explained: {}, {} in common: {}. These {} moved {}, at most {} expected; to fetch both would move {}",
+        "explained: {}, {} in common: {}. These {} moved {}, {} expected; to fetch both would move {}",
         sets.join(" and "),
         count(plan.members),
         steps.join(", then "),
@@ -263,7 +263,7 @@ fn recover(to: &mut Sheet, report: &Report) -> std::fmt::Result {
     let retry = &recovery.retry;
     let text = format!(
         "{} is back, its append-only file loaded in {}; all keys answer {} later. The post goes again to the {} who failed, \
-         in {} ({} had it): {GOOD}all {} have it once{GOOD:#}. All {} sets read back in {} ({} members/s): nothing that was \
+         in {} (of the unknown, {} had it): {GOOD}all {} have it once{GOOD:#}. All {} sets read back in {} ({} members/s): nothing that was \
          acknowledged is lost",
         report.crash.server,
         seconds(recovery.server_ready_seconds),
@@ -300,7 +300,7 @@ fn client(to: &mut Sheet, report: &Report) -> std::fmt::Result {
     paragraph(
         to,
         "Client",
-        "its statistics: p50 / p99 from queue to reply; batches wait for themselves",
+        "p50 / p99 from queue to reply, waits in batches included",
     )?;
     write!(to, "{:INDENT$}    ", "")?;
     for name in &busiest {
@@ -669,11 +669,11 @@ mod tests {
             (screen.lines().count() + 9, screen)
         };
         let (lines, _) = screen(80);
-        assert!(lines <= 64, "{lines}");
+        assert!(lines <= 70, "{lines}");
         let (lines, screen) = screen(100);
-        assert!(lines <= 55, "{lines}");
+        assert!(lines <= 56, "{lines}");
         insta::assert_snapshot!(screen, @r#"
-        keyway demo: 64 nodes on two plain redis-servers (7.0.15). All the configuration there is:
+        keyway demo: 64 nodes on two plain redis-servers (7.0.15), configured by
             name = "demo"
             [placement]   # for life
             nodes = 64
@@ -681,29 +681,37 @@ mod tests {
         Graph     5,000,000 users, 26,666,666 edges (generated, seed 18446744073709551615); most followers:
                   1,234,567, median: 3
         Load      9,999,999 sets with 53,333,332 members in 60.0 s: 168,519 SADD/s, 888,889 members/s
-        Balance   a  ████████████████████ 51.0 %  32 nodes  5,100,000 keys  11,100,000 members    2.8 GiB
-                  b  ███████████████████▏ 49.0 %  32 nodes  4,899,999 keys  10,899,999 members    2.8 GiB
-                  ████████████████████████████████  ████████████████████████████████  nodes 0-31, 32-63
+        Balance   a 51.0 %  ████████████████████████████████  5,100,000 keys    2.8 GiB
+                  b 49.0 %  ████████████████████████████████  4,899,999 keys    2.8 GiB
                   keys per node: min 156,249, mean 156,250, max 162,249, standard deviation 2.3 %
-        Intersect 600 SINTER of two sets on different servers, in one round trip to both at once: p50
-                  394 us, p99 1.2 ms. 354 pairs had members in common, 123,456 in all, 12,345 at most
-        Deliver   user 4730711, the most followed, posts 12 times to 1,234,567 timelines: the first post in
-                  7.5 s, 164,609 ZADD/s with as many trims to 10 posts. A page of 5 is read in 183 us (p50),
-                  549 us (p99)
-        Crash     SIGKILL of b, then 1,989 keys asked at once: 984 on the other server answered (p50
-                  8.8 ms), 1,005 failed after 1.0 s, in which b might have come back; asked again, they fail
-                  at once (p50 under 1 us):
+        Intersect two sets on different servers each: 1,000 random pairs p50 194 us, p99 582 us; 400 pairs
+                  of the largest sets p50 1.4 ms, p99 4.2 ms, their differences p50 1.5 ms, only counted, up
+                  to 10, p50 334 us. 1,354 pairs have members in common, 12,345 at most
+                    explained: followers:4730711 (1,234,567 on a) and followers:1234567 (1,234 on b), 567 in
+                    common: SCARD, SSCAN of both (3.4 KiB), then SMEMBERS of followers:1234567 (16.6 KiB),
+                    then SMISMEMBER of followers:4730711 (22.5 KiB). These 3 round trips moved 42.4 KiB,
+                    44.6 KiB expected; to fetch both would move 16.2 MiB
+        Deliver   every user posts once, to all followers: 26,666,666 deliveries in 99.9 s (266,934/s). All
+                  5,000,000 home timelines read back whole in 88.8 s. A page of 50: p50 183 us; the same
+                  page merged at read from up to 12,345 authors, in 2 round trips: p50 12.3 ms, p99 37.0 ms
+        Trim      user 4730711, the most followed, posts 12 times more to 1,234,567 timelines that keep 20:
+                  the first post in 7.5 s, 164,609 deliveries/s. They held 24 at most, and 20 after a trim
+        Crash     SIGKILL of b amid a post to all 5,000,000: 3,125,000 have it, everybody on the other
+                  server among them; 1,875,000 failed within 10.2 s, in which b might have come back:
+                  1,872,000 never written, 3,000 with outcome unknown. Then 1,989 keys asked at once: 984 on
+                  the other server answered (p50 8.8 ms), 1,005 failed at once (p50 under 1 us):
                     SCARD, node 62, server "b": not executed, the server is down: Connection refused (os
                     error 111)
-        Recover   b is back, its append-only file loaded in 188 ms; all keys answer 233 ms later. All
-                  9,999,999 sets read back in 18.0 s (2,962,963 members/s): nothing that was acknowledged is
-                  lost
-        Client    its own statistics: p50 / p99 from queue to reply; batches of 1,000 wait for themselves
+        Recover   b is back, its append-only file loaded in 188 ms; all keys answer 233 ms later. The post
+                  goes again to the 1,875,000 who failed, in 8.5 s (of the unknown, 1,000 had it): all
+                  5,000,000 have it once. All 9,999,999 sets read back in 18.0 s (2,962,963 members/s):
+                  nothing that was acknowledged is lost
+        Client    p50 / p99 from queue to reply, waits in batches included
                                    SADD         SMEMBERS             ZADD  ZREMRANGEBYRANK            SCARD
                   a   100.0ms / 300.0ms 66.7ms / 200.0ms   3.3ms / 10.0ms   3.3ms / 10.0ms     66us / 200us
                   b   100.0ms / 300.0ms 66.7ms / 200.0ms   3.3ms / 10.0ms   3.3ms / 10.0ms     66us / 200us
-                  a   calls 12,345,678, failed 0, retries 0, reconnects 0, 1.0 GiB out, 117.7 MiB in
-                  b   calls 12,345,678, failed 2,010, retries 0, reconnects 1, 1.0 GiB out, 117.7 MiB in
+                  a: 12,345,678 calls, 0 failed, 0 retries, 0 reconnects, 1.0 GiB out, 117.7 MiB in
+                  b: 12,345,678 calls, 2,010 failed, 0 retries, 1 reconnects, 1.0 GiB out, 117.7 MiB in
 
         Checked   1,234,567 answers against a plain computation in memory: all right, 123.4 s in all
         Next      your own graph: make demo ARGS="--edges FILE", lines "a b" (b follows a). In your service:
