@@ -203,32 +203,55 @@ async fn an_interrupted_demo_leaves_no_server_and_no_file() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let demo = Demo::new();
         let mut child = demo.command(&[]).spawn().unwrap();
-        let mut ports = Vec::new();
-        eventually("the demo's servers are up", PATIENCE, async || {
-            assert_eq!(
-                child.try_wait().unwrap(),
-                None,
-                "it does not end by itself so early"
-            );
-            ports = demo.ports().unwrap_or_default();
-            !ports.is_empty()
-        })
-        .await;
+        let ports = ports_of(&demo, &mut child).await;
         assert!(ports.iter().all(|port| is_listening(*port)));
-        send(signal, &child);
-        let mut status = None;
-        eventually("the demo ends", PATIENCE, async || {
-            status = child.try_wait().unwrap();
-            status.is_some()
-        })
-        .await;
-        assert_eq!(status.unwrap().code(), Some(code), "SIG{signal}");
-        assert!(
-            !ports.iter().any(|port| is_listening(*port)),
-            "SIG{signal}: {ports:?}"
-        );
-        assert_eq!(demo.left_behind(), Vec::<PathBuf>::new(), "SIG{signal}");
+        interrupt(signal, code, &demo, &mut child, &ports).await;
     }
+}
+
+#[tokio::test]
+async fn a_demo_that_is_interrupted_amid_its_outage_leaves_no_server_and_no_file() {
+    let demo = Demo::new();
+    let mut child = demo.command(&["--users", "2000"]).spawn().unwrap();
+    let ports = ports_of(&demo, &mut child).await;
+    eventually("server b is killed", PATIENCE, async || {
+        assert_eq!(child.try_wait().unwrap(), None, "it has ended already");
+        !is_listening(ports[1])
+    })
+    .await;
+    interrupt("INT", 130, &demo, &mut child, &ports).await;
+}
+
+async fn ports_of(demo: &Demo, child: &mut Child) -> Vec<u16> {
+    let mut ports = Vec::new();
+    eventually("the demo's servers are up", PATIENCE, async || {
+        assert_eq!(
+            child.try_wait().unwrap(),
+            None,
+            "it does not end by itself so early"
+        );
+        ports = demo.ports().unwrap_or_default();
+        !ports.is_empty()
+    })
+    .await;
+    ports
+}
+
+/// Sends the signal, and looks at what is left.
+async fn interrupt(signal: &str, code: i32, demo: &Demo, child: &mut Child, ports: &[u16]) {
+    send(signal, child);
+    let mut status = None;
+    eventually("the demo ends", PATIENCE, async || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    })
+    .await;
+    assert_eq!(status.unwrap().code(), Some(code), "SIG{signal}");
+    assert!(
+        !ports.iter().any(|port| is_listening(*port)),
+        "SIG{signal}: {ports:?}"
+    );
+    assert_eq!(demo.left_behind(), Vec::<PathBuf>::new(), "SIG{signal}");
 }
 
 /// The shell's own kill: calling kill(2) would take unsafe code.
