@@ -181,6 +181,12 @@ impl Error {
         self
     }
 
+    /// For calls that read many keys, where node and server do not say which it was.
+    pub(crate) fn of_key(mut self, key: &str) -> Error {
+        self.0.message = format!("{key:?}: {}", self.0.message);
+        self
+    }
+
     pub(crate) fn by_timeout(mut self) -> Error {
         self.0.is_timeout = true;
         self

@@ -118,7 +118,7 @@ pub use cluster::{
 pub use config::Config;
 pub use error::{Error, ErrorKind, Partial};
 pub use placement::NodeId;
-pub use timeline::Timeline;
+pub use timeline::{Cursor, Hybrid, PublicTimeline, Timeline};
 
 /// The code of the README compiles.
 #[cfg(doctest)]

@@ -142,22 +142,7 @@ impl Batch {
     /// fails by itself; the others are sent. Never fails as a whole: each command has its result. Dropping the future cancels what is still
     /// queued; what was written is executed.
     pub async fn send(self) -> Replies {
-        let manner = self.cluster.manner();
-        let current = self.cluster.current();
-        let mut entries: Vec<_> = self
-            .cmds
-            .iter()
-            .map(|cmd| self.cluster.entry(&current, cmd, Scope::Cluster, None))
-            .collect();
-        drop(current);
-        self.cluster.learn_scripts(&mut entries);
-        let span = tracing::trace_span!(target: "keyway::call", "keyway.batch", commands = self.cmds.len());
-        let results = self
-            .cluster
-            .scatter()
-            .many(entries, manner)
-            .instrument(span)
-            .await;
+        let results = self.cluster.send_all(&self.cmds).await;
         Replies {
             results: results.into_iter().map(Some).collect(),
             commands: self
@@ -167,6 +152,23 @@ impl Batch {
                 .collect(),
             batch: self.id,
         }
+    }
+}
+
+impl Cluster {
+    /// What [`Batch::send`] does: one result per command, in order, where an error reply of the server is a value.
+    pub(crate) async fn send_all(&self, cmds: &[Cmd]) -> Vec<Result<Value, Error>> {
+        let manner = self.manner();
+        let current = self.current();
+        let mut entries: Vec<_> = cmds
+            .iter()
+            .map(|cmd| self.entry(&current, cmd, Scope::Cluster, None))
+            .collect();
+        drop(current);
+        self.learn_scripts(&mut entries);
+        let span =
+            tracing::trace_span!(target: "keyway::call", "keyway.batch", commands = cmds.len());
+        self.scatter().many(entries, manner).instrument(span).await
     }
 }
 

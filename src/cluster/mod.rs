@@ -338,6 +338,11 @@ impl Cluster {
         ))
     }
 
+    /// Whether it is a clone of that one, on whichever lane and with whichever deadline.
+    pub(crate) fn is_same_as(&self, other: &Cluster) -> bool {
+        Arc::ptr_eq(&self.core, &other.core)
+    }
+
     pub(crate) fn current(&self) -> Arc<Current<Server>> {
         self.core.scatter.control().load_full()
     }
