@@ -421,3 +421,239 @@ impl Table {
         self.sets.get_mut(at).map(|set| (tag, set))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{HashMap, VecDeque};
+
+    const KEEP: usize = 3;
+    const KEYS: u128 = 9;
+
+    /// A key with the hash of which the set and the tag are made.
+    fn place(key: u128) -> u128 {
+        key << 64 | key + 1
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Command {
+        Trim(u128),
+        Add(u128),
+    }
+
+    /// A piece whose outcome its handle does not know yet.
+    struct UnderWay {
+        number: u64,
+        commands: Vec<Command>,
+        executed: usize,
+    }
+
+    /// One process: its table, and its connection, on which commands are executed in order.
+    struct Handle {
+        table: Table,
+        slack: u16,
+        queue: VecDeque<(u64, Command)>,
+        under_way: Vec<UnderWay>,
+    }
+
+    impl Handle {
+        fn new(owners: usize, slack: u16) -> Handle {
+            Handle {
+                table: Table::new(owners),
+                slack,
+                queue: VecDeque::new(),
+                under_way: Vec::new(),
+            }
+        }
+
+        fn begin(&mut self, keys: &[u128]) {
+            let number = self.table.begin();
+            let settled = self.table.settled();
+            let mut commands = Vec::new();
+            for key in keys {
+                if self.table.plan(number, settled, place(*key), self.slack) {
+                    commands.push(Command::Trim(*key));
+                }
+                commands.push(Command::Add(*key));
+            }
+            self.queue
+                .extend(commands.iter().map(|command| (number, *command)));
+            self.under_way.push(UnderWay {
+                number,
+                commands,
+                executed: 0,
+            });
+        }
+
+        /// The server executes the next command.
+        fn execute(&mut self, sizes: &mut HashMap<u128, usize>) -> Option<u128> {
+            let (number, command) = self.queue.pop_front()?;
+            if let Some(piece) = self
+                .under_way
+                .iter_mut()
+                .find(|piece| piece.number == number)
+            {
+                piece.executed += 1;
+            }
+            let (Command::Trim(key) | Command::Add(key)) = command;
+            let size = sizes.entry(key).or_default();
+            match command {
+                Command::Trim(_) => *size = (*size).min(KEEP),
+                Command::Add(_) => *size += 1,
+            }
+            Some(key)
+        }
+
+        /// The handle learns what became of a piece: the replies to its first `known` commands.
+        fn settle(&mut self, at: usize, known: usize) {
+            let piece = self.under_way.remove(at);
+            for command in &piece.commands[..known] {
+                if let Command::Trim(key) = command {
+                    self.table.trimmed(piece.number, place(*key));
+                }
+            }
+            self.table.end(piece.number);
+        }
+    }
+
+    /// Random pieces on random keys, executed late, settled in any order, cut off and dropped: returns the most that a timeline held over
+    /// `KEEP`, and how many of the pushes carried a trim.
+    fn run(seed: u64, handles: usize, owners: usize, slack: u16) -> (usize, f64) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut handles: Vec<Handle> = (0..handles).map(|_| Handle::new(owners, slack)).collect();
+        let mut sizes = HashMap::new();
+        let mut over = 0;
+        let (mut pushes, mut trims) = (0, 0);
+        for _ in 0..3000 {
+            let at = rng.usize(..handles.len());
+            let handle = &mut handles[at];
+            match rng.u32(..100) {
+                0..30 => {
+                    let keys: Vec<u128> = (0..rng.usize(1..5)).map(|_| rng.u128(..KEYS)).collect();
+                    handle.begin(&keys);
+                    let piece = handle.under_way.last().unwrap();
+                    pushes += keys.len();
+                    trims += piece.commands.len() - keys.len();
+                }
+                30..90 => {
+                    for _ in 0..rng.usize(1..8) {
+                        if let Some(key) = handle.execute(&mut sizes) {
+                            over = over.max(sizes[&key].saturating_sub(KEEP));
+                        }
+                    }
+                    let ended = |piece: &UnderWay| piece.executed == piece.commands.len();
+                    let ends: Vec<usize> = (0..handle.under_way.len())
+                        .filter(|at| ended(&handle.under_way[*at]))
+                        .collect();
+                    if let Some(at) = rng.choice(ends) {
+                        let known = handle.under_way[at].executed;
+                        handle.settle(at, known);
+                    }
+                }
+                // Cut: what the server has read it executes, the rest is lost, and some replies are.
+                90..96 => {
+                    for _ in 0..rng.usize(..=handle.queue.len()) {
+                        if let Some(key) = handle.execute(&mut sizes) {
+                            over = over.max(sizes[&key].saturating_sub(KEEP));
+                        }
+                    }
+                    handle.queue.clear();
+                    while !handle.under_way.is_empty() {
+                        let known = rng.usize(..=handle.under_way[0].executed);
+                        handle.settle(0, known);
+                    }
+                }
+                // The caller gives up: what is queued is cut out, or was written already and stays.
+                _ => {
+                    if !handle.under_way.is_empty() {
+                        let at = rng.usize(..handle.under_way.len());
+                        let number = handle.under_way[at].number;
+                        if rng.bool() {
+                            handle.queue.retain(|(other, _)| *other != number);
+                        }
+                        handle.settle(at, 0);
+                    }
+                }
+            }
+        }
+        (over, trims as f64 / pushes as f64)
+    }
+
+    #[test]
+    fn no_timeline_ever_holds_more_than_the_bound_whatever_fails() {
+        let mut reached = 0;
+        for seed in 0..400 {
+            let handles = 1 + seed as usize % 3;
+            let owners = [0, 1, 2, 5, 1000][seed as usize / 3 % 5];
+            let slack = 1 + (seed / 15 % 6) as u16;
+            let (over, _) = run(seed, handles, owners, slack);
+            let bound = handles * usize::from(slack);
+            assert!(
+                over <= bound,
+                "seed {seed}: {handles} handles, {owners} owners, slack {slack}: {over} over, the bound is {bound}"
+            );
+            reached += usize::from(over == bound);
+        }
+        assert!(
+            reached > 40,
+            "the bound is tight: reached in {reached} of 400 runs"
+        );
+    }
+
+    #[test]
+    fn one_push_of_so_many_as_the_slack_is_trims_and_an_unknown_owner_is_trimmed_at_once() {
+        for slack in [1, 2, 7, 100] {
+            let mut table = Table::new(10);
+            let mut trims = Vec::new();
+            for push in 0..1000_u16 {
+                let number = table.begin();
+                if table.plan(number, number, place(1), slack) {
+                    trims.push(push);
+                    table.trimmed(number, place(1));
+                }
+                table.end(number);
+            }
+            let expected: Vec<u16> = (0..1000).step_by(usize::from(slack)).collect();
+            assert_eq!(trims, expected, "slack {slack}");
+        }
+    }
+
+    #[test]
+    fn a_trim_that_is_not_known_to_be_done_is_asked_for_again() {
+        let mut table = Table::new(10);
+        for _ in 0..5 {
+            let number = table.begin();
+            assert!(table.plan(number, table.settled(), place(1), 8));
+            table.end(number);
+        }
+        let number = table.begin();
+        assert!(table.plan(number, table.settled(), place(1), 8));
+        table.trimmed(number, place(1));
+        table.end(number);
+        let number = table.begin();
+        assert!(!table.plan(number, table.settled(), place(1), 8));
+    }
+
+    #[test]
+    fn a_table_for_owners_that_fit_forgets_few_of_them() {
+        let ledger = Arc::new(Ledger::new(10_000));
+        let keys: Vec<String> = (0..10_000)
+            .map(|owner| format!("home:user:{owner}"))
+            .collect();
+        let mut counts = [0, 0];
+        for count in &mut counts {
+            for piece in keys.chunks(1000) {
+                let begun = ledger.begin();
+                let mut trims = Vec::new();
+                begun.plan(64, piece.iter().map(String::as_str), |trim| {
+                    trims.push(trim)
+                });
+                let due = piece.iter().zip(&trims).filter(|(_, trim)| **trim);
+                begun.trimmed(due.map(|(key, _)| key.as_str()));
+                *count += trims.iter().filter(|trim| **trim).count();
+            }
+        }
+        assert_eq!(counts[0], 10_000);
+        assert!(counts[1] < 1200, "{} of 10,000 were forgotten", counts[1]);
+    }
+}
