@@ -9,6 +9,8 @@ use std::path::Path;
 /// What their timelines are called.
 pub const HOME: &str = "home";
 pub const POSTS: &str = "posts";
+/// As `POSTS`, but all of the newest items are one author's.
+pub const SKEWED: &str = "skewed";
 pub const OWNERS: usize = 100_000;
 /// What is in each timeline before a delivery.
 pub const ITEMS_BEFORE: u64 = 100;
@@ -58,6 +60,14 @@ impl Places {
         let node = self.keyway.node(key.as_bytes()).0;
         let server = usize::from(self.layout.server_of(node));
         (usize::from(self.rb.node(key.as_bytes()).0) == server).then_some(server)
+    }
+
+    /// The first numbers whose timelines are in the same place for all, shuffled: a follower list is in no order of memory, and in the order of
+    /// their keys' creation deliveries would find each timeline beside the last one.
+    pub fn shuffled_owners(&self, timelines: &str, count: usize) -> Vec<u64> {
+        let mut owners = self.owners(timelines, count);
+        owners.sort_unstable_by_key(|owner| mixed(*owner));
+        owners
     }
 
     /// The first numbers whose timelines are in the same place for all.
@@ -131,17 +141,22 @@ impl Pair {
     }
 }
 
-/// One author's items, as (score, id): spread over the same time as everybody's.
-pub fn items_of(author: u64) -> impl Iterator<Item = (u64, u64)> {
+/// One author's items, as (score, id): spread over the same time as everybody's, but for the one who writes `later`.
+pub fn items_of(author: u64, later: Option<u64>) -> impl Iterator<Item = (u64, u64)> {
+    let begin = OLD_SCORES + if later == Some(author) { SPAN } else { 0 };
     (0..ITEMS_OF_AUTHOR).map(move |at| {
         let id = OLD_IDS + author * ITEMS_OF_AUTHOR + at;
-        (OLD_SCORES + mixed(id) % 10_000_000_000, id)
+        (begin + mixed(id) % SPAN, id)
     })
 }
 
+/// The time over which an author's items are spread.
+const SPAN: u64 = 10_000_000_000;
+
 /// The newest of all, newest first; of equal scores the greater id.
-pub fn newest(authors: &[u64], count: usize) -> Vec<u64> {
-    let mut all: Vec<(u64, u64)> = authors.iter().copied().flat_map(items_of).collect();
+pub fn newest(authors: &[u64], later: Option<u64>, count: usize) -> Vec<u64> {
+    let items = authors.iter().flat_map(|author| items_of(*author, later));
+    let mut all: Vec<(u64, u64)> = items.collect();
     all.sort_unstable_by(|one, other| other.cmp(one));
     all.truncate(count);
     all.into_iter().map(|(_, id)| id).collect()
@@ -224,13 +239,19 @@ mod tests {
     #[test]
     fn the_newest_items_come_from_many_authors_and_differ_in_their_scores() {
         let authors: Vec<u64> = (0..500).collect();
-        let page = newest(&authors, PAGE);
+        let page = newest(&authors, None, PAGE);
         let from: HashSet<u64> = page
             .iter()
             .map(|id| (id - OLD_IDS) / ITEMS_OF_AUTHOR)
             .collect();
         assert!(page.len() == PAGE && from.len() > 30, "{}", from.len());
-        let scores: Vec<u64> = page.iter().map(|id| mixed(*id) % 10_000_000_000).collect();
+        let scores: Vec<u64> = page.iter().map(|id| mixed(*id) % SPAN).collect();
         assert!(scores.is_sorted_by(|one, other| one > other));
+        let skewed = newest(&authors, Some(7), PAGE);
+        assert!(
+            skewed
+                .iter()
+                .all(|id| (id - OLD_IDS) / ITEMS_OF_AUTHOR == 7)
+        );
     }
 }

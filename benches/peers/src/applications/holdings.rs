@@ -1,8 +1,7 @@
 //! What is stored at the servers: put there, looked at, put back.
 
 use super::data::{
-    HOME, ITEMS_BEFORE, NEW_SCORES, OLD_IDS, OLD_SCORES, OWNERS, POSTS, Pair, Places, items_of,
-    timeline,
+    HOME, ITEMS_BEFORE, NEW_SCORES, OLD_IDS, OLD_SCORES, OWNERS, Pair, Places, items_of, timeline,
 };
 use super::order::Key;
 use anyhow::{Result, bail, ensure};
@@ -134,15 +133,22 @@ impl Holdings {
         Ok(())
     }
 
-    pub fn fill_authors(&mut self, places: &Places, authors: &[u64]) -> Result<()> {
+    /// The items of all these authors; with `later`, one of them has the newest.
+    pub fn fill_authors(
+        &mut self,
+        places: &Places,
+        timelines: &str,
+        authors: &[u64],
+        later: Option<u64>,
+    ) -> Result<()> {
         for author in authors {
-            let key = timeline(POSTS, *author);
+            let key = timeline(timelines, *author);
             let Some(server) = places.server(&key) else {
                 bail!("{key} is not where everybody looks for it");
             };
             let mut add = redis::cmd("ZADD");
             add.arg(&key);
-            for (score, id) in items_of(*author) {
+            for (score, id) in items_of(*author, later) {
                 add.arg(score).arg(id);
             }
             let _: () = add.query(&mut self.servers[server])?;

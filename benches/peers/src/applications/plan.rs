@@ -26,7 +26,9 @@ pub enum What {
         owners: u64,
     },
     Combine(Combination, Pair, Form),
-    Merged,
+    Merged {
+        skewed: bool,
+    },
     Values,
 }
 
@@ -45,6 +47,7 @@ pub const DELIVER_FULL: &str = "deliver to 100,000 owners, keep 100 (full)";
 pub const TO_100_000: &str = "deliver to 100,000 owners from a lazy stream";
 pub const TO_A_MILLION: &str = "deliver to 1,000,000 owners from a lazy stream";
 pub const PROBE: &str = "intersect 1,000 with 1,000,000";
+/// The newest come from everywhere.
 pub const MERGED: &str = "newest 50 of 500 authors";
 
 const RUNTIMES: [Runtime; 2] = [Runtime::CurrentThread, Runtime::TwoWorkers];
@@ -185,12 +188,13 @@ fn algebra() -> Vec<Plan> {
 }
 
 fn merged() -> Vec<Plan> {
-    on_both(
-        Section::Merged,
-        MERGED,
-        What::Merged,
-        &[Keyway, RedisRs, Rb],
-    )
+    let of = |work, skewed| {
+        let what = What::Merged { skewed };
+        on_both(Section::Merged, work, what, &[Keyway, RedisRs, Rb])
+    };
+    let mut plans = of(MERGED, false);
+    plans.extend(of("newest 50 of 500 authors, all by one of them", true));
+    plans
 }
 
 fn fanout() -> Vec<Plan> {

@@ -1,6 +1,8 @@
 //! Rounds over the contestants of a cell: A B C, B C A, C A B; what is stored is the same before each turn.
 
-use super::data::{AUTHORS, HOME, NEW_IDS, NEW_SCORES, OWNERS, PAGE, POSTS, Places, newest};
+use super::data::{
+    AUTHORS, HOME, NEW_IDS, NEW_SCORES, OWNERS, PAGE, POSTS, Places, SKEWED, newest,
+};
 use super::holdings::Holdings;
 use super::order::{Act, Combination, Contestant, Form, Item, Order, Setup, Told, Turn};
 use super::plan::{Plan, What, pairs};
@@ -40,6 +42,7 @@ pub struct Coordinator {
     delivered: u64,
     owners: Vec<u64>,
     authors: Vec<u64>,
+    skewed: Vec<u64>,
 }
 
 /// The workers of one cell, each started when it is first needed.
@@ -64,8 +67,9 @@ impl Coordinator {
         )?);
         Ok(Coordinator {
             holdings: Holdings::connect(&stage.layout.servers)?,
-            owners: places.owners(HOME, OWNERS),
+            owners: places.shuffled_owners(HOME, OWNERS),
             authors: places.owners(POSTS, AUTHORS),
+            skewed: places.owners(SKEWED, AUTHORS),
             settings,
             progress,
             stage,
@@ -85,7 +89,12 @@ impl Coordinator {
                 let plans: Vec<Plan> = plans.iter().map(|plan| (*plan).clone()).collect();
                 self.holdings.fill_sets(&self.places, &pairs(&plans))?;
             }
-            Some(Section::Merged) => self.holdings.fill_authors(&self.places, &self.authors)?,
+            Some(Section::Merged) => {
+                let (places, authors) = (&self.places, &self.authors);
+                self.holdings.fill_authors(places, POSTS, authors, None)?;
+                let (skewed, later) = (&self.skewed, self.skewed.first().copied());
+                self.holdings.fill_authors(places, SKEWED, skewed, later)?;
+            }
             Some(Section::Fanout) => self.holdings.fill_values(&self.places.values())?,
             // Of which every turn begins with nothing.
             _ => {}
@@ -259,7 +268,7 @@ impl Coordinator {
                     bail!("{keys} timelines of {owners} owners are there");
                 }
             }
-            What::Combine(..) | What::Merged | What::Values => {}
+            What::Combine(..) | What::Merged { .. } | What::Values => {}
         }
         Ok(())
     }
@@ -299,11 +308,18 @@ impl Coordinator {
                     },
                 }
             }
-            What::Merged => Act::Merged {
-                timelines: POSTS.to_owned(),
-                authors: self.authors.clone(),
-                expected: newest(&self.authors, PAGE),
-            },
+            What::Merged { skewed } => {
+                let (timelines, authors, later) = if skewed {
+                    (SKEWED, &self.skewed, self.skewed.first().copied())
+                } else {
+                    (POSTS, &self.authors, None)
+                };
+                Act::Merged {
+                    timelines: timelines.to_owned(),
+                    authors: authors.clone(),
+                    expected: newest(authors, later, PAGE),
+                }
+            }
             What::Values => Act::Values(self.places.values()),
         }
     }
