@@ -128,11 +128,12 @@ pub fn measure(arguments: &Arguments, publish: bool) -> Result<usize> {
             idle: Vec::new(),
         };
         measured.parts.insert(section, results);
+        // What is measured is kept, whatever becomes of the next part.
+        write(&arguments.json, &measured)?;
     }
     coordinator.finish();
 
     report::applications::print(&measured);
-    write(&arguments.json, &measured)?;
     if publish {
         let mut published = report::applications::published(&repo_root)?;
         published.parts.extend(measured.parts.clone());

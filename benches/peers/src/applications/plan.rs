@@ -44,8 +44,8 @@ pub const PARTS: [Section; 7] = [
 
 pub const DELIVER: &str = "deliver to 100,000 owners, keep 1,000";
 pub const DELIVER_FULL: &str = "deliver to 100,000 owners, keep 100 (full)";
-pub const TO_100_000: &str = "deliver to 100,000 owners from a lazy stream";
-pub const TO_A_MILLION: &str = "deliver to 1,000,000 owners from a lazy stream";
+pub const TO_100_000: &str = "stream of 100,000 owners";
+pub const TO_A_MILLION: &str = "stream of 1,000,000 owners";
 pub const PROBE: &str = "intersect 1,000 with 1,000,000";
 /// The newest come from everywhere.
 pub const MERGED: &str = "newest 50 of 500 authors";

@@ -1,6 +1,6 @@
 //! keyway's own calls.
 
-use super::{Act, Answer, Answered, Failure, Key, Layout};
+use super::{Act, Answer, Answered, Combination, Failure, Form, Key, Layout};
 use crate::applications::order::Item as Post;
 use futures::stream;
 use keyway::Cluster;
@@ -87,8 +87,29 @@ impl Keyway {
                 ))
             }
             Act::Values(keys) => self.values(keys).await,
-            Act::Combine { .. } => Err(Failure::Refused("not in this version".into())),
+            Act::Combine {
+                how, sets, form, ..
+            } => self.combine(*how, sets, *form).await,
         }
+    }
+
+    /// By the commands that a server has for it.
+    async fn combine(&mut self, how: Combination, sets: &[Key], form: Form) -> Answer<Answered> {
+        let keys: Vec<&str> = sets.iter().map(|set| set.key.as_str()).collect();
+        let members = match (how, form) {
+            (Combination::Intersect, Form::Members) => self.cluster.sinter(keys).await?,
+            (Combination::Union, Form::Members) => self.cluster.sunion(keys).await?,
+            (Combination::Difference, Form::Members) => self.cluster.sdiff(keys).await?,
+            (Combination::Intersect, Form::Count) => {
+                let mut command = redis::cmd("SINTERCARD");
+                command.arg(keys.len()).arg(keys);
+                return Ok(Answered::Count(
+                    command.query_async(&mut self.cluster).await?,
+                ));
+            }
+            _ => return Err(Failure::Refused("no command does that".into())),
+        };
+        Ok(Answered::Members(members))
     }
 
     fn home(&mut self, timelines: &str, keep: usize) -> Timeline {
