@@ -93,23 +93,19 @@ impl Keyway {
         }
     }
 
-    /// By the commands that a server has for it.
     async fn combine(&mut self, how: Combination, sets: &[Key], form: Form) -> Answer<Answered> {
         let keys: Vec<&str> = sets.iter().map(|set| set.key.as_str()).collect();
-        let members = match (how, form) {
-            (Combination::Intersect, Form::Members) => self.cluster.sinter(keys).await?,
-            (Combination::Union, Form::Members) => self.cluster.sunion(keys).await?,
-            (Combination::Difference, Form::Members) => self.cluster.sdiff(keys).await?,
-            (Combination::Intersect, Form::Count) => {
-                let mut command = redis::cmd("SINTERCARD");
-                command.arg(keys.len()).arg(keys);
-                return Ok(Answered::Count(
-                    command.query_async(&mut self.cluster).await?,
-                ));
-            }
-            _ => return Err(Failure::Refused("no command does that".into())),
+        let sets = self.cluster.sets();
+        let combined = match how {
+            Combination::Intersect => sets.intersect(keys),
+            Combination::Union => sets.union(keys),
+            Combination::Difference => sets.difference(keys),
         };
-        Ok(Answered::Members(members))
+        Ok(match form {
+            Form::Members => Answered::Members(combined.members().await?),
+            Form::Count => Answered::Count(combined.count().await?),
+            Form::Limit(some) => Answered::Members(combined.limit(some).members().await?),
+        })
     }
 
     fn home(&mut self, timelines: &str, keep: usize) -> Timeline {
