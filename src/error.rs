@@ -187,6 +187,13 @@ impl Error {
         self
     }
 
+    /// Names the key that is at fault.
+    pub(crate) fn about_key(mut self, key: &[u8]) -> Error {
+        let key = crate::routing::shorten(key);
+        self.0.message = format!("the key \"{key}\": {}", self.0.message);
+        self
+    }
+
     pub(crate) fn by_timeout(mut self) -> Error {
         self.0.is_timeout = true;
         self

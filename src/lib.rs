@@ -52,6 +52,7 @@
 //! | send commands | `redis::AsyncCommands` on a clone, or [`Cluster::query`] for this crate's own [`Error`] |
 //! | send many at once | `redis::pipe()`, or [`Cluster::batch`] with a typed result for each |
 //! | WATCH, MULTI by hand, WAIT | [`Cluster::dedicated`] |
+//! | combine sets on any nodes | [`Cluster::sets`]: typed, limited, streamed, explained |
 //! | subscribe | [`Cluster::pubsub`] |
 //! | send scripts without keys, or unknown commands | [`Cluster::for_key`], [`Cluster::on_node`] |
 //! | administer | [`Cluster::on_server`], [`Cluster::servers`] |
@@ -93,6 +94,7 @@ mod pool;
 mod resp;
 mod routing;
 mod scatter;
+pub mod sets;
 pub mod stats;
 pub mod timeline;
 pub mod topology;

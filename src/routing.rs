@@ -364,7 +364,7 @@ pub(crate) fn first_key<'a>(args: &[&'a [u8]], row: &'static Row) -> &'a [u8] {
     first.map_or(b"", |at| args[at])
 }
 
-fn check_reserved(key: &[u8], row: &'static Row) -> Result<(), Error> {
+pub(crate) fn check_reserved(key: &[u8], row: &'static Row) -> Result<(), Error> {
     if key.starts_with(RESERVED_PREFIX) {
         let key = key.escape_ascii();
         return Err(Error::new(

@@ -439,7 +439,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Fetches each group, combined on its server, all at once.
-    async fn fetch(&mut self, groups: &[Vec<usize>], action: Action) -> Result<Vec<Vec<Value>>, Stop> {
+    pub(super) async fn fetch(&mut self, groups: &[Vec<usize>], action: Action) -> Result<Vec<Vec<Value>>, Stop> {
         if groups.is_empty() {
             return Ok(Vec::new());
         }
@@ -660,10 +660,4 @@ pub(super) fn odd(known: Known) -> Error {
         "a server's reply has another shape than the command's",
     )
     .of_command(known.name())
-}
-
-/// SINTERCARD's LIMIT: 0 is none.
-pub(super) fn limit_of(args: &[&[u8]], keys: usize) -> Result<Option<u64>, super::Wrong> {
-    let limit = sets::limit_of(args, keys)? as u64;
-    Ok((limit > 0).then_some(limit))
 }

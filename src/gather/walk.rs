@@ -5,7 +5,7 @@
 //! given ([`Place`]): while that connection lives, the process is the same and the node has not moved. If it is gone, the walk begins its set
 //! anew and leaves out what it has shown, as long as it remembers all of that; else it is stale.
 
-use super::cost;
+use super::cost::{self, Facts};
 use super::engine::{Asked, Sampled, Stop, scanned};
 use super::explained::Done;
 use super::plan::{Action, Operation};
@@ -140,6 +140,30 @@ impl Walk {
             },
             ready: None,
         })
+    }
+
+    /// Fetches sets that are better held here than probed, as long as half the limit holds them.
+    pub(super) async fn take_in(
+        &mut self,
+        asked: &mut Asked<'_>,
+        facts: &[Facts],
+        sets: &[usize],
+    ) -> Result<(), Stop> {
+        let mut room = asked.current.config.limits().gather_bytes_max / 2;
+        let mut groups = Vec::new();
+        for at in sets.iter().filter(|at| self.sieve.probed.contains(at)) {
+            // Twice, as a reply and as a table.
+            let held = 2 * facts[*at].held(facts[*at].members);
+            if held <= room {
+                room -= held;
+                groups.push(vec![*at]);
+            }
+        }
+        for (group, members) in groups.iter().zip(asked.fetch(&groups, Action::Fetch).await?) {
+            self.sieve.probed.retain(|at| *at != group[0]);
+            self.sieve.in_hand.push(hashed(members));
+        }
+        Ok(())
     }
 
     /// The next members of the answer, perhaps none; `None` at the end. One round trip: the next chunk is read while one is held against the
