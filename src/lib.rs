@@ -54,6 +54,8 @@
 //! | WATCH, MULTI by hand, WAIT | [`Cluster::dedicated`] |
 //! | combine sets on any nodes | [`Cluster::sets`]: typed, limited, streamed, explained |
 //! | subscribe | [`Cluster::pubsub`] |
+//! | combine sets on any nodes | [`Cluster::sets`] |
+//! | deliver posts to followers, page through timelines | [`Timeline`], [`Hybrid`], [`PublicTimeline`] |
 //! | send scripts without keys, or unknown commands | [`Cluster::for_key`], [`Cluster::on_node`] |
 //! | administer | [`Cluster::on_server`], [`Cluster::servers`] |
 //! | know where a key lives, what is up, what was slow | [`Cluster::locate`], [`Cluster::health`], [`Cluster::stats`] |

@@ -361,10 +361,10 @@ pub(super) fn estimate(aim: &Aim<'_>, plan: &Plan, with_sizes: bool) -> (Vec<Est
     let is_walk = matches!(plan.source, Source::Walk(_));
     if is_walk && aim.operation == Operation::Union {
         let mut left = aim.limit.unwrap_or(u64::MAX);
-        for at in 0..sets.len() {
-            let of_this = left.min(sets[at].members);
+        for (at, set) in sets.iter().enumerate() {
+            let of_this = left.min(set.members);
             left -= of_this;
-            let cost = cost::scan(&sets[at], of_this);
+            let cost = cost::scan(set, of_this);
             if cost.traffic.commands > 0 {
                 rounds += add(Action::Scan, vec![at], cost);
             }

@@ -72,6 +72,7 @@ struct Reader {
     /// Of the first source; `None` before its sample was taken.
     cursor: Option<u64>,
     count: u64,
+    count_max: u64,
     restarts: u32,
 }
 
@@ -119,12 +120,19 @@ impl Walk {
                 }
             }
         }
+        let bytes_max = asked.current.config.limits().gather_bytes_max;
+        // A chunk read, one looked up and its requests fit into the limit, whatever the length of members.
+        let of_one = sampled
+            .iter()
+            .map(|set| set.facts.held(1))
+            .max()
+            .unwrap_or(1);
+        let count_max = (bytes_max / 4 / of_one.max(1)).max(1);
         let samples = sampled
             .into_iter()
             .enumerate()
             .map(|(at, set)| sources.contains(&at).then_some((set.members, set.cursor)))
             .collect();
-        let bytes_max = asked.current.config.limits().gather_bytes_max;
         Ok(Walk {
             reader: Reader {
                 sources,
@@ -132,6 +140,7 @@ impl Walk {
                 places: before,
                 cursor: None,
                 count: cost::SAMPLE_MEMBERS,
+                count_max,
                 restarts: 0,
             },
             sieve: Sieve {
@@ -247,7 +256,7 @@ impl Reader {
             }
             Some(cursor) => {
                 self.check_place(asked, of)?;
-                self.count = cost::next_chunk(self.count);
+                self.count = cost::next_chunk(self.count).min(self.count_max);
                 let mut cmd = redis::cmd("SSCAN");
                 cmd.arg(asked.keys[of])
                     .arg(cursor)
