@@ -9,7 +9,7 @@ help: ## this list
 setup: ## install what is missing, redis-server included, or say what to install
 	@scripts/setup.sh
 
-demo: setup ## two real servers, a social graph, a crash and a recovery; ARGS="--edges FILE" for your own graph
+demo: setup ## two real servers, a social graph: sets, timelines, a crash amid a delivery, a retry; ARGS="--edges FILE" for your own graph
 	cargo run --release --features cli --bin keyway -- demo $(ARGS)
 
 test: setup ## all tests, against real servers that they start themselves
