@@ -1,7 +1,7 @@
 //! What following and unfollowing does to a timeline: an author's items go into it, or out of it again.
 
 use super::push::{answer, count};
-use super::{Id, Item, Timeline};
+use super::{ID_BYTES_MAX, Id, Item, Timeline};
 use crate::error::{Error, ErrorKind};
 use crate::routing;
 use futures::future::{BoxFuture, join};
@@ -20,7 +20,7 @@ const LIMIT: usize = 1000;
 impl<I: Id> Timeline<I> {
     /// On following: the newest items of an author's timeline (of `posts`, any timelines with the same kind of ids) are added to an owner's.
     ///
-    /// Takes at most [`limit`](Backfill::limit) items, and none that is older than [`max_age`](Timeline::max_age). What the author adds
+    /// Takes at most [`limit`](Backfill::limit) items, and none that is older than the [`max_age`](Timeline::max_age) of either. What the author adds
     /// meanwhile may be missed, so deliver to the new follower first. Items are written between trims, so the bound of
     /// [`slack`](Timeline::slack) holds, and at the end the timeline is trimmed; pushes to this owner that are under way come on top.
     ///
@@ -28,8 +28,7 @@ impl<I: Id> Timeline<I> {
     /// future leaves some of the items added. After that, and after an error, it may be repeated: the same item twice is the item once.
     ///
     /// # Errors
-    /// As [`push`](Timeline::push), for either timeline, naming the key; [`ErrorKind::UnexpectedReply`] when the author's holds what is no item;
-    /// [`ErrorKind::Refused`] when `posts` is in cache mode, where a timeline that cannot be read looks empty.
+    /// As [`push`](Timeline::push), for either timeline, naming the key; [`ErrorKind::UnexpectedReply`] when the author's holds what is no item.
     pub fn backfill<'a>(
         &'a self,
         owner: impl Display,
@@ -55,7 +54,7 @@ impl<I: Id> Timeline<I> {
     /// future leaves some of the items there. After that, and after an error, it may be repeated.
     ///
     /// # Errors
-    /// As [`backfill`](Timeline::backfill); [`ErrorKind::Refused`] when either timeline is in cache mode.
+    /// As [`backfill`](Timeline::backfill).
     pub fn purge<'a>(
         &'a self,
         owner: impl Display,
@@ -122,8 +121,9 @@ impl<I: Id> Backfill<'_, I> {
     async fn run(self) -> Result<Backfilled, Error> {
         self.home.check()?;
         self.posts.check()?;
-        self.posts.check_readable("a backfill")?;
-        let from = self.home.cutoff().map(|cutoff| cutoff.to_string());
+        // What either does not show.
+        let from = self.home.cutoff().max(self.posts.cutoff());
+        let from = from.map(|cutoff| cutoff.to_string());
         let mut walk = Walk::new(self.posts, self.author.clone(), from);
         let mut backfilled = Backfilled::default();
         let mut left = self.limit;
@@ -172,7 +172,7 @@ async fn add<I: Id>(
         cmds.push(cmd);
     }
     trimming.add(key, &mut cmds);
-    let replies = home.cluster.send_all(&cmds).await;
+    let replies = home.cluster.send_all_strictly(&cmds).await;
     let mut added = 0;
     for (at, (cmd, reply)) in cmds.iter().zip(replies).enumerate() {
         let items = count(cmd, reply, key)?;
@@ -187,12 +187,12 @@ async fn add<I: Id>(
 fn score_of<I: Id>(key: &str, member: &[u8], score: f64) -> Result<u64, Error> {
     let whole = score as u64;
     let id = I::from_member(member.to_vec());
-    if whole as f64 == score && id.is_some_and(|id| Item::<I> { id, score: whole }.check().is_ok())
+    if whole as f64 == score && id.is_some_and(|id| Item::<I> { id, score: whole }.member().is_ok())
     {
         return Ok(whole);
     }
     let why = format!(
-        "the member \"{}\" with the score {score} is no item of a timeline: ids are {}, scores whole numbers from 0 and below 2^53; the key is \
+        "the member \"{}\" with the score {score} is no item of a timeline: ids are {} of 1 to {ID_BYTES_MAX} bytes, scores whole numbers from 0 and below 2^53; the key is \
          \"{}\"",
         routing::shorten(member),
         std::any::type_name::<I>(),
@@ -205,8 +205,6 @@ impl<I: Id> Purge<'_, I> {
     async fn run(self) -> Result<Purged, Error> {
         self.home.check()?;
         self.posts.check()?;
-        self.home.check_readable("a purge")?;
-        self.posts.check_readable("a purge")?;
         let mut walk = Walk::new(self.posts, self.author, None);
         let (oldest, chunk) = join(oldest(self.home, &self.key), walk.next(CHUNK_ITEMS)).await;
         let (oldest, mut chunk) = (oldest?, chunk?);
@@ -250,14 +248,20 @@ async fn remove<I: Id>(home: &Timeline<I>, key: &str, chunk: &[Scored]) -> Resul
     for (member, _) in chunk {
         cmd.arg(&member[..]);
     }
-    let reply = one(home.cluster.send_all(std::slice::from_ref(&cmd)).await);
+    let reply = one(home
+        .cluster
+        .send_all_strictly(std::slice::from_ref(&cmd))
+        .await);
     count(&cmd, reply, key)
 }
 
 type Scored = (Vec<u8>, f64);
 
 async fn ask<I: Id>(timeline: &Timeline<I>, cmd: &Cmd, key: &str) -> Result<Vec<Scored>, Error> {
-    let reply = one(timeline.cluster.send_all(std::slice::from_ref(cmd)).await);
+    let reply = one(timeline
+        .cluster
+        .send_all_strictly(std::slice::from_ref(cmd))
+        .await);
     answer(cmd, reply, key)
 }
 

@@ -3,8 +3,7 @@
 //! A read goes in rounds. In each, [`Reading::requests`] says what to ask of which source, and [`Reading::take`] takes the replies in; it ends
 //! when nothing is asked any more. Every reply is one range of one sorted set at one time, so it holds all that was there between its ends.
 
-use super::cursor::ID_BYTES_MAX;
-use super::item::{Id, SCORE_END};
+use super::item::{ID_BYTES_MAX, Id, SCORE_END};
 use crate::error::{Error, ErrorKind};
 use redis::{Cmd, Value};
 use std::cmp::Ordering;
@@ -629,6 +628,43 @@ mod tests {
                 assert!(deleted > 0 || reading.entries_read < 21_000 + CHUNK_MAX);
             }
         }
+    }
+
+    #[test]
+    fn an_offset_that_overshoots_because_ties_were_deleted_passes_over_nothing() {
+        let mut overshot = 0;
+        for direction in [Direction::Older, Direction::Newer] {
+            // 200 to be passed over, then 200 to be read. The third read has an offset.
+            let all: Set = (0..400).map(|member| entry(5, 1_000 + member)).collect();
+            let from = match direction {
+                Direction::Older => Cut::Below(entry(5, 1_200)),
+                Direction::Newer => Cut::Above(entry(5, 1_199)),
+            };
+            for (round, deleted) in (1..5).flat_map(|round| (0..=200).map(move |d| (round, d))) {
+                let mut sets = [all.clone()];
+                let mut reading = Reading::new(direction, &from, 11, [None]);
+                let mut rounds = 0;
+                let found = read(&mut sets, &mut reading, |sets| {
+                    rounds += 1;
+                    if rounds == round {
+                        let passed = |entry: &Entry| !direction.reaches(&from, entry);
+                        let gone: Vec<Entry> =
+                            sets[0].iter().filter(|e| passed(e)).cloned().collect();
+                        gone.iter().take(deleted).for_each(|gone| {
+                            sets[0].remove(gone);
+                        });
+                    }
+                });
+                let model = expected(&[all.clone()], &[None], direction, &from, 11);
+                assert_eq!(
+                    found, model,
+                    "{direction:?}, {deleted} deleted after round {round}"
+                );
+                overshot += usize::from(rounds > 3);
+                assert!(rounds <= 5, "{rounds} rounds");
+            }
+        }
+        assert!(overshot > 100, "only {overshot} reads were led too far");
     }
 
     #[test]
