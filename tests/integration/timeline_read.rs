@@ -769,6 +769,68 @@ async fn a_page_without_a_dead_servers_timelines_says_so_and_so_do_the_pages_aft
     assert!(!anew.has_gaps && !whole.has_gaps);
 }
 
+/// A cache would answer that a dead server's timeline is empty, and `next` would say that this is all there is.
+#[tokio::test]
+async fn in_cache_mode_a_dead_servers_timeline_is_an_error_and_never_empty() {
+    let mut fixture = TestCluster::start(2).await.settings("mode = \"cache\"\n");
+    let cluster = fixture.connect().await;
+    let posts = Timeline::new(&cluster, "posts");
+    let public = PublicTimeline::new(&cluster, "public");
+    for owner in 0..20u64 {
+        assert!(posts.push(owner, &Item::new(owner, 1)).await.unwrap());
+        assert!(public.push(&Item::new(owner, 1)).await.unwrap());
+    }
+    let is_dead = |owner: &u64| &*cluster.locate(posts.key(owner)).server == "s1";
+    let (dead, alive): (Vec<u64>, Vec<u64>) = (0..20).partition(is_dead);
+    let (dead, alive) = (dead[0], alive[0]);
+    fixture.servers[1].kill();
+    eventually("the server is known to be down", PATIENCE, async || {
+        !cluster.health().servers[1].is_up
+    })
+    .await;
+    let mut redis = cluster.clone();
+    let missed: Vec<u64> = redis
+        .zrevrangebyscore(posts.key(dead), "+inf", "-inf")
+        .await
+        .unwrap();
+    assert!(missed.is_empty(), "others read it as a miss");
+
+    let errors = [
+        posts.page(dead).await.unwrap_err(),
+        posts.merged([alive, dead]).await.unwrap_err(),
+        posts.merged([dead]).partial().await.unwrap_err(),
+        posts.capacity([alive, dead]).await.unwrap_err(),
+        posts.push(dead, &Item::new(99u64, 2)).await.unwrap_err(),
+        posts.backfill(alive, &posts, dead).await.unwrap_err(),
+        posts.backfill(dead, &posts, alive).await.unwrap_err(),
+        posts.purge(alive, &posts, dead).await.unwrap_err(),
+        posts.purge(dead, &posts, alive).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::ServerDown, "{error}");
+        assert!(error.to_string().contains(&posts.key(dead)), "{error}");
+    }
+    let of_all = public.page().await.unwrap_err();
+    assert_eq!(of_all.kind(), ErrorKind::ServerDown, "{of_all}");
+    let page = posts.merged([alive, dead]).partial().await.unwrap();
+    assert_eq!(page.items, [Item::new(alive, 1)]);
+    assert!(page.has_gaps && page.next.is_some());
+    assert_eq!(page.failed[0].key, posts.key(dead));
+    assert_eq!(
+        posts.page(alive).await.unwrap().items,
+        [Item::new(alive, 1)]
+    );
+
+    fixture.servers[1].restart().await;
+    eventually("the server is back", PATIENCE, async || {
+        cluster.health().servers[1].is_up
+    })
+    .await;
+    // It has nothing on disk: now it is empty for certain.
+    let page = posts.page(dead).await.unwrap();
+    assert!(page.items.is_empty() && page.next.is_none());
+}
+
 #[tokio::test]
 async fn a_page_of_50_of_500_authors_takes_two_round_trips_and_few_entries() {
     let fixture = TestCluster::start(2).await.settings(PATIENT);

@@ -4,7 +4,7 @@ use crate::fixture::{Cut, FaultProxy, RedisServer, TestCluster, cluster_toml, ev
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use keyway::timeline::{Ending, Item};
-use keyway::{Cluster, ErrorKind, Timeline};
+use keyway::{Cluster, ErrorKind, PublicTimeline, Timeline};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -14,6 +14,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Nothing here may be late, also on a busy machine.
 const PATIENT: &str = "[timeouts]\nconnect = \"20s\"\nresponse = \"20s\"\n";
 const NOW: u64 = 1_750_000_000_000;
+
+/// Settings with this protocol.
+fn by(protocol: &str) -> String {
+    format!("protocol = \"{protocol}\"\n{PATIENT}")
+}
 
 /// A timeline as it should be: scores by id.
 type Model = BTreeMap<u64, u64>;
@@ -126,7 +131,9 @@ async fn random_operations_leave_what_the_model_says_on_every_topology() {
     let mut rng = seeded("random_operations");
     let servers = join_all((0..5).map(|_| RedisServer::start())).await;
     let topologies = [(1, 1), (1, 64), (2, 2), (2, 128), (5, 128), (5, 7), (2, 1)];
-    for (count, nodes) in topologies {
+    let turned = rng.usize(..2);
+    for (at, (count, nodes)) in topologies.into_iter().enumerate() {
+        let protocol = ["resp2", "resp3"][(at + turned) % 2];
         for server in &servers {
             let mut direct = server.connection().await;
             let _: () = redis::cmd("FLUSHALL")
@@ -136,7 +143,7 @@ async fn random_operations_leave_what_the_model_says_on_every_topology() {
         }
         let ports: Vec<u16> = servers[..count].iter().map(RedisServer::port).collect();
         let cluster = Cluster::connect_config(parse(
-            &cluster_toml(PATIENT, nodes, &ports).replace("\"\"", "[]"),
+            &cluster_toml(&by(protocol), nodes, &ports).replace("\"\"", "[]"),
         ))
         .await
         .unwrap();
@@ -966,6 +973,93 @@ async fn a_push_whose_trim_is_refused_fails_and_stays_due_for_the_next() {
 /// A trim needs a bound to be asked for at all.
 fn timeline_keep(says: &str) -> usize {
     if says == "keep(0)" { 0 } else { 1 }
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_gone_after_as_many_pushes_as_the_slack_is() {
+    let fixture = TestCluster::start(1).await;
+    let cluster = fixture.connect().await;
+    let clock = Arc::new(AtomicU64::new(NOW));
+    let now = clock.clone();
+    let home = Timeline::new(&cluster, "home")
+        .max_age(Duration::from_millis(5))
+        .slack(4)
+        .clock(move || now.load(Ordering::SeqCst));
+    let owner = owners(1);
+    // One push a millisecond, and its item.
+    let mut longest = 0;
+    for id in 0..60_u64 {
+        let now = clock.fetch_add(1, Ordering::SeqCst) + 1;
+        home.push(&owner[0], &Item::new(id, now)).await.unwrap();
+        let held = read_owners(&cluster, &home, &owner).await.remove(0);
+        let oldest = held.values().min().unwrap();
+        let late = (now - 5).saturating_sub(*oldest);
+        assert!(late < 4, "{late} pushes after it became too old");
+        longest = longest.max(late);
+    }
+    assert_eq!(longest, 3, "not trimmed with every push");
+}
+
+#[tokio::test]
+async fn ids_that_no_page_could_show_are_refused_and_the_longest_is_shown() {
+    let fixture = TestCluster::start(1).await;
+    let cluster = fixture.connect().await;
+    let home = Timeline::of_strings(&cluster, "home");
+    let longest = "é".repeat(keyway::timeline::ID_BYTES_MAX / 2);
+    for id in [String::new(), format!("{longest}x")] {
+        let item = Item::new(id, NOW);
+        let errors = [
+            home.push("user:1", &item).await.unwrap_err(),
+            home.deliver(&item, stream::iter(["user:1"]))
+                .await
+                .unwrap_err(),
+            PublicTimeline::from(home.clone())
+                .push(&item)
+                .await
+                .unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        }
+    }
+    for score in 1..4 {
+        let id = longest.replacen('é', &score.to_string(), 1);
+        home.push("user:1", &Item::new(id, score)).await.unwrap();
+    }
+    home.push("user:1", &Item::new(longest.clone(), NOW))
+        .await
+        .unwrap();
+    let mut page = home.page("user:1").limit(1).await.unwrap();
+    assert_eq!(page.items, [Item::new(longest, NOW)]);
+    let mut seen = 1;
+    while let Some(next) = &page.next {
+        let next = next.to_string().parse().unwrap();
+        page = home.page("user:1").limit(1).from(&next).await.unwrap();
+        seen += page.items.len();
+    }
+    assert_eq!(seen, 4);
+    // Another program's: an error for whoever reads it, and it can be taken out.
+    let mut redis = cluster.clone();
+    for member in [String::new(), "x".repeat(1_025)] {
+        let key = home.key("user:2");
+        let _: u64 = redis::AsyncCommands::zadd(&mut redis, &key, &member, 1)
+            .await
+            .unwrap();
+        let errors = [
+            home.page("user:2").await.unwrap_err(),
+            home.backfill("user:3", &home, "user:2").await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::UnexpectedReply);
+            assert!(error.to_string().contains(&key), "{error}");
+        }
+        let report = home
+            .retract(member, stream::iter(["user:2"]))
+            .await
+            .unwrap();
+        assert_eq!(report.changed, 1);
+    }
+    assert!(home.page("user:2").await.unwrap().items.is_empty());
 }
 
 #[tokio::test]
