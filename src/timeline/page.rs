@@ -21,8 +21,6 @@ pub const MERGED_PAGE_ITEMS_MAX: usize = 1_000;
 pub const SOURCES_MAX: usize = crate::placement::NODES_MAX;
 
 const PAGE_ITEMS_DEFAULT: usize = 50;
-/// A read that takes more rounds is being outrun by deletions.
-const ROUNDS_MAX: usize = 1_000;
 
 /// Some items of a timeline, and where to go on.
 #[derive(Clone, Debug)]
@@ -314,15 +312,9 @@ impl<I: Id> PageRequest<I> {
         let keys = &self.sources.keys;
         let mut failed = Vec::new();
         loop {
-            let requests = reading.requests();
+            let requests = reading.next_requests()?;
             if requests.is_empty() {
                 break;
-            }
-            if reading.rounds() > ROUNDS_MAX {
-                let why = format!(
-                    "the page was not complete after {ROUNDS_MAX} round trips: items are deleted faster than those of one score are passed over"
-                );
-                return Err(Error::new(ErrorKind::NotSent, why));
             }
             let cmds: Vec<_> = requests
                 .iter()
