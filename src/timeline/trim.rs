@@ -29,6 +29,9 @@ impl<I: Id> Timeline<I> {
     /// but from 16 to 1,024. A push that is due trims the owner's timeline first, which costs the server a second command; one of every
     /// `slack` pushes is.
     ///
+    /// **By age**: what is older than [`max_age`](Timeline::max_age) is never shown, and is gone from the server after at most `slack` further
+    /// pushes of the handle to this owner; where nobody pushes, by [`trim`](Timeline::trim).
+    ///
     /// **The bound**: a timeline holds at most `keep + slack` items; where several handles, in as many processes, push to the same owner, at
     /// most `keep + slack` for one and `slack` more for each further one. Clones are one handle. It holds over failures: a trim that has
     /// failed, or of which nobody knows, counts as not done. On top of it come, until the next trim: of a write whose outcome was

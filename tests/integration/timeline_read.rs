@@ -1,6 +1,6 @@
 //! Timelines, read: pages, cursors, merged reads, public timelines, capacity; against a model, under change and failure.
 
-use crate::fixture::{RedisServer, TestCluster, cluster_toml, eventually, parse};
+use crate::fixture::{RedisServer, TestCluster, cluster_toml, eventually, parse, seeded};
 use futures::future::join_all;
 use futures::stream;
 use keyway::timeline::{CursorKeys, Id, Item, Page, PageRequest};
@@ -249,16 +249,10 @@ impl World {
 }
 
 #[tokio::test]
-#[expect(
-    clippy::print_stdout,
-    reason = "the seed is for whoever reads a failure's output"
-)]
 async fn pages_are_what_the_model_says_on_any_topology_also_while_items_come_and_go() {
     let fixture = TestCluster::with_nodes(5, 128).await;
     let ports = fixture.ports();
-    let given = std::env::var("KEYWAY_TIMELINE_SEED").ok();
-    let seed: u64 = given.map_or_else(|| fastrand::u64(..), |seed| seed.parse().unwrap());
-    println!("KEYWAY_TIMELINE_SEED={seed}");
+    let seed = seeded("pages_are_what_the_model_says").u64(..);
     let topologies = [
         (1, 1),
         (1, 64),
@@ -491,6 +485,9 @@ async fn what_is_too_old_is_hidden_exactly_whether_it_was_trimmed_or_not() {
         add(&cluster, &fine.key(1), score, &score.to_string()).await;
     }
     assert_eq!(ids(fine.page(1).await.unwrap()), [480_015, 479_840]);
+    // What is not shown is not copied either, whatever the other timeline shows.
+    let copied = all.backfill(2, &fine, 1).await.unwrap();
+    assert_eq!((copied.read, copied.added), (2, 2));
 }
 
 #[tokio::test]

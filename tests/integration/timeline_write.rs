@@ -1,6 +1,8 @@
 //! What is written to timelines: against a model, over random topologies, and when servers die in the middle of it.
 
-use crate::fixture::{Cut, FaultProxy, RedisServer, TestCluster, cluster_toml, eventually, parse};
+use crate::fixture::{
+    Cut, FaultProxy, RedisServer, TestCluster, cluster_toml, eventually, parse, seeded,
+};
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use keyway::timeline::{Ending, Item};
@@ -22,20 +24,6 @@ fn by(protocol: &str) -> String {
 
 /// A timeline as it should be: scores by id.
 type Model = BTreeMap<u64, u64>;
-
-/// A generator whose seed is printed, so that a failure can be replayed with `KEYWAY_TEST_SEED`.
-#[expect(
-    clippy::print_stdout,
-    reason = "cargo shows it when the test fails, which is when it is needed"
-)]
-fn seeded(test: &str) -> fastrand::Rng {
-    let seed = std::env::var("KEYWAY_TEST_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| fastrand::u64(..));
-    println!("{test}: KEYWAY_TEST_SEED={seed}");
-    fastrand::Rng::with_seed(seed)
-}
 
 /// What the servers hold under these keys.
 async fn read(cluster: &Cluster, keys: &[String]) -> Vec<Model> {
@@ -108,19 +96,9 @@ impl Bounds {
     }
 
     fn trimmed(&self, model: &Model, now: u64) -> Model {
-        let cutoff = self.cutoff(now);
-        let mut items: Vec<(u64, String, u64)> = model
-            .iter()
-            .filter(|(_, score)| **score >= cutoff)
-            .map(|(id, score)| (*score, id.to_string(), *id))
-            .collect();
-        items.sort();
+        let items = in_order(model, self.cutoff(now));
         let surplus = items.len().saturating_sub(self.keep.unwrap_or(usize::MAX));
-        items
-            .into_iter()
-            .skip(surplus)
-            .map(|(score, _, id)| (id, score))
-            .collect()
+        items.into_iter().skip(surplus).collect()
     }
 }
 
@@ -356,18 +334,16 @@ fn pushes(bounds: &Bounds, model: &Model, item: &Item, now: u64, times: usize) -
 }
 
 fn newest(model: &Model, limit: usize, cutoff: u64) -> Vec<(u64, u64)> {
-    let mut items: Vec<(u64, String, u64)> = model
-        .iter()
-        .filter(|(_, score)| **score >= cutoff)
-        .map(|(id, score)| (*score, id.to_string(), *id))
-        .collect();
-    items.sort();
+    let items = in_order(model, cutoff).into_iter();
+    items.rev().take(limit).collect()
+}
+
+/// Ids and scores, as the server has them: by score, then by the text of the id.
+fn in_order(model: &Model, cutoff: u64) -> Vec<(u64, u64)> {
+    let items = model.iter().map(|(id, score)| (*id, *score));
+    let mut items: Vec<(u64, u64)> = items.filter(|(_, score)| *score >= cutoff).collect();
+    items.sort_by_key(|(id, score)| (*score, id.to_string()));
     items
-        .into_iter()
-        .rev()
-        .take(limit)
-        .map(|(score, _, id)| (id, score))
-        .collect()
 }
 
 /// Servers behind proxies, and the cluster that knows only these.
@@ -386,11 +362,11 @@ impl Proxied {
         }
     }
 
-    async fn connect(&self) -> Cluster {
+    async fn connect(&self, protocol: &str) -> Cluster {
         let ports: Vec<u16> = self.proxies.iter().map(FaultProxy::port).collect();
-        Cluster::connect_config(self.fixture.config_with_ports(&ports))
-            .await
-            .unwrap()
+        let settings = format!("protocol = \"{protocol}\"\n{}", self.fixture.settings);
+        let config = parse(&cluster_toml(&settings, self.fixture.nodes, &ports));
+        Cluster::connect_config(config).await.unwrap()
     }
 }
 
@@ -405,7 +381,7 @@ async fn the_bound_holds_for_several_handles_while_connections_break() {
     let stop = Arc::new(AtomicBool::new(false));
     let mut work = Vec::new();
     for handle in 0..handles {
-        let cluster = proxied.connect().await;
+        let cluster = proxied.connect(["resp2", "resp3"][handle % 2]).await;
         let home = Timeline::new(&cluster, "home")
             .keep(keep)
             .slack(slack)
@@ -776,7 +752,8 @@ async fn a_slow_stream_is_not_waited_for() {
 #[tokio::test]
 async fn an_author_is_walked_through_ties_and_changes_without_missing_an_item() {
     let mut rng = seeded("an_author_is_walked");
-    let fixture = TestCluster::start(2).await.settings(PATIENT);
+    let protocol = rng.choice(["resp2", "resp3"]).unwrap();
+    let fixture = TestCluster::start(2).await.settings(&by(protocol));
     let cluster = fixture.connect().await;
     let posts = Timeline::new(&cluster, "posts");
     let home = Timeline::new(&cluster, "home");
