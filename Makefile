@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test ci fmt clippy layers doc examples bench bench-placement bench-test instructions fuzz
+.PHONY: help setup demo test ci fmt clippy layers doc examples bench bench-applications bench-placement bench-test instructions fuzz
 
 FUZZ_SECONDS ?= 600
 
@@ -39,6 +39,10 @@ examples: setup ## run every example against servers of its own
 
 bench: setup ## keyway beside its peers in one run, 25 minutes; ARGS=--quick, ARGS=--help, ARGS=--publish writes BENCHMARKS.md
 	cargo run --release --manifest-path benches/peers/Cargo.toml -- $(ARGS)
+
+bench-applications: setup ## sets and timelines beside the same by hand, six minutes; exit code 1 when a floor is missed; ARGS="--only sets --publish"
+	@scripts/setup-rb.sh
+	cargo run --release --manifest-path benches/peers/Cargo.toml -- applications $(ARGS)
 
 bench-placement: ## what finding a key's node costs, beside other crates; exit code 1 when a floor is missed; ARGS=--quick, ARGS=--help
 	@cargo run --quiet --release --manifest-path benches/placement/Cargo.toml -- $(ARGS)

@@ -181,9 +181,10 @@ impl Error {
         self
     }
 
-    /// For calls that read many keys, where node and server do not say which it was.
-    pub(crate) fn of_key(mut self, key: &str) -> Error {
-        self.0.message = format!("{key:?}: {}", self.0.message);
+    /// Names the key that is at fault.
+    pub(crate) fn about_key(mut self, key: &[u8]) -> Error {
+        let key = crate::routing::shorten(key);
+        self.0.message = format!("the key \"{key}\": {}", self.0.message);
         self
     }
 

@@ -52,7 +52,10 @@
 //! | send commands | `redis::AsyncCommands` on a clone, or [`Cluster::query`] for this crate's own [`Error`] |
 //! | send many at once | `redis::pipe()`, or [`Cluster::batch`] with a typed result for each |
 //! | WATCH, MULTI by hand, WAIT | [`Cluster::dedicated`] |
+//! | combine sets on any nodes | [`Cluster::sets`]: typed, limited, streamed, explained |
 //! | subscribe | [`Cluster::pubsub`] |
+//! | combine sets on any nodes | [`Cluster::sets`] |
+//! | deliver posts to followers, page through timelines | [`Timeline`], [`Hybrid`], [`PublicTimeline`] |
 //! | send scripts without keys, or unknown commands | [`Cluster::for_key`], [`Cluster::on_node`] |
 //! | administer | [`Cluster::on_server`], [`Cluster::servers`] |
 //! | know where a key lives, what is up, what was slow | [`Cluster::locate`], [`Cluster::health`], [`Cluster::stats`] |
@@ -93,6 +96,7 @@ mod pool;
 mod resp;
 mod routing;
 mod scatter;
+pub mod sets;
 pub mod stats;
 pub mod timeline;
 pub mod topology;

@@ -616,6 +616,11 @@ impl Outbox {
         self.state.lock().generation
     }
 
+    /// Tells the connections behind it apart: what was pushed and answered while this stayed the same went over one and the same.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.state.lock().incarnation
+    }
+
     /// Hears of room, of a connection, of a newer generation, and of the end. Enable it before the push that may be refused.
     pub(crate) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.changed.notified()

@@ -1,13 +1,27 @@
 //! Gather: commands answered from several nodes. Set algebra, sorted-set algebra, and one SCAN over the cluster.
 //!
 //! The answer is the one that a single server with all the keys would give, to the digits of a score. What a command means is read here
-//! and combined in [`sets`] and [`zsets`], which are pure; what is sent is decided in [`plan`](Plan).
+//! and combined in [`sets`] and [`zsets`], which are pure. Of sets, what is sent is decided by the [cost model](cost) in [`plan`], also pure, and
+//! carried out in [`engine`] and [`walk`]; of sorted sets by [`Parts`].
 
+mod cost;
+mod engine;
+mod explained;
+mod plan;
 mod scan;
 mod sets;
+mod stream;
+mod walk;
 mod zsets;
 
+pub use cost::Traffic;
+pub(crate) use engine::{Answer, Question, ask};
+pub(crate) use explained::Log;
+pub use explained::{Explained, ExplainedSet, ExplainedStep};
+pub use plan::{Action, Operation, Strategy};
 pub(crate) use scan::scan;
+pub(crate) use sets::chunks;
+pub(crate) use stream::{Chunks, Ended};
 
 use crate::command::{Gather, KeyPositions};
 use crate::config::Protocol;
@@ -21,7 +35,8 @@ use sets::Members;
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// Answers set or sorted-set algebra over keys of several nodes. One round trip to all servers at once.
+/// Answers set or sorted-set algebra over keys of several nodes. Sorted sets and SUNION take one round trip to all servers at once; SINTER,
+/// SINTERCARD and SDIFF as many as their [plan](plan) has, one when all sets are small and three as a rule.
 ///
 /// Wrong arguments and wrong types come as the server's own error, in `Value::ServerError`. The intermediate results are held in memory, up
 /// to `limits.gather_bytes_max`.
@@ -44,25 +59,11 @@ pub(crate) async fn algebra(
         manner,
     };
     match gather {
-        Gather::SInter => {
-            asked
-                .sets(Plan::Together("SINTER"), sets::intersection)
-                .await
-        }
-        Gather::SUnion => asked.sets(Plan::Together("SUNION"), sets::union).await,
-        Gather::SDiff => {
-            asked
-                .sets(
-                    Plan::FirstAgainst {
-                        first: "SDIFF",
-                        others: "SUNION",
-                    },
-                    sets::difference,
-                )
-                .await
-        }
+        Gather::SInter => asked.sets(Operation::Intersect).await,
+        Gather::SUnion => asked.sets(Operation::Union).await,
+        Gather::SDiff => asked.sets(Operation::Difference).await,
         Gather::SInterCard => match sets::limit_of(args, keys.len()) {
-            Ok(limit) => asked.count(Plan::Together("SINTER"), limit).await,
+            Ok(limit) => asked.cardinality(limit).await,
             Err(wrong) => Ok(wrong.reply()),
         },
         Gather::ZInter | Gather::ZUnion | Gather::ZDiff | Gather::ZInterCard => {
@@ -75,7 +76,7 @@ pub(crate) async fn algebra(
             match gather {
                 Gather::ZInterCard => {
                     asked
-                        .count(Plan::TogetherCounted("ZINTER"), options.limit)
+                        .count(Parts::TogetherCounted("ZINTER"), options.limit)
                         .await
                 }
                 Gather::ZDiff => asked.sorted_difference(&options).await,
@@ -122,17 +123,11 @@ fn server_error(line: &str) -> Value {
 
 /// What is sent for the keys of a command.
 #[derive(Clone, Copy)]
-enum Plan {
-    /// The keys on one server are combined there by this command.
-    Together(&'static str),
-    /// The same, with a count before the keys.
+enum Parts {
+    /// The keys on one server are combined there by this command, with a count before them.
     TogetherCounted(&'static str),
-    /// What is on the first key's server is subtracted there; elsewhere only what is to be subtracted is fetched.
-    FirstAgainst {
-        first: &'static str,
-        others: &'static str,
-    },
-    /// The same for sorted sets, whose scores matter for the first key only.
+    /// What is on the first key's server is subtracted there; elsewhere only what is to be subtracted is fetched. Scores matter for the first
+    /// key only.
     SortedFirstAgainst { with_scores: bool },
     /// Every different key by itself, with scores: they must be added in the order of all cardinalities.
     EachWithScores(&'static str),
@@ -140,18 +135,13 @@ enum Plan {
     EachForItsType,
 }
 
-impl Plan {
+impl Parts {
     fn joins(self) -> bool {
-        !matches!(self, Plan::EachWithScores(_) | Plan::EachForItsType)
+        !matches!(self, Parts::EachWithScores(_) | Parts::EachForItsType)
     }
 
     /// The command for the group at position `at`.
     fn command(self, at: usize, keys: &[&[u8]]) -> Cmd {
-        let plain = |name: &str| {
-            let mut cmd = redis::cmd(name);
-            cmd.arg(keys);
-            cmd
-        };
         let counted = |name: &str, with_scores: bool| {
             let mut cmd = redis::cmd(name);
             cmd.arg(keys.len()).arg(keys);
@@ -161,15 +151,12 @@ impl Plan {
             cmd
         };
         match self {
-            Plan::Together(name) => plain(name),
-            Plan::TogetherCounted(name) => counted(name, false),
-            Plan::FirstAgainst { first, .. } if at == 0 => plain(first),
-            Plan::FirstAgainst { others, .. } => plain(others),
-            Plan::SortedFirstAgainst { with_scores } if at == 0 => counted("ZDIFF", with_scores),
-            Plan::SortedFirstAgainst { .. } => counted("ZUNION", false),
-            Plan::EachWithScores(name) => counted(name, true),
+            Parts::TogetherCounted(name) => counted(name, false),
+            Parts::SortedFirstAgainst { with_scores } if at == 0 => counted("ZDIFF", with_scores),
+            Parts::SortedFirstAgainst { .. } => counted("ZUNION", false),
+            Parts::EachWithScores(name) => counted(name, true),
             // A set without itself is empty at no cost, whatever its size.
-            Plan::EachForItsType => {
+            Parts::EachForItsType => {
                 let mut cmd = redis::cmd("ZDIFF");
                 cmd.arg(2).arg(keys).arg(keys);
                 cmd
@@ -187,7 +174,7 @@ struct Group<'a> {
 
 /// Groups the keys, in the order of their first appearance: the first group has the first key. Also says whether a group holds for this
 /// topology only.
-fn group<'a, S>(current: &Current<S>, keys: &[&'a [u8]], plan: Plan) -> (Vec<Group<'a>>, bool) {
+fn group<'a, S>(current: &Current<S>, keys: &[&'a [u8]], plan: Parts) -> (Vec<Group<'a>>, bool) {
     #[derive(PartialEq, Eq, Hash)]
     enum Home<'a> {
         Server(u16),
@@ -238,25 +225,48 @@ enum Fetched {
 }
 
 impl Asked<'_> {
-    async fn sets(&self, plan: Plan, combine: fn(Vec<Members>) -> Members) -> Result<Value, Error> {
-        let members = match self.fetch(plan).await? {
-            Fetched::Replies(replies) => self.each_members(replies)?,
-            Fetched::Error(error) => return Ok(error),
-        };
-        let members = combine(members)
-            .into_iter()
-            .map(Value::BulkString)
-            .collect();
-        Ok(match self.protocol() {
-            Protocol::Resp2 => Value::Array(members),
-            Protocol::Resp3 => Value::Set(members),
+    async fn sets(&self, operation: Operation) -> Result<Value, Error> {
+        Ok(match self.ask(operation, false, None).await? {
+            Answer::Members(members) => match self.protocol() {
+                Protocol::Resp2 => Value::Array(members),
+                Protocol::Resp3 => Value::Set(members),
+            },
+            Answer::Count(_) => return Err(self.odd()),
+            Answer::Refused(error, _) => Value::ServerError(error),
         })
     }
 
+    /// SINTERCARD; a limit of 0 is none.
+    async fn cardinality(&self, limit: usize) -> Result<Value, Error> {
+        let limit = (limit > 0).then_some(limit as u64);
+        Ok(match self.ask(Operation::Intersect, true, limit).await? {
+            Answer::Count(count) => Value::Int(i64::try_from(count).unwrap_or(i64::MAX)),
+            Answer::Members(_) => return Err(self.odd()),
+            Answer::Refused(error, _) => Value::ServerError(error),
+        })
+    }
+
+    async fn ask(
+        &self,
+        operation: Operation,
+        counts: bool,
+        limit: Option<u64>,
+    ) -> Result<Answer, Error> {
+        let question = Question {
+            operation,
+            keys: self.keys,
+            limit,
+            strategy: None,
+            counts,
+            known: self.known,
+        };
+        ask(self.scatter, &question, self.manner, &mut Log::off()).await
+    }
+
     /// The size of an intersection, up to the limit; 0 is none.
-    async fn count(&self, plan: Plan, limit: usize) -> Result<Value, Error> {
+    async fn count(&self, plan: Parts, limit: usize) -> Result<Value, Error> {
         let members = match self.fetch(plan).await? {
-            Fetched::Replies(replies) => self.each_members(replies)?,
+            Fetched::Replies(replies) => self.each_items(replies)?,
             Fetched::Error(error) => return Ok(error),
         };
         let count = sets::intersection(members).len();
@@ -270,7 +280,7 @@ impl Asked<'_> {
         } else {
             "ZUNION"
         };
-        let replies = match self.fetch(Plan::EachWithScores(name)).await? {
+        let replies = match self.fetch(Parts::EachWithScores(name)).await? {
             Fetched::Replies(replies) => replies,
             Fetched::Error(error) => return Ok(error),
         };
@@ -302,7 +312,7 @@ impl Asked<'_> {
     }
 
     async fn sorted_difference(&self, options: &zsets::Options) -> Result<Value, Error> {
-        let plan = Plan::SortedFirstAgainst {
+        let plan = Parts::SortedFirstAgainst {
             with_scores: options.with_scores,
         };
         let mut replies = match self.fetch(plan).await? {
@@ -322,7 +332,7 @@ impl Asked<'_> {
 
     /// The server's error about the type of a key, if it has one. Other failures are left aside: the arguments are wrong anyway.
     async fn wrong_type(&self) -> Option<Value> {
-        match self.fetch(Plan::EachForItsType).await {
+        match self.fetch(Parts::EachForItsType).await {
             Ok(Fetched::Error(Value::ServerError(error))) if error.code() == "WRONGTYPE" => {
                 Some(Value::ServerError(error))
             }
@@ -331,7 +341,7 @@ impl Asked<'_> {
     }
 
     /// Sends a plan in one batch. Done again if the topology changed meanwhile and the plan relied on it.
-    async fn fetch(&self, plan: Plan) -> Result<Fetched, Error> {
+    async fn fetch(&self, plan: Parts) -> Result<Fetched, Error> {
         loop {
             let current = self.scatter.control().load_full();
             let (groups, is_tied) = group(&current, self.keys, plan);
@@ -376,17 +386,12 @@ impl Asked<'_> {
                 return Ok(Fetched::Error(Value::ServerError(error)));
             }
             let held: usize = replies.iter().map(bytes_held).sum();
-            let bytes_max = current.config.limits().gather_bytes_max;
-            if held as u64 > bytes_max {
-                let one_node = match current.config.placement().has_tags() {
-                    true => "put the keys on one node by a hash tag, ",
-                    false => "",
-                };
-                let why = format!(
-                    "its intermediate results take {held} bytes; limits.gather_bytes_max allows {bytes_max}. Raise that limit, {one_node}or \
-                     combine them in parts"
-                );
-                return Err(Error::new(ErrorKind::TooLarge, why).of_command(self.known.name()));
+            if held as u64 > current.config.limits().gather_bytes_max {
+                return Err(engine::too_large(
+                    &current.config,
+                    self.known.name(),
+                    held as u64,
+                ));
             }
             return Ok(Fetched::Replies(replies));
         }
@@ -403,12 +408,13 @@ impl Asked<'_> {
             .ok_or_else(|| self.odd())
     }
 
+    fn each_items(&self, replies: Vec<Value>) -> Result<Vec<Vec<Value>>, Error> {
+        let items = replies.into_iter().map(sets::items);
+        items.collect::<Option<_>>().ok_or_else(|| self.odd())
+    }
+
     fn odd(&self) -> Error {
-        Error::new(
-            ErrorKind::UnexpectedReply,
-            "a server's reply has another shape than the command's",
-        )
-        .of_command(self.known.name())
+        engine::odd(self.known)
     }
 
     fn protocol(&self) -> Protocol {
@@ -548,7 +554,7 @@ mod tests {
         )
     }
 
-    fn sent(current: &Current<()>, keys: &[&String], plan: Plan) -> (Vec<String>, bool) {
+    fn sent(current: &Current<()>, keys: &[&String], plan: Parts) -> (Vec<String>, bool) {
         let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
         let (groups, is_tied) = group(current, &keys, plan);
         let show = |cmd: Cmd| {
@@ -573,29 +579,17 @@ mod tests {
         let (current, [k0, k1, k2]) = &three_nodes();
         let keys = [k1, k0, k2, k1];
         assert_eq!(
-            sent(current, &keys, Plan::Together("SINTER")),
+            sent(current, &keys, Parts::TogetherCounted("ZINTER")),
             (
-                vec![format!("SINTER {k1} {k1}"), format!("SINTER {k0} {k2}")],
+                vec![format!("ZINTER 2 {k1} {k1}"), format!("ZINTER 2 {k0} {k2}")],
                 true
             )
-        );
-        assert_eq!(
-            sent(current, &keys, Plan::TogetherCounted("ZINTER")).0,
-            [format!("ZINTER 2 {k1} {k1}"), format!("ZINTER 2 {k0} {k2}")]
-        );
-        let against = Plan::FirstAgainst {
-            first: "SDIFF",
-            others: "SUNION",
-        };
-        assert_eq!(
-            sent(current, &keys, against).0,
-            [format!("SDIFF {k1} {k1}"), format!("SUNION {k0} {k2}")]
         );
         assert_eq!(
             sent(
                 current,
                 &[k0, k1, k2],
-                Plan::SortedFirstAgainst { with_scores: true }
+                Parts::SortedFirstAgainst { with_scores: true }
             )
             .0,
             [
@@ -613,11 +607,11 @@ mod tests {
             .map(|key| format!("ZUNION 1 {key} WITHSCORES"))
             .to_vec();
         assert_eq!(
-            sent(current, &keys, Plan::EachWithScores("ZUNION")),
+            sent(current, &keys, Parts::EachWithScores("ZUNION")),
             (expected, false)
         );
         assert_eq!(
-            sent(current, &[k0], Plan::EachForItsType).0,
+            sent(current, &[k0], Parts::EachForItsType).0,
             [format!("ZDIFF 2 {k0} {k0}")]
         );
     }
@@ -631,13 +625,13 @@ mod tests {
                 .with_states(states)
                 .unwrap(),
         );
-        let (sent, is_tied) = sent(&current, &[&k0, &k1, &k2], Plan::Together("SUNION"));
+        let (sent, is_tied) = sent(&current, &[&k0, &k1, &k2], Parts::TogetherCounted("ZINTER"));
         assert_eq!(
             sent,
             [
-                format!("SUNION {k0}"),
-                format!("SUNION {k1}"),
-                format!("SUNION {k2}")
+                format!("ZINTER 1 {k0}"),
+                format!("ZINTER 1 {k1}"),
+                format!("ZINTER 1 {k2}")
             ]
         );
         assert!(!is_tied);

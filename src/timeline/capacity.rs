@@ -126,7 +126,9 @@ impl<I: Id> Timeline<I> {
         for key in keys {
             let Some(((cmd, bytes), (count_cmd, items))) = replies.next().zip(replies.next())
             else {
-                return Err(Error::new(ErrorKind::UnexpectedReply, "no reply").of_key(key));
+                return Err(
+                    Error::new(ErrorKind::UnexpectedReply, "no reply").about_key(key.as_bytes())
+                );
             };
             let items: u64 = answer(count_cmd, items, key)?;
             match answer::<Option<u64>>(cmd, bytes, key)? {

@@ -326,7 +326,7 @@ impl<I: Id> PageRequest<I> {
                 let taken = answer::<Value>(cmd, reply, key).and_then(|reply| {
                     let chunk = range::entries::<I>(reply);
                     let taken = chunk.and_then(|chunk| reading.take(request.source, chunk));
-                    taken.map_err(|error| error.of_key(key))
+                    taken.map_err(|error| error.about_key(key.as_bytes()))
                 });
                 let Err(error) = taken else { continue };
                 if !self.is_partial {

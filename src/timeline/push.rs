@@ -208,7 +208,7 @@ pub(super) fn answer<T: redis::FromRedisValue>(
     };
     reply
         .and_then(|value| parse(&command, value))
-        .map_err(|error| error.of_command(&command).of_key(key))
+        .map_err(|error| error.of_command(&command).about_key(key.as_bytes()))
 }
 
 /// The keys of a piece in one string.

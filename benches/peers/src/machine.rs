@@ -40,6 +40,36 @@ pub fn versions() -> BTreeMap<String, String> {
     versions
 }
 
+/// "0123456", or "0123456 with changes" when files of the work tree differ from it.
+pub fn commit() -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git")
+            .args(["-C", env!("CARGO_MANIFEST_DIR")])
+            .args(arguments)
+            .output()
+            .ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        output.status.success().then_some(text)
+    };
+    let Some(commit) = git(&["rev-parse", "--short", "HEAD"]) else {
+        return unknown();
+    };
+    // What a publication itself writes is no change of what was measured.
+    let changes = git(&[
+        "status",
+        "--porcelain",
+        "--",
+        ":/",
+        ":(top,exclude)BENCHMARKS.md",
+        ":(top,exclude)benches/graphs",
+        ":(top,exclude,glob)benches/peers/*.json",
+    ]);
+    match changes.as_deref() {
+        Some("") => commit,
+        _ => format!("{commit} with changes"),
+    }
+}
+
 pub fn today() -> String {
     time::OffsetDateTime::now_utc().date().to_string()
 }

@@ -3,6 +3,7 @@
 //! Each peer works in a process of its own. Within a cell the peers work strictly one after the other, round by round,
 //! so that whatever else the machine does meets all of them; figures are compared pair by pair.
 
+mod applications;
 mod coordinator;
 mod data;
 mod layout;
@@ -21,6 +22,7 @@ use peers::Peer;
 use results::{Results, Section, Settings};
 use sections::Plan;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// Measures keyway beside its peers on redis-servers that it starts itself.
 #[derive(Parser)]
@@ -59,6 +61,11 @@ enum Role {
     /// One peer, told what to do on stdin
     #[command(hide = true)]
     Worker,
+    /// One contestant of the applications, told what to do on stdin
+    #[command(hide = true)]
+    ApplicationWorker,
+    /// Sets and timelines beside the same by hand, six minutes; exit code 1 when a floor is missed
+    Applications(applications::Arguments),
     /// The figures of an earlier run
     Report { json: PathBuf },
 }
@@ -76,19 +83,38 @@ enum Part {
     Idle,
 }
 
-fn main() -> Result<()> {
+/// 0 when the run was made; 1 when applications miss a floor, 2 when the run could not be made.
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("peers: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     match &arguments.role {
-        Some(Role::Worker) => worker::main(),
+        Some(Role::Worker) => worker::main()?,
+        Some(Role::ApplicationWorker) => worker::applications::main()?,
+        Some(Role::Applications(options)) => {
+            let missed = applications::measure(options, arguments.publish)?;
+            if missed > 0 {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
         Some(Role::Report { json }) => {
             let text = std::fs::read_to_string(json)
                 .with_context(|| format!("cannot read {}", json.display()))?;
             let results = serde_json::from_str(&text)
                 .with_context(|| format!("{} is not of this bench", json.display()))?;
-            report(&results, arguments.publish)
+            report(&results, arguments.publish)?;
         }
-        None => measure(&arguments),
+        None => measure(&arguments)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn measure(arguments: &Arguments) -> Result<()> {
@@ -109,6 +135,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
 
     let results = Results {
         date: machine::today(),
+        commit: machine::commit(),
         machine: machine::machine(),
         versions: machine::versions(),
         settings,
@@ -135,7 +162,7 @@ fn report(results: &Results, publish: bool) -> Result<()> {
 impl Arguments {
     fn plans(&self) -> Vec<Plan> {
         let mut plans = sections::all();
-        plans.retain(|plan| self.wants(plan.section.into()) && self.wants_tasks(plan.tasks));
+        plans.retain(|plan| self.wants(plan.section) && self.wants_tasks(plan.tasks));
         for plan in &mut plans {
             plan.peers.retain(|peer| self.wants_peer(*peer));
             // Nothing is started that nobody asks.
@@ -149,7 +176,9 @@ impl Arguments {
     fn idle_peers(&self) -> Vec<Peer> {
         let peers = sections::IDLE.1.iter().copied();
         peers
-            .filter(|peer| self.wants(Part::Idle) && self.wants_peer(*peer))
+            .filter(|peer| {
+                (self.only.is_empty() || self.only.contains(&Part::Idle)) && self.wants_peer(*peer)
+            })
             .collect()
     }
 
@@ -167,8 +196,8 @@ impl Arguments {
         }
     }
 
-    fn wants(&self, part: Part) -> bool {
-        self.only.is_empty() || self.only.contains(&part)
+    fn wants(&self, section: Section) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| part.is(section))
     }
 
     fn wants_peer(&self, peer: Peer) -> bool {
@@ -180,16 +209,18 @@ impl Arguments {
     }
 }
 
-impl From<Section> for Part {
-    fn from(section: Section) -> Part {
-        match section {
-            Section::Points => Part::Points,
-            Section::Mget => Part::Mget,
-            Section::Pipeline => Part::Pipeline,
-            Section::Mixed => Part::Mixed,
-            Section::Servers => Part::Servers,
-            Section::Nodes => Part::Nodes,
-            Section::Tls => Part::Tls,
-        }
+impl Part {
+    fn is(self, section: Section) -> bool {
+        let own = match self {
+            Part::Points => Section::Points,
+            Part::Mget => Section::Mget,
+            Part::Pipeline => Section::Pipeline,
+            Part::Mixed => Section::Mixed,
+            Part::Servers => Section::Servers,
+            Part::Nodes => Section::Nodes,
+            Part::Tls => Section::Tls,
+            Part::Idle => return false,
+        };
+        own == section
     }
 }

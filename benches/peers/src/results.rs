@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 pub struct Results {
     /// The day, as 2026-01-31.
     pub date: String,
+    /// What was built: the commit, and whether files differed from it. Empty in results that are older than this field.
+    #[serde(default)]
+    pub commit: String,
     pub machine: Machine,
     /// Name to version: rustc, keyway, redis, fred, rustis, redis-server, nutcracker.
     pub versions: BTreeMap<String, String>,
@@ -57,7 +60,7 @@ pub struct Cell {
     pub columns: Vec<Column>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Section {
     Points,
@@ -67,9 +70,17 @@ pub enum Section {
     Servers,
     Nodes,
     Tls,
+    // What applications do; measured by a run of their own.
+    Deliver,
+    Memory,
+    Probe,
+    Equal,
+    Algebra,
+    Merged,
+    Fanout,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Runtime {
     CurrentThread,
@@ -89,8 +100,8 @@ pub struct Column {
     pub refused: Option<String>,
 }
 
-/// One window of one peer. A call is one await of the caller: one GET, one MGET of 100 keys, one pipeline.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// One window of one peer. A call is one await of the caller: one GET, one MGET of 100 keys, one pipeline. What was not looked at is 0.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Round {
     pub calls_per_second: f64,
     /// User and system CPU of the client process per call; the servers' is not in it.
@@ -98,6 +109,32 @@ pub struct Round {
     pub p50_us: f64,
     pub p99_us: f64,
     pub p999_us: f64,
+    /// Both ways between client and servers, per call, as the servers counted them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bytes: f64,
+    /// What a slower network would be multiplied by.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub round_trips: f64,
+    /// The most memory that the process ever had.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub peak_kib: f64,
+}
+
+/// Fields that most sections do not have are left out of the file.
+fn is_zero(figure: &f64) -> bool {
+    *figure == 0.0
+}
+
+/// What applications do, part by part. A run may measure some of the parts: the others keep the figures, and the heading, of an earlier one.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Applications {
+    pub parts: BTreeMap<Section, Results>,
+}
+
+impl Applications {
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        Ok(serde_json::to_string(self)? + "\n")
+    }
 }
 
 /// What a client costs that does nothing.

@@ -2,6 +2,7 @@
 
 mod crew;
 mod rounds;
+mod worker_process;
 
 use crate::peers::{Failure, Peer};
 use crate::results::{Cell, Idle, Runtime, Settings};
@@ -10,6 +11,8 @@ use crate::servers::{Shape, Stage};
 use anyhow::{Context, Result, bail};
 use crew::Crew;
 use indicatif::{ProgressBar, ProgressStyle};
+
+pub use worker_process::WorkerProcess;
 
 /// Few enough for every server's limit of clients, with one connection per node.
 const IDLE_CLIENTS: u32 = 16;

@@ -41,6 +41,7 @@ pub(super) fn measure(
                         p50_us: outcome.p50_us,
                         p99_us: outcome.p99_us,
                         p999_us: outcome.p999_us,
+                        ..Round::default()
                     });
                     if outcome.big_bytes_per_second > 0.0 {
                         let megabytes = outcome.big_bytes_per_second / 1e6;

@@ -61,17 +61,27 @@ impl RedisBenchmark {
 }
 
 /// What all processes of one window found.
-struct Window {
+pub struct Window {
     rows: Vec<Row>,
-    cpu_us: f64,
+    /// Of all processes.
+    pub cpu_us: f64,
+}
+
+impl Window {
+    /// Requests a second of the slowest process, from its first request to its last answer.
+    pub fn slowest(&self) -> f64 {
+        slowest(&self.rows)
+    }
 }
 
 /// What each process does.
-struct Share {
-    servers: u32,
-    pipelined: u32,
-    command: Vec<String>,
-    random_keys: bool,
+pub struct Share {
+    pub servers: u32,
+    pub connections: u32,
+    pub pipelined: u32,
+    pub command: Vec<String>,
+    /// Out of how many each `__rand_int__` is drawn.
+    pub random_keys: Option<u32>,
 }
 
 impl Share {
@@ -102,12 +112,13 @@ impl Share {
         Ok(Share {
             servers,
             pipelined,
-            random_keys: !matches!(job.work, Work::Set(_)),
+            connections: 1,
+            random_keys: (!matches!(job.work, Work::Set(_))).then_some(KEYS),
             command,
         })
     }
 
-    fn run(&self, layout: &Layout, requests: u32) -> Answer<Window> {
+    pub fn run(&self, layout: &Layout, requests: u32) -> Answer<Window> {
         let mut complaint = String::new();
         // It sometimes gives up at its end with "All clients disconnected": its timer fired before its last count.
         for _ in 0..ATTEMPTS {
@@ -137,10 +148,11 @@ impl Share {
         let mut command = Command::new("redis-benchmark");
         command
             .args(["-h", "127.0.0.1", "-p", &port.to_string(), "--csv"])
-            .args(["-c", "1", "-P", &self.pipelined.to_string()])
+            .args(["-c", &self.connections.to_string()])
+            .args(["-P", &self.pipelined.to_string()])
             .args(["-n", &requests.to_string()]);
-        if self.random_keys {
-            command.args(["-r", &KEYS.to_string()]);
+        if let Some(keys) = self.random_keys {
+            command.args(["-r", &keys.to_string()]);
         }
         Ok(command
             .args(&self.command)

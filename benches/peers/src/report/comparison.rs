@@ -132,6 +132,8 @@ pub fn place(cell: &Cell) -> String {
         Section::Points | Section::Mget | Section::Pipeline | Section::Mixed | Section::Tls => {
             place
         }
+        // One caller, always.
+        _ => format!("{}, {}", cell.work, runtime_name(cell.runtime)),
     }
 }
 

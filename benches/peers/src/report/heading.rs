@@ -14,8 +14,25 @@ pub fn markdown(results: &Results) -> String {
 }
 
 fn lines(results: &Results) -> Vec<String> {
-    let machine = &results.machine;
     let settings = &results.settings;
+    let mut lines = of_run(results);
+    lines.push(format!(
+        "{}, {} + {} ms per peer (warm-up, window); at 1 task thrice as many, half as long; {} keys",
+        counted(u32::try_from(settings.rounds).unwrap_or(u32::MAX), "round"),
+        settings.warm_up_ms,
+        settings.window_ms,
+        whole(settings.keys)
+    ));
+    lines.push(
+        "figures: medians of rounds; CPU: the client's, per call; ratios: medians of pairs, one a round, with min-max"
+            .to_owned(),
+    );
+    lines
+}
+
+/// When, on what machine, from which commit, with what versions.
+pub(super) fn of_run(results: &Results) -> Vec<String> {
+    let machine = &results.machine;
     let versions: Vec<String> = results
         .versions
         .iter()
@@ -30,18 +47,10 @@ fn lines(results: &Results) -> Vec<String> {
         machine.memory_gib,
         machine.kernel
     )];
+    if !results.commit.is_empty() {
+        lines.push(format!("commit {}", results.commit));
+    }
     lines.extend(versions.chunks(VERSIONS_A_LINE).map(|some| some.join(", ")));
-    lines.push(format!(
-        "{}, {} + {} ms per peer (warm-up, window); at 1 task thrice as many, half as long; {} keys",
-        counted(u32::try_from(settings.rounds).unwrap_or(u32::MAX), "round"),
-        settings.warm_up_ms,
-        settings.window_ms,
-        whole(settings.keys)
-    ));
-    lines.push(
-        "figures: medians of rounds; CPU: the client's, per call; ratios: medians of pairs, one a round, with min-max"
-            .to_owned(),
-    );
     lines
 }
 

@@ -15,10 +15,15 @@ const NOT_MEASURED: &str = "Not measured in this run.\n";
 
 /// The file's text with every block made anew.
 pub fn fill(text: &str, results: &Results) -> Result<String> {
-    let blocks = blocks(results);
+    fill_blocks(text, "bench", blocks(results))
+}
+
+/// The same for the blocks whose markers begin with this word.
+pub(super) fn fill_blocks(text: &str, word: &str, blocks: Vec<Block>) -> Result<String> {
+    let begin = format!("<!-- {word}:");
     for line in text.lines() {
         let name = line
-            .strip_prefix("<!-- bench:")
+            .strip_prefix(&begin)
             .and_then(|rest| rest.strip_suffix(" -->"));
         if name.is_some_and(|name| blocks.iter().all(|block| block.name != name)) {
             let names: Vec<&str> = blocks.iter().map(|block| block.name).collect();
@@ -30,19 +35,19 @@ pub fn fill(text: &str, results: &Results) -> Result<String> {
     }
     let mut filled = text.to_owned();
     for block in blocks {
-        filled = replace(&filled, &block)?;
+        filled = replace(&filled, word, &block)?;
     }
     Ok(filled)
 }
 
-struct Block {
-    name: &'static str,
-    text: String,
+pub(super) struct Block {
+    pub(super) name: &'static str,
+    pub(super) text: String,
 }
 
-fn replace(text: &str, block: &Block) -> Result<String> {
-    let opening = format!("<!-- bench:{} -->\n", block.name);
-    let closing = format!("<!-- /bench:{} -->\n", block.name);
+fn replace(text: &str, word: &str, block: &Block) -> Result<String> {
+    let opening = format!("<!-- {word}:{} -->\n", block.name);
+    let closing = format!("<!-- /{word}:{} -->\n", block.name);
     let missing = |marker: &str| {
         let marker = marker.trim_end();
         anyhow!("no line `{marker}`: write it, and its partner, where these figures shall stand")

@@ -1,5 +1,6 @@
 //! What becomes of the results of a run: tables on the terminal, and BENCHMARKS.md with its graphs.
 
+pub mod applications;
 mod comparison;
 #[cfg(test)]
 mod fixture;

@@ -16,9 +16,7 @@ impl Axis {
         match section {
             Section::Servers => Axis::Servers,
             Section::Nodes => Axis::Nodes,
-            Section::Points | Section::Mget | Section::Pipeline | Section::Mixed | Section::Tls => {
-                Axis::Tasks
-            }
+            _ => Axis::Tasks,
         }
     }
 

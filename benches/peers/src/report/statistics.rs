@@ -42,6 +42,9 @@ pub enum Figure {
     P50Us,
     P99Us,
     P999Us,
+    Bytes,
+    RoundTrips,
+    PeakKib,
 }
 
 impl Figure {
@@ -52,6 +55,9 @@ impl Figure {
             Figure::P50Us => round.p50_us,
             Figure::P99Us => round.p99_us,
             Figure::P999Us => round.p999_us,
+            Figure::Bytes => round.bytes,
+            Figure::RoundTrips => round.round_trips,
+            Figure::PeakKib => round.peak_kib,
         }
     }
 
@@ -72,7 +78,7 @@ impl Figure {
     pub fn is_loss(self, ratio: f64) -> bool {
         match self {
             Figure::CallsPerSecond => ratio < 1.0,
-            Figure::CpuUs | Figure::P50Us | Figure::P99Us | Figure::P999Us => ratio > 1.0,
+            _ => ratio > 1.0,
         }
     }
 }
@@ -88,6 +94,7 @@ mod tests {
             p50_us: 2.0 * cpu_us,
             p99_us: 3.0 * cpu_us,
             p999_us: 0.0,
+            ..Round::default()
         };
         Column {
             peer: "a peer".to_owned(),

@@ -187,7 +187,7 @@ fn summary(tallies: Vec<Tally>, started: Instant, cpu_us: f64) -> Answer<Outcome
 }
 
 /// The smallest latency that at least this share of the calls did not exceed.
-fn percentile_us(sorted: &[Duration], share: f64) -> f64 {
+pub(super) fn percentile_us(sorted: &[Duration], share: f64) -> f64 {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted[rank.max(1) - 1].as_secs_f64() * 1e6
 }

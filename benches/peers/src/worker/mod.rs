@@ -3,6 +3,7 @@
 //! Orders come as JSON lines on stdin, the first of them a [`Setup`]; each is answered by one line on stdout. Between
 //! orders a worker keeps its connections and does nothing.
 
+pub mod applications;
 mod calls;
 mod closed_loop;
 mod process;
@@ -18,6 +19,7 @@ use crate::peers::{Answer, Client, Failure, Peer};
 use crate::results::Runtime;
 use calls::{Get, Many, Set};
 use closed_loop::Run;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::time::Duration;
@@ -103,18 +105,29 @@ pub fn main() -> anyhow::Result<()> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     let setup: Setup = serde_json::from_str(&line)?;
+    let inbox = inbox();
+    let runtime = runtime_of(setup.runtime)?;
+    // Spawned, because what block_on itself runs is no task of the workers.
+    runtime.block_on(async { tokio::spawn(serve_peer(setup, inbox)).await })?;
+    Ok(())
+}
+
+/// The orders on stdin. A thread reads them, so that the runtime is awake between orders: timers and pings of the clients go on.
+fn inbox<O: DeserializeOwned + Send + 'static>() -> mpsc::UnboundedReceiver<O> {
     let (orders, inbox) = mpsc::unbounded_channel();
-    // A thread of its own, so that the runtime is awake between orders: timers and pings of the clients go on.
     std::thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
-            let order: Order =
-                serde_json::from_str(&line).expect("the coordinator is this program");
+            let order: O = serde_json::from_str(&line).expect("the coordinator is this program");
             if orders.send(order).is_err() {
                 break;
             }
         }
     });
-    let mut runtime = match setup.runtime {
+    inbox
+}
+
+fn runtime_of(runtime: Runtime) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut runtime = match runtime {
         Runtime::CurrentThread => tokio::runtime::Builder::new_current_thread(),
         Runtime::TwoWorkers => {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -122,10 +135,7 @@ pub fn main() -> anyhow::Result<()> {
             builder
         }
     };
-    let runtime = runtime.enable_all().build()?;
-    // Spawned, because what block_on itself runs is no task of the workers.
-    runtime.block_on(async { tokio::spawn(serve_peer(setup, inbox)).await })?;
-    Ok(())
+    runtime.enable_all().build()
 }
 
 async fn serve_peer(setup: Setup, orders: mpsc::UnboundedReceiver<Order>) {
@@ -267,7 +277,7 @@ fn refused(failure: Failure) -> Reply {
     }
 }
 
-fn reply(reply: &Reply) {
+fn reply(reply: &impl Serialize) {
     let mut line = serde_json::to_vec(reply).expect("plain data");
     line.push(b'\n');
     let mut out = std::io::stdout().lock();

@@ -6,7 +6,16 @@ use nix::time::{ClockId, clock_gettime};
 
 /// User and system time of all threads so far.
 pub(super) fn cpu_us() -> f64 {
-    let time = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).expect("the clock exists");
+    clock_us(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// Of the thread that asks.
+pub(super) fn thread_cpu_us() -> f64 {
+    clock_us(ClockId::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn clock_us(clock: ClockId) -> f64 {
+    let time = clock_gettime(clock).expect("the clock exists");
     time.tv_sec() as f64 * 1e6 + time.tv_nsec() as f64 / 1e3
 }
 
@@ -29,10 +38,19 @@ pub(super) fn sockets() -> u32 {
 
 /// Resident.
 pub(super) fn memory_kib() -> f64 {
+    status_kib("VmRSS:")
+}
+
+/// The most that was ever resident.
+pub(super) fn peak_memory_kib() -> f64 {
+    status_kib("VmHWM:")
+}
+
+fn status_kib(field: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .find_map(|line| line.strip_prefix(field))
         .and_then(|rest| rest.trim().strip_suffix(" kB"))
         .and_then(|kib| kib.parse().ok())
         .unwrap_or_default()

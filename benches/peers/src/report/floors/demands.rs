@@ -1,6 +1,8 @@
 //! The floors themselves. They were set before anything was measured.
 
 use super::{Against, Floor, Place, Wanted};
+use crate::applications::plan::{DELIVER, PROBE, TO_100_000, TO_A_MILLION};
+use crate::report::comparison::LIMIT;
 use crate::report::statistics::Figure;
 use crate::results::{Runtime, Section};
 
@@ -84,6 +86,38 @@ pub fn all() -> Vec<Floor> {
         });
     }
     floors
+}
+
+/// What applications do. A missed one is the exit status of their run.
+pub fn applications() -> Vec<Floor> {
+    let at = |section, work| Place {
+        work: Some(work),
+        ..Place::section(section)
+    };
+    let flat = at(Section::Memory, TO_A_MILLION).floor(Figure::PeakKib, "", Wanted::AtMost(1.1));
+    let probe = at(Section::Probe, PROBE);
+    // Of whomever the newest are.
+    let merged = Place::section(Section::Merged);
+    let two = merged.floor(Figure::RoundTrips, "", Wanted::AtMost(2.0));
+    vec![
+        at(Section::Deliver, DELIVER).floor(Figure::CallsPerSecond, LIMIT, Wanted::AtLeast(0.75)),
+        Floor {
+            against: Against::OursAtWork(TO_100_000),
+            ..flat
+        },
+        probe.floor(
+            Figure::CallsPerSecond,
+            "redis-rs-fetch",
+            Wanted::AtLeast(50.0),
+        ),
+        probe.floor(Figure::Bytes, "redis-rs-small", Wanted::Below(3.0)),
+        // Two clients that do the same differ by that much from run to run: it counts as no slower.
+        Place::section(Section::Equal).floor(Figure::P50Us, "redis-rs-fetch", Wanted::AtMost(1.05)),
+        Floor {
+            against: Against::Nothing,
+            ..two
+        },
+    ]
 }
 
 fn get(runtime: Runtime, tasks: u32) -> Place {

@@ -39,6 +39,10 @@ enum Against {
     BestPeer,
     /// Ourselves, in the cell that differs in its nodes only.
     OursAtNodes(u32),
+    /// Ourselves, in the cell that differs in its work only.
+    OursAtWork(&'static str),
+    /// The figure itself is bounded.
+    Nothing,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -89,14 +93,25 @@ impl Floor {
             },
             Against::OursAtNodes(nodes) => {
                 let fewer = cell_at_nodes(results, cell, nodes);
-                let fewer = fewer.and_then(|cell| self.figure.of(column(cell, self.ours)?));
-                let many = ours.and_then(|ours| self.figure.of(ours));
-                let ratio = many
-                    .zip(fewer)
-                    .map(|(many, few)| ratio_of_medians(many, few));
-                (self.against.text(), ratio)
+                (self.against.text(), self.ours_to_ours(cell, fewer))
             }
+            Against::OursAtWork(work) => {
+                let other = cell_at_work(results, cell, work);
+                (self.against.text(), self.ours_to_ours(cell, other))
+            }
+            Against::Nothing => (
+                self.against.text(),
+                ours.and_then(|ours| self.figure.of(ours)),
+            ),
         }
+    }
+}
+
+impl Floor {
+    fn ours_to_ours(&self, cell: &Cell, other: Option<&Cell>) -> Option<Spread> {
+        let here = self.figure.of(column(cell, self.ours)?)?;
+        let there = self.figure.of(column(other?, self.ours)?)?;
+        Some(ratio_of_medians(here, there))
     }
 }
 
@@ -106,6 +121,8 @@ impl Against {
             Against::Peer(peer) => peer.to_owned(),
             Against::BestPeer => "the best peer".to_owned(),
             Against::OursAtNodes(nodes) => format!("itself at {}", counted(nodes, "node")),
+            Against::OursAtWork(work) => format!("itself at \"{work}\""),
+            Against::Nothing => String::new(),
         }
     }
 }
@@ -131,6 +148,13 @@ fn cell_at_nodes<'a>(results: &'a Results, cell: &Cell, nodes: u32) -> Option<&'
         .find(|other| other.nodes == nodes && rest(other) == rest(cell) && other.work == cell.work)
 }
 
+/// The cell that differs from this one in its work only.
+fn cell_at_work<'a>(results: &'a Results, cell: &Cell, work: &str) -> Option<&'a Cell> {
+    let rest = |cell: &Cell| (cell.section, cell.runtime, cell.nodes, cell.servers);
+    let mut cells = results.cells.iter();
+    cells.find(|other| other.work == work && rest(other) == rest(cell))
+}
+
 /// Cells of different layouts are not measured in turns, so there are no pairs: the spread is the widest that the rounds allow.
 fn ratio_of_medians(ours: Spread, theirs: Spread) -> Spread {
     Spread {
@@ -146,7 +170,10 @@ const INDENT: &str = "· ";
 /// A row per floor and cell, under a row that names the cell.
 pub fn grid(results: &Results) -> Grid {
     let mut grid = Grid::new(1, ["keyway / peer", "wanted", "aim", "seen", "verdict"]);
-    let floors = demands::all();
+    let floors: Vec<Floor> = demands::all()
+        .into_iter()
+        .chain(demands::applications())
+        .collect();
     for cell in &results.cells {
         let here: Vec<&Floor> = floors
             .iter()
@@ -175,6 +202,20 @@ pub fn unseen(results: &Results) -> Option<String> {
         .then(|| format!("{unseen} more floors are of cells that this run did not measure.\n"))
 }
 
+/// How many floors of applications these results miss, or have no figures for.
+pub fn missed_by_applications(results: &Results) -> usize {
+    let floors = demands::applications();
+    let missed = |floor: &Floor, cell: &Cell| {
+        floor.place.holds(cell)
+            && !floor
+                .seen(cell, results)
+                .1
+                .is_some_and(|seen| floor.wanted.holds(seen.median))
+    };
+    let of = |cell| floors.iter().filter(|floor| missed(floor, cell)).count();
+    results.cells.iter().map(of).sum()
+}
+
 fn row(floor: &Floor, cell: &Cell, results: &Results) -> Vec<String> {
     let (theirs, seen) = floor.seen(cell, results);
     let verdict = match seen {
@@ -183,15 +224,22 @@ fn row(floor: &Floor, cell: &Cell, results: &Results) -> Vec<String> {
         Some(seen) if floor.wanted.holds(seen.median) => "passed",
         Some(_) => "MISSED",
     };
+    let theirs = match floor.against {
+        Against::Nothing => theirs,
+        _ => format!(" / {theirs}"),
+    };
     let figure = match floor.figure {
         Figure::CallsPerSecond => "calls/s",
         Figure::CpuUs => "CPU",
         Figure::P50Us => "p50",
         Figure::P99Us => "p99",
         Figure::P999Us => "p99.9",
+        Figure::Bytes => "bytes",
+        Figure::RoundTrips => "round trips",
+        Figure::PeakKib => "peak memory",
     };
     vec![
-        format!("{INDENT}{figure} / {theirs}"),
+        format!("{INDENT}{figure}{theirs}"),
         if floor.is_information {
             "-".to_owned()
         } else {

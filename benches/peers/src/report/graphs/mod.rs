@@ -56,6 +56,48 @@ pub const ALL: [Graph; 6] = [
     },
 ];
 
+/// Of applications, which have a run of their own.
+pub const DELIVERIES: &str = "deliver.svg";
+
+/// A row per work, a panel per runtime; None if the run has no figures for it.
+pub fn deliveries(results: &Results) -> Result<Option<String>, Error> {
+    let mut per_owner = results.clone();
+    for cell in &mut per_owner.cells {
+        let owners = f64::from(cell.commands_per_call);
+        for round in cell
+            .columns
+            .iter_mut()
+            .flat_map(|column| &mut column.rounds)
+        {
+            round.calls_per_second *= owners;
+        }
+    }
+    let mut works: Vec<&str> = Vec::new();
+    for cell in cells(&per_owner, Section::Deliver) {
+        if !works.contains(&cell.work.as_str()) {
+            works.push(&cell.work);
+        }
+    }
+    let of = |work: &&str| {
+        let cells: Vec<&Cell> = cells(&per_owner, Section::Deliver)
+            .filter(|cell| cell.work == **work)
+            .collect();
+        // What they have in common is in the graph's title; a panel has not the room for it.
+        let name = |cell: &Cell| {
+            let place = comparison::place(cell);
+            let short = place.split_once(", ").map(|(_, short)| short.to_owned());
+            short.unwrap_or(place)
+        };
+        row(&cells, &[Figure::CallsPerSecond], name)
+    };
+    bars::draw(&bars::Graph {
+        title: "deliveries per second, of one post to 100,000 owners (more is better)".to_owned(),
+        x_title: "deliveries/s",
+        bars: vec!["deliveries/s"],
+        rows: works.iter().flat_map(of).collect(),
+    })
+}
+
 const GET: &str = "GET 64 B";
 
 fn cells(results: &Results, section: Section) -> impl Iterator<Item = &Cell> {
