@@ -235,7 +235,7 @@ async fn remove<I: Id>(home: &Timeline<I>, key: &str, chunk: &[Entry]) -> Result
 
 async fn ask<I: Id>(timeline: &Timeline<I>, cmd: &Cmd, key: &str) -> Result<Vec<Entry>, Error> {
     let reply = answer(cmd, timeline.send_one(cmd).await, key)?;
-    range::entries::<I>(reply).map_err(|error| error.of_key(key))
+    range::entries::<I>(reply).map_err(|error| error.about_key(key.as_bytes()))
 }
 
 /// A walk over a timeline from its newest item down. Whatever is added or removed meanwhile, an item that is there throughout is met, once.
@@ -265,7 +265,7 @@ impl<'a, I: Id> Walk<'a, I> {
             let cmd = request.command(Direction::Older, self.key);
             let chunk = ask(self.timeline, &cmd, self.key).await?;
             let taken = self.reading.take(request.source, chunk);
-            taken.map_err(|error| error.of_key(self.key))?;
+            taken.map_err(|error| error.about_key(self.key.as_bytes()))?;
         }
         Ok(self.reading.take_found())
     }
