@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-/// The owners that a handle tells apart unless told otherwise: 8 MiB, of which only what is used is touched.
+/// The owners that a handle tells apart unless told otherwise: 8 MiB.
 const TRACKED: usize = 1 << 18;
 /// Pushes between two trims are counted up to this.
 const SLACK_MAX: usize = 4096;
