@@ -44,7 +44,7 @@ impl<I: Id> Timeline<I> {
 
     /// How many owners the handle tells apart to know which are due; default: 262,144. 32 to 64 bytes each, all at once with the first few
     /// thousand owners; no more, whatever comes. Pushes to more owners than these are right too, but trim more often: an owner that the handle
-    /// does not know is trimmed with the push. Nearly all of so many owners are known; of more, as many as there is room for, which is
+    /// does not know is trimmed with the push. Nearly all of so many owners are known; of more, nearly as many as there is room for, which is
     /// twice to four times that number, stay known and the others are not. With 0 every push trims.
     pub fn tracked(mut self, owners: usize) -> Timeline<I> {
         self.tracked = owners;
