@@ -1,6 +1,7 @@
 use super::{Cluster, name_of, parse};
 use crate::error::{Error, ErrorKind};
 use crate::routing::Scope;
+use crate::scatter::Misses;
 use redis::{Cmd, FromRedisValue, ToRedisArgs, Value};
 use std::marker::PhantomData;
 use tracing::Instrument;
@@ -158,6 +159,15 @@ impl Batch {
 impl Cluster {
     /// What [`Batch::send`] does: one result per command, in order, where an error reply of the server is a value.
     pub(crate) async fn send_all(&self, cmds: &[Cmd]) -> Vec<Result<Value, Error>> {
+        self.send_all_by(cmds, Misses::OfMode).await
+    }
+
+    /// As `send_all`, but a server that is down is an error in cache mode as well: for whoever would take an empty reply for the truth.
+    pub(crate) async fn send_all_strictly(&self, cmds: &[Cmd]) -> Vec<Result<Value, Error>> {
+        self.send_all_by(cmds, Misses::Never).await
+    }
+
+    async fn send_all_by(&self, cmds: &[Cmd], misses: Misses) -> Vec<Result<Value, Error>> {
         let manner = self.manner();
         let current = self.current();
         let mut entries: Vec<_> = cmds
@@ -168,7 +178,10 @@ impl Cluster {
         self.learn_scripts(&mut entries);
         let span =
             tracing::trace_span!(target: "keyway::call", "keyway.batch", commands = cmds.len());
-        self.scatter().many(entries, manner).instrument(span).await
+        self.scatter()
+            .many_with(entries, manner, misses)
+            .instrument(span)
+            .await
     }
 }
 

@@ -3,8 +3,8 @@
 use super::merge::merge_replies;
 use super::turns::is_other_up;
 use super::{
-    Body, Choice, Entry, Manner, Outcome, RENEW_EVERY, Scatter, Target, Tried, fail, is_absence,
-    is_down, is_transient, not_executed,
+    Body, Choice, Entry, Manner, Misses, Outcome, RENEW_EVERY, Scatter, Target, Tried, fail,
+    is_absence, is_down, is_transient, not_executed,
 };
 use crate::command::Split;
 use crate::connection::{Cause, Outbox, backoff};
@@ -25,6 +25,7 @@ pub(super) struct Batch<'a> {
     pub(super) slots: Vec<Slot>,
     /// For what any node serves, if the batch has such commands.
     turn: Option<Turn>,
+    pub(super) misses: Misses,
 }
 
 /// The node of what any node serves.
@@ -155,6 +156,7 @@ impl<'a> Batch<'a> {
             entries,
             slots,
             turn,
+            misses: Misses::OfMode,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Batches: one round sends what is pending to every server at once; rounds follow until every entry has its result.
 
 use super::batch::{Batch, Ended, Group, GroupEnd};
-use super::{Entry, Manner, Outcome, Scatter, pause};
+use super::{Entry, Manner, Misses, Outcome, Scatter, pause};
 use crate::config::Mode;
 use crate::connection::{Broken, Cause, Delivery, Item, Items, Parcel, Refusal, Script, Ticket};
 use crate::control::Current;
@@ -23,6 +23,18 @@ impl Scatter {
         manner: Manner,
     ) -> Vec<Result<Value, Error>> {
         self.go_through(Batch::new(entries), 0, manner).await
+    }
+
+    /// As `many`, but what becomes of a read whose server is down is said by the caller.
+    pub(crate) async fn many_with(
+        &self,
+        entries: Vec<Entry<'_>>,
+        manner: Manner,
+        misses: Misses,
+    ) -> Vec<Result<Value, Error>> {
+        let mut batch = Batch::new(entries);
+        batch.misses = misses;
+        self.go_through(batch, 0, manner).await
     }
 
     /// Sends what is pending of a batch, round by round, until nothing is. `failures` is how many rounds have failed before.
@@ -62,7 +74,8 @@ impl Scatter {
                 batch.take_turn(self);
             }
         }
-        let cache = self.control.load().config.mode() == Mode::Cache;
+        let may_miss = batch.misses == Misses::OfMode;
+        let cache = may_miss && self.control.load().config.mode() == Mode::Cache;
         let mut results = Vec::with_capacity(batch.slots.len());
         for (entry, mut slot) in batch.entries.iter().zip(batch.slots) {
             if cache {
@@ -70,6 +83,7 @@ impl Scatter {
             }
             results.push(match slot.finish(entry) {
                 Ok(value) => Ok(value),
+                Err((error, _)) if !may_miss => Err(error),
                 Err((error, server)) => {
                     self.or_miss(entry.cmd, entry.known, server.as_ref(), error)
                 }

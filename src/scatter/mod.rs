@@ -44,6 +44,15 @@ pub(crate) struct Manner {
     pub(crate) deadline: Instant,
 }
 
+/// What becomes of a read whose server is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Misses {
+    /// In cache mode a miss, else an error.
+    OfMode,
+    /// An error, in cache mode too.
+    Never,
+}
+
 /// One command for one node.
 pub(crate) struct Call<'a> {
     pub(crate) cmd: &'a Cmd,

@@ -78,13 +78,12 @@ impl<I: Id> Timeline<I> {
     ///
     /// # Errors
     /// Those of a read, WRONGTYPE among them, with the key in the message. [`ErrorKind::Invalid`] for an owner too many, and when no owner has a
-    /// timeline. [`ErrorKind::Refused`] in cache mode, where timelines of a dead server look as if they were not there.
+    /// timeline.
     pub async fn capacity(
         &self,
         owners: impl IntoIterator<Item = impl Display>,
     ) -> Result<Capacity, Error> {
         self.check()?;
-        self.check_readable("capacity")?;
         let keys: Vec<String> = (owners.into_iter().take(SAMPLE_MAX + 1))
             .map(|owner| self.key(owner))
             .collect();
@@ -123,7 +122,7 @@ impl<I: Id> Timeline<I> {
             cmds.push(usage);
             cmds.push(Cmd::zcard(key));
         }
-        let mut replies = cmds.iter().zip(self.cluster.send_all(&cmds).await);
+        let mut replies = cmds.iter().zip(self.cluster.send_all_strictly(&cmds).await);
         for key in keys {
             let Some(((cmd, bytes), (count_cmd, items))) = replies.next().zip(replies.next())
             else {

@@ -1,6 +1,6 @@
 //! Cursors: a place in a timeline and a direction, as text that goes through a URL and comes back.
 
-use super::item::SCORE_END;
+use super::item::{ID_BYTES_MAX, SCORE_END};
 use super::range::{Cut, Direction, Entry};
 use crate::error::{Error, ErrorKind};
 use base64::Engine;
@@ -12,8 +12,6 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Ids of more bytes than this fit into no cursor, so that no page shows them.
-pub const ID_BYTES_MAX: usize = 1_024;
 /// The text of a cursor is at most so long; that of a signed one with a number for an id has at most 60 characters.
 pub const CURSOR_CHARS_MAX: usize = (BYTES_MAX * 4).div_ceil(3);
 

@@ -69,7 +69,7 @@ impl<I: Id> Timeline<I> {
     }
 
     /// Takes an item out of the timelines of all these owners. As [`deliver`](Timeline::deliver) in everything else; safe to repeat. An owner
-    /// who never had it is no failure.
+    /// who never had it is no failure. Any id will do, also one that could not be pushed but that another program has written.
     ///
     /// # Errors
     /// As [`deliver`](Timeline::deliver).

@@ -105,6 +105,7 @@ impl<I: Id> Hybrid<I> {
     {
         // What home would refuse is refused before it is in the author's.
         if !self.is_merged(follower_count) {
+            self.home.check()?;
             self.home.adding(item)?;
         }
         let is_new = self.posts.push(author, item).await?;

@@ -15,11 +15,11 @@ mod range;
 mod trim;
 
 pub use capacity::Capacity;
-pub use cursor::{CURSOR_CHARS_MAX, Cursor, CursorKeys, ID_BYTES_MAX};
+pub use cursor::{CURSOR_CHARS_MAX, Cursor, CursorKeys};
 pub use deliver::{Ending, Failure, FanOut, Progress, Report};
 pub use follow::{Backfill, Backfilled, Purge, Purged};
 pub use hybrid::{Hybrid, Posted};
-pub use item::{Id, Item, SCORE_END};
+pub use item::{ID_BYTES_MAX, Id, Item, SCORE_END};
 pub use page::{
     FailedSource, MERGED_PAGE_ITEMS_MAX, PAGE_ITEMS_MAX, Page, PageCost, PageRequest, SOURCES_MAX,
 };
@@ -34,6 +34,8 @@ use trim::{Clock, Ledger};
 /// The timelines of one name: for every owner a sorted set with the key `name:owner`, whose members are ids and whose scores are times.
 ///
 /// Cheap to clone; clones share what they know of which timelines are due to be trimmed.
+///
+/// In cache mode it is as in store mode: what a dead server holds is an error, for reads too, never an empty timeline.
 ///
 /// ```no_run
 /// # async fn example(cluster: keyway::Cluster) {

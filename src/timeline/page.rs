@@ -21,8 +21,6 @@ pub const MERGED_PAGE_ITEMS_MAX: usize = 1_000;
 pub const SOURCES_MAX: usize = crate::placement::NODES_MAX;
 
 const PAGE_ITEMS_DEFAULT: usize = 50;
-/// A read that takes more rounds is being outrun by deletions.
-const ROUNDS_MAX: usize = 1_000;
 
 /// Some items of a timeline, and where to go on.
 #[derive(Clone, Debug)]
@@ -87,7 +85,7 @@ impl<I: Id> Timeline<I> {
     ///
     /// **What is shown**: items up to [`max_age`](Timeline::max_age) exactly, whether older ones were trimmed or not; all that the sorted set
     /// holds otherwise, which between two trims is more than [`keep`](Timeline::keep), by as much as a trim may lag behind. A timeline that is
-    /// not there is empty. In cache mode one whose server is down is empty, too, as all its keys are missing.
+    /// not there is empty. One whose server is down is an error, in cache mode too: an empty page would say that there is nothing.
     ///
     /// **Cost**: one round trip and n + 1 entries for a page of n; from a cursor 8 more entries, and one round trip unless more than 8 items that
     /// are not beyond the cursor have its very score. With k of them, they are read through in chunks of up to some 4,000, so that it takes
@@ -314,21 +312,15 @@ impl<I: Id> PageRequest<I> {
         let keys = &self.sources.keys;
         let mut failed = Vec::new();
         loop {
-            let requests = reading.requests();
+            let requests = reading.next_requests()?;
             if requests.is_empty() {
                 break;
-            }
-            if reading.rounds() > ROUNDS_MAX {
-                let why = format!(
-                    "the page was not complete after {ROUNDS_MAX} round trips: items are deleted faster than those of one score are passed over"
-                );
-                return Err(Error::new(ErrorKind::NotSent, why));
             }
             let cmds: Vec<_> = requests
                 .iter()
                 .map(|request| request.command(direction, &keys[request.source]))
                 .collect();
-            let replies = self.cluster.send_all(&cmds).await;
+            let replies = self.cluster.send_all_strictly(&cmds).await;
             for ((request, cmd), reply) in requests.iter().zip(&cmds).zip(replies) {
                 let key = &keys[request.source];
                 let taken = answer::<Value>(cmd, reply, key).and_then(|reply| {

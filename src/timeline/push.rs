@@ -2,7 +2,6 @@
 
 use super::{Id, Item, Timeline};
 use crate::cluster::parse;
-use crate::config::Mode;
 use crate::error::{Error, ErrorKind};
 use crate::routing::RESERVED_PREFIX;
 use redis::{Cmd, Value};
@@ -15,8 +14,8 @@ impl<I: Id> Timeline<I> {
     /// Dropping the future before its first poll does nothing; later, the item may be added or not.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a score of 2^53 or more, for an item that is older than [`max_age`](Timeline::max_age), which would be gone
-    /// with the next trim, and for a name that cannot be used; [`ErrorKind::Refused`] where no key has a home; and what a ZADD can fail with.
+    /// [`ErrorKind::Invalid`] for a score of 2^53 or more, for an id that is empty or longer than [`ID_BYTES_MAX`](super::ID_BYTES_MAX), for an
+    /// item that is older than [`max_age`](Timeline::max_age), which would be gone with the next trim, and for a name that cannot be used; [`ErrorKind::Refused`] where no key has a home; and what a ZADD can fail with.
     /// After any of them the same push may be made again: the same item twice is the item once.
     pub async fn push(&self, owner: impl Display, item: &Item<I>) -> Result<bool, Error> {
         self.check()?;
@@ -57,22 +56,10 @@ impl<I: Id> Timeline<I> {
         Ok(())
     }
 
-    /// Where a dead server is a miss, a timeline that cannot be reached looks like one that is empty.
-    pub(super) fn check_readable(&self, call: &str) -> Result<(), Error> {
-        if self.cluster.config().mode() == Mode::Cache {
-            let why = format!(
-                "{call} reads a timeline, and in cache mode one on a dead server reads as empty, which would be taken for the truth: connect \
-                 with mode = \"store\""
-            );
-            return Err(Error::new(ErrorKind::Refused, why));
-        }
-        Ok(())
-    }
-
     /// # Errors
-    /// `Invalid` for a score that is too large or too old.
+    /// `Invalid` for an item that could not be read again, or is too old.
     pub(super) fn adding(&self, item: &Item<I>) -> Result<Work, Error> {
-        item.check()?;
+        let member = item.member()?;
         if let Some(cutoff) = self.cutoff()
             && item.score < cutoff
         {
@@ -89,7 +76,7 @@ impl<I: Id> Timeline<I> {
         }
         Ok(Work::Add {
             score: item.score.to_string(),
-            member: item.id.to_member(),
+            member,
         })
     }
 
@@ -135,7 +122,7 @@ impl<I: Id> Timeline<I> {
                 }
             }
         }
-        let mut replies = cmds.iter().zip(self.cluster.send_all(&cmds).await);
+        let mut replies = cmds.iter().zip(self.cluster.send_all_strictly(&cmds).await);
         let mut ended = Ended {
             results: Vec::with_capacity(keys.len()),
             trimmed: 0,

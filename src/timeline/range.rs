@@ -1,10 +1,9 @@
 //! The order of timelines, places in it, and the plan by which many of them are read as one: pure, with no server in sight.
 //!
-//! A read goes in rounds. In each, [`Reading::requests`] says what to ask of which source, and [`Reading::take`] takes the replies in; it ends
+//! A read goes in rounds. In each, [`Reading::next_requests`] says what to ask of which source, and [`Reading::take`] takes the replies in; it ends
 //! when nothing is asked any more. Every reply is one range of one sorted set at one time, so it holds all that was there between its ends.
 
-use super::cursor::ID_BYTES_MAX;
-use super::item::{Id, SCORE_END};
+use super::item::{ID_BYTES_MAX, Id, SCORE_END};
 use crate::error::{Error, ErrorKind};
 use redis::{Cmd, Value};
 use std::cmp::Ordering;
@@ -19,6 +18,9 @@ const CHUNK_MAX: usize = 4_096;
 /// From so many known ties on they are passed over by an offset, and so many of them are read again to see that the offset is still right.
 const OFFSET_FROM: usize = 64;
 const OVERLAP: usize = 16;
+
+/// A read that takes more rounds is being outrun by deletions.
+const ROUNDS_MAX: usize = 1_000;
 
 /// One entry of a sorted set: where it belongs, and its bytes. In the order of ZRANGE; ZREVRANGE goes the other way.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,6 +145,8 @@ pub(super) struct Reading {
     found: Vec<Entry>,
     fresh: Vec<Entry>,
     rounds: usize,
+    /// Those of what was looked for before.
+    rounds_before: usize,
     entries_read: usize,
 }
 
@@ -169,13 +173,25 @@ impl Reading {
             found: Vec::new(),
             fresh: Vec::new(),
             rounds: 0,
+            rounds_before: 0,
             entries_read: 0,
         }
     }
 
     /// What to ask next, all at once; nothing when the read is complete. Every answer goes to [`take`](Reading::take) or
     /// [`give_up`](Reading::give_up) before this is called again.
-    pub(super) fn requests(&mut self) -> Vec<Request> {
+    pub(super) fn next_requests(&mut self) -> Result<Vec<Request>, Error> {
+        let requests = self.requests();
+        if !requests.is_empty() && self.rounds > self.rounds_before + ROUNDS_MAX {
+            let why = format!(
+                "the read was not complete after {ROUNDS_MAX} round trips: items are deleted faster than those of one score are passed over"
+            );
+            return Err(Error::new(ErrorKind::NotSent, why));
+        }
+        Ok(requests)
+    }
+
+    fn requests(&mut self) -> Vec<Request> {
         let direction = self.direction;
         self.found.append(&mut self.fresh);
         self.found.sort_unstable_by(|a, b| direction.compare(a, b));
@@ -277,6 +293,31 @@ impl Reading {
     /// The first entries of all sources, in the order of reading; fewer than were wanted only if there are no more.
     pub(super) fn into_found(self) -> Vec<Entry> {
         self.found
+    }
+
+    /// As `into_found`, to go on behind them: for as many, until `want` says otherwise.
+    pub(super) fn take_found(&mut self) -> Vec<Entry> {
+        let found = std::mem::take(&mut self.found);
+        if let Some(last) = found.last() {
+            let place = self.direction.past(last.clone());
+            for source in &mut self.sources {
+                // What was read beyond the wanted ones is read again.
+                if source.reached != place {
+                    source.reached = place.clone();
+                    (source.ties, source.stalls, source.is_open) = (0, 0, true);
+                }
+            }
+        }
+        found
+    }
+
+    /// How many entries are looked for from now on, and down to which score.
+    pub(super) fn want(&mut self, entries: usize, floor: Option<u64>) {
+        self.wanted = entries;
+        self.rounds_before = self.rounds;
+        for source in &mut self.sources {
+            source.floor = source.floor.max(floor);
+        }
     }
 }
 
@@ -455,7 +496,7 @@ mod tests {
         loop {
             let requests = reading.requests();
             if requests.is_empty() {
-                return std::mem::take(&mut reading.found);
+                return reading.take_found();
             }
             assert!(reading.rounds < 1_000, "it does not end");
             for request in &requests {
@@ -592,6 +633,50 @@ mod tests {
         }
     }
 
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// The same by one reading that goes on, among more ties than are passed over without an offset.
+        #[test]
+        fn a_reading_that_goes_on_misses_nothing_that_stays_and_meets_nothing_twice(
+            set in proptest::collection::btree_set((0..2_u64, 0..400_u64), 0..500),
+            changes in proptest::collection::vec((0..2_u64, 0..400_u64, any::<bool>()), 0..600),
+            at_once in 1..60_usize,
+            direction in directions(),
+            wanted in 1..90_usize,
+        ) {
+            let mut sets: [Set; 1] = [set.into_iter().map(|(score, member)| entry(score, member)).collect()];
+            let mut throughout = sets[0].clone();
+            let mut changes = changes.into_iter();
+            let from = match direction { Direction::Older => Cut::Top, Direction::Newer => Cut::Bottom };
+            let mut reading = Reading::new(direction, &from, 0, [None]);
+            let mut seen: Vec<Entry> = Vec::new();
+            loop {
+                reading.want(wanted, None);
+                let found = read(&mut sets, &mut reading, |sets| {
+                    for (score, member, comes) in changes.by_ref().take(at_once) {
+                        let entry = entry(score, member);
+                        if comes {
+                            sets[0].insert(entry);
+                        } else {
+                            sets[0].remove(&entry);
+                            throughout.remove(&entry);
+                        }
+                    }
+                });
+                prop_assert!(found.len() <= wanted);
+                if found.is_empty() {
+                    break;
+                }
+                seen.extend(found);
+            }
+            prop_assert!(seen.is_sorted_by(|a, b| direction.compare(a, b).is_lt()), "{:?}", seen);
+            for entry in &throughout {
+                prop_assert!(seen.contains(entry), "{:?} is missing", entry);
+            }
+        }
+    }
+
     #[test]
     fn many_ties_are_passed_over_in_growing_chunks_also_while_they_are_deleted() {
         for deleted in [0, 3_000] {
@@ -629,6 +714,43 @@ mod tests {
                 assert!(deleted > 0 || reading.entries_read < 21_000 + CHUNK_MAX);
             }
         }
+    }
+
+    #[test]
+    fn an_offset_that_overshoots_because_ties_were_deleted_passes_over_nothing() {
+        let mut overshot = 0;
+        for direction in [Direction::Older, Direction::Newer] {
+            // 200 to be passed over, then 200 to be read. The third read has an offset.
+            let all: Set = (0..400).map(|member| entry(5, 1_000 + member)).collect();
+            let from = match direction {
+                Direction::Older => Cut::Below(entry(5, 1_200)),
+                Direction::Newer => Cut::Above(entry(5, 1_199)),
+            };
+            for (round, deleted) in (1..5).flat_map(|round| (0..=200).map(move |d| (round, d))) {
+                let mut sets = [all.clone()];
+                let mut reading = Reading::new(direction, &from, 11, [None]);
+                let mut rounds = 0;
+                let found = read(&mut sets, &mut reading, |sets| {
+                    rounds += 1;
+                    if rounds == round {
+                        let passed = |entry: &Entry| !direction.reaches(&from, entry);
+                        let gone: Vec<Entry> =
+                            sets[0].iter().filter(|e| passed(e)).cloned().collect();
+                        gone.iter().take(deleted).for_each(|gone| {
+                            sets[0].remove(gone);
+                        });
+                    }
+                });
+                let model = expected(std::slice::from_ref(&all), &[None], direction, &from, 11);
+                assert_eq!(
+                    found, model,
+                    "{direction:?}, {deleted} deleted after round {round}"
+                );
+                overshot += usize::from(rounds > 3);
+                assert!(rounds <= 5, "{rounds} rounds");
+            }
+        }
+        assert!(overshot > 100, "only {overshot} reads were led too far");
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod reload;
 mod replies;
 mod writes;
 
-use crate::fixture::{FaultProxy, TestCluster};
+use crate::fixture::{FaultProxy, TestCluster, seeded};
 use keyway::{Cluster, Config, Error};
 use redis::{Cmd, FromRedisValue};
 use std::time::Duration;
@@ -77,20 +77,6 @@ async fn ask<T: FromRedisValue>(server: &crate::fixture::RedisServer, text: &str
         .query_async(&mut server.connection().await)
         .await
         .unwrap()
-}
-
-/// A generator whose seed is printed, so that a failure can be replayed with `KEYWAY_TEST_SEED`.
-#[expect(
-    clippy::print_stdout,
-    reason = "cargo shows it when the test fails, which is when it is needed"
-)]
-fn seeded(test: &str) -> fastrand::Rng {
-    let seed = std::env::var("KEYWAY_TEST_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| fastrand::u64(..));
-    println!("{test}: KEYWAY_TEST_SEED={seed}");
-    fastrand::Rng::with_seed(seed)
 }
 
 /// The error's text with what differs from run to run taken out: ports and the directories of tests.

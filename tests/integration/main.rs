@@ -20,6 +20,7 @@ mod observability;
 mod redis_rs;
 mod round_robin;
 mod sets;
+mod timeline_cost;
 mod timeline_read;
 mod timeline_write;
 

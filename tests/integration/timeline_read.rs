@@ -1,6 +1,6 @@
 //! Timelines, read: pages, cursors, merged reads, public timelines, capacity; against a model, under change and failure.
 
-use crate::fixture::{RedisServer, TestCluster, cluster_toml, eventually, parse};
+use crate::fixture::{RedisServer, TestCluster, cluster_toml, eventually, parse, seeded};
 use futures::future::join_all;
 use futures::stream;
 use keyway::timeline::{CursorKeys, Id, Item, Page, PageRequest};
@@ -249,16 +249,10 @@ impl World {
 }
 
 #[tokio::test]
-#[expect(
-    clippy::print_stdout,
-    reason = "the seed is for whoever reads a failure's output"
-)]
 async fn pages_are_what_the_model_says_on_any_topology_also_while_items_come_and_go() {
     let fixture = TestCluster::with_nodes(5, 128).await;
     let ports = fixture.ports();
-    let given = std::env::var("KEYWAY_TIMELINE_SEED").ok();
-    let seed: u64 = given.map_or_else(|| fastrand::u64(..), |seed| seed.parse().unwrap());
-    println!("KEYWAY_TIMELINE_SEED={seed}");
+    let seed = seeded("pages_are_what_the_model_says").u64(..);
     let topologies = [
         (1, 1),
         (1, 64),
@@ -491,6 +485,9 @@ async fn what_is_too_old_is_hidden_exactly_whether_it_was_trimmed_or_not() {
         add(&cluster, &fine.key(1), score, &score.to_string()).await;
     }
     assert_eq!(ids(fine.page(1).await.unwrap()), [480_015, 479_840]);
+    // What is not shown is not copied either, whatever the other timeline shows.
+    let copied = all.backfill(2, &fine, 1).await.unwrap();
+    assert_eq!((copied.read, copied.added), (2, 2));
 }
 
 #[tokio::test]
@@ -767,6 +764,68 @@ async fn a_page_without_a_dead_servers_timelines_says_so_and_so_do_the_pages_aft
     // Its cursors say it for as long as one goes on by them; who begins anew begins without.
     let anew = posts.merged(0..20).limit(10).await.unwrap();
     assert!(!anew.has_gaps && !whole.has_gaps);
+}
+
+/// A cache would answer that a dead server's timeline is empty, and `next` would say that this is all there is.
+#[tokio::test]
+async fn in_cache_mode_a_dead_servers_timeline_is_an_error_and_never_empty() {
+    let mut fixture = TestCluster::start(2).await.settings("mode = \"cache\"\n");
+    let cluster = fixture.connect().await;
+    let posts = Timeline::new(&cluster, "posts");
+    let public = PublicTimeline::new(&cluster, "public");
+    for owner in 0..20u64 {
+        assert!(posts.push(owner, &Item::new(owner, 1)).await.unwrap());
+        assert!(public.push(&Item::new(owner, 1)).await.unwrap());
+    }
+    let is_dead = |owner: &u64| &*cluster.locate(posts.key(owner)).server == "s1";
+    let (dead, alive): (Vec<u64>, Vec<u64>) = (0..20).partition(is_dead);
+    let (dead, alive) = (dead[0], alive[0]);
+    fixture.servers[1].kill();
+    eventually("the server is known to be down", PATIENCE, async || {
+        !cluster.health().servers[1].is_up
+    })
+    .await;
+    let mut redis = cluster.clone();
+    let missed: Vec<u64> = redis
+        .zrevrangebyscore(posts.key(dead), "+inf", "-inf")
+        .await
+        .unwrap();
+    assert!(missed.is_empty(), "others read it as a miss");
+
+    let errors = [
+        posts.page(dead).await.unwrap_err(),
+        posts.merged([alive, dead]).await.unwrap_err(),
+        posts.merged([dead]).partial().await.unwrap_err(),
+        posts.capacity([alive, dead]).await.unwrap_err(),
+        posts.push(dead, &Item::new(99u64, 2)).await.unwrap_err(),
+        posts.backfill(alive, &posts, dead).await.unwrap_err(),
+        posts.backfill(dead, &posts, alive).await.unwrap_err(),
+        posts.purge(alive, &posts, dead).await.unwrap_err(),
+        posts.purge(dead, &posts, alive).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::ServerDown, "{error}");
+        assert!(error.to_string().contains(&posts.key(dead)), "{error}");
+    }
+    let of_all = public.page().await.unwrap_err();
+    assert_eq!(of_all.kind(), ErrorKind::ServerDown, "{of_all}");
+    let page = posts.merged([alive, dead]).partial().await.unwrap();
+    assert_eq!(page.items, [Item::new(alive, 1)]);
+    assert!(page.has_gaps && page.next.is_some());
+    assert_eq!(page.failed[0].key, posts.key(dead));
+    assert_eq!(
+        posts.page(alive).await.unwrap().items,
+        [Item::new(alive, 1)]
+    );
+
+    fixture.servers[1].restart().await;
+    eventually("the server is back", PATIENCE, async || {
+        cluster.health().servers[1].is_up
+    })
+    .await;
+    // It has nothing on disk: now it is empty for certain.
+    let page = posts.page(dead).await.unwrap();
+    assert!(page.items.is_empty() && page.next.is_none());
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! What is written to timelines: against a model, over random topologies, and when servers die in the middle of it.
 
-use crate::fixture::{Cut, FaultProxy, RedisServer, TestCluster, cluster_toml, eventually, parse};
+use crate::fixture::{
+    Cut, FaultProxy, RedisServer, TestCluster, cluster_toml, eventually, parse, seeded,
+};
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use keyway::timeline::{Ending, Item};
-use keyway::{Cluster, ErrorKind, Timeline};
+use keyway::{Cluster, ErrorKind, PublicTimeline, Timeline};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -15,22 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PATIENT: &str = "[timeouts]\nconnect = \"20s\"\nresponse = \"20s\"\n";
 const NOW: u64 = 1_750_000_000_000;
 
+/// Settings with this protocol.
+fn by(protocol: &str) -> String {
+    format!("protocol = \"{protocol}\"\n{PATIENT}")
+}
+
 /// A timeline as it should be: scores by id.
 type Model = BTreeMap<u64, u64>;
-
-/// A generator whose seed is printed, so that a failure can be replayed with `KEYWAY_TEST_SEED`.
-#[expect(
-    clippy::print_stdout,
-    reason = "cargo shows it when the test fails, which is when it is needed"
-)]
-fn seeded(test: &str) -> fastrand::Rng {
-    let seed = std::env::var("KEYWAY_TEST_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| fastrand::u64(..));
-    println!("{test}: KEYWAY_TEST_SEED={seed}");
-    fastrand::Rng::with_seed(seed)
-}
 
 /// What the servers hold under these keys.
 async fn read(cluster: &Cluster, keys: &[String]) -> Vec<Model> {
@@ -103,19 +96,9 @@ impl Bounds {
     }
 
     fn trimmed(&self, model: &Model, now: u64) -> Model {
-        let cutoff = self.cutoff(now);
-        let mut items: Vec<(u64, String, u64)> = model
-            .iter()
-            .filter(|(_, score)| **score >= cutoff)
-            .map(|(id, score)| (*score, id.to_string(), *id))
-            .collect();
-        items.sort();
+        let items = in_order(model, self.cutoff(now));
         let surplus = items.len().saturating_sub(self.keep.unwrap_or(usize::MAX));
-        items
-            .into_iter()
-            .skip(surplus)
-            .map(|(score, _, id)| (id, score))
-            .collect()
+        items.into_iter().skip(surplus).collect()
     }
 }
 
@@ -126,7 +109,9 @@ async fn random_operations_leave_what_the_model_says_on_every_topology() {
     let mut rng = seeded("random_operations");
     let servers = join_all((0..5).map(|_| RedisServer::start())).await;
     let topologies = [(1, 1), (1, 64), (2, 2), (2, 128), (5, 128), (5, 7), (2, 1)];
-    for (count, nodes) in topologies {
+    let turned = rng.usize(..2);
+    for (at, (count, nodes)) in topologies.into_iter().enumerate() {
+        let protocol = ["resp2", "resp3"][(at + turned) % 2];
         for server in &servers {
             let mut direct = server.connection().await;
             let _: () = redis::cmd("FLUSHALL")
@@ -136,7 +121,7 @@ async fn random_operations_leave_what_the_model_says_on_every_topology() {
         }
         let ports: Vec<u16> = servers[..count].iter().map(RedisServer::port).collect();
         let cluster = Cluster::connect_config(parse(
-            &cluster_toml(PATIENT, nodes, &ports).replace("\"\"", "[]"),
+            &cluster_toml(&by(protocol), nodes, &ports).replace("\"\"", "[]"),
         ))
         .await
         .unwrap();
@@ -349,18 +334,16 @@ fn pushes(bounds: &Bounds, model: &Model, item: &Item, now: u64, times: usize) -
 }
 
 fn newest(model: &Model, limit: usize, cutoff: u64) -> Vec<(u64, u64)> {
-    let mut items: Vec<(u64, String, u64)> = model
-        .iter()
-        .filter(|(_, score)| **score >= cutoff)
-        .map(|(id, score)| (*score, id.to_string(), *id))
-        .collect();
-    items.sort();
+    let items = in_order(model, cutoff).into_iter();
+    items.rev().take(limit).collect()
+}
+
+/// Ids and scores, as the server has them: by score, then by the text of the id.
+fn in_order(model: &Model, cutoff: u64) -> Vec<(u64, u64)> {
+    let items = model.iter().map(|(id, score)| (*id, *score));
+    let mut items: Vec<(u64, u64)> = items.filter(|(_, score)| *score >= cutoff).collect();
+    items.sort_by_key(|(id, score)| (*score, id.to_string()));
     items
-        .into_iter()
-        .rev()
-        .take(limit)
-        .map(|(score, _, id)| (id, score))
-        .collect()
 }
 
 /// Servers behind proxies, and the cluster that knows only these.
@@ -379,11 +362,11 @@ impl Proxied {
         }
     }
 
-    async fn connect(&self) -> Cluster {
+    async fn connect(&self, protocol: &str) -> Cluster {
         let ports: Vec<u16> = self.proxies.iter().map(FaultProxy::port).collect();
-        Cluster::connect_config(self.fixture.config_with_ports(&ports))
-            .await
-            .unwrap()
+        let settings = format!("protocol = \"{protocol}\"\n{}", self.fixture.settings);
+        let config = parse(&cluster_toml(&settings, self.fixture.nodes, &ports));
+        Cluster::connect_config(config).await.unwrap()
     }
 }
 
@@ -398,7 +381,7 @@ async fn the_bound_holds_for_several_handles_while_connections_break() {
     let stop = Arc::new(AtomicBool::new(false));
     let mut work = Vec::new();
     for handle in 0..handles {
-        let cluster = proxied.connect().await;
+        let cluster = proxied.connect(["resp2", "resp3"][handle % 2]).await;
         let home = Timeline::new(&cluster, "home")
             .keep(keep)
             .slack(slack)
@@ -769,7 +752,8 @@ async fn a_slow_stream_is_not_waited_for() {
 #[tokio::test]
 async fn an_author_is_walked_through_ties_and_changes_without_missing_an_item() {
     let mut rng = seeded("an_author_is_walked");
-    let fixture = TestCluster::start(2).await.settings(PATIENT);
+    let protocol = rng.choice(["resp2", "resp3"]).unwrap();
+    let fixture = TestCluster::start(2).await.settings(&by(protocol));
     let cluster = fixture.connect().await;
     let posts = Timeline::new(&cluster, "posts");
     let home = Timeline::new(&cluster, "home");
@@ -911,16 +895,6 @@ async fn what_cannot_be_a_timeline_is_refused_before_anything_is_sent() {
         .unwrap_err();
     insta::assert_snapshot!(unbounded, @"nothing says to what to trim: give the timelines keep(items) or max_age(age)");
 
-    let cached = parse(&cluster_toml("mode = \"cache\"\n", 4, &fixture.ports()));
-    let cached = Cluster::connect_config(cached).await.unwrap();
-    let cached = Timeline::new(&cached, "home");
-    assert!(cached.push("user:2", &item).await.unwrap());
-    let refused = cached.purge("user:2", &home, "a").await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Refused);
-    insta::assert_snapshot!(refused, @r#"a purge reads a timeline, and in cache mode one on a dead server reads as empty, which would be taken for the truth: connect with mode = "store""#);
-    assert!(home.backfill("user:2", &cached, "a").await.is_err());
-    assert!(home.purge("user:2", &cached, "a").await.is_err());
-
     let in_turn =
         cluster_toml("", 1, &fixture.ports()).replace("\"ketama\"", "\"nydus-round-robin\"");
     let in_turn = Cluster::connect_config(parse(&in_turn)).await.unwrap();
@@ -931,7 +905,7 @@ async fn what_cannot_be_a_timeline_is_refused_before_anything_is_sent() {
     assert_eq!(refused.kind(), ErrorKind::Refused);
     insta::assert_snapshot!(refused, @"by nydus-round-robin a key may be on any server, so no timeline is whole anywhere; timelines need a placement that gives keys a home");
     let sizes = cluster.query::<u64>(&redis::cmd("DBSIZE")).await.unwrap();
-    assert_eq!(sizes, 2, "only what was pushed");
+    assert_eq!(sizes, 1, "only what was pushed");
 }
 
 #[tokio::test]
@@ -976,6 +950,93 @@ async fn a_push_whose_trim_is_refused_fails_and_stays_due_for_the_next() {
 /// A trim needs a bound to be asked for at all.
 fn timeline_keep(says: &str) -> usize {
     if says == "keep(0)" { 0 } else { 1 }
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_gone_after_as_many_pushes_as_the_slack_is() {
+    let fixture = TestCluster::start(1).await;
+    let cluster = fixture.connect().await;
+    let clock = Arc::new(AtomicU64::new(NOW));
+    let now = clock.clone();
+    let home = Timeline::new(&cluster, "home")
+        .max_age(Duration::from_millis(5))
+        .slack(4)
+        .clock(move || now.load(Ordering::SeqCst));
+    let owner = owners(1);
+    // One push a millisecond, and its item.
+    let mut longest = 0;
+    for id in 0..60_u64 {
+        let now = clock.fetch_add(1, Ordering::SeqCst) + 1;
+        home.push(&owner[0], &Item::new(id, now)).await.unwrap();
+        let held = read_owners(&cluster, &home, &owner).await.remove(0);
+        let oldest = held.values().min().unwrap();
+        let late = (now - 5).saturating_sub(*oldest);
+        assert!(late < 4, "{late} pushes after it became too old");
+        longest = longest.max(late);
+    }
+    assert_eq!(longest, 3, "not trimmed with every push");
+}
+
+#[tokio::test]
+async fn ids_that_no_page_could_show_are_refused_and_the_longest_is_shown() {
+    let fixture = TestCluster::start(1).await;
+    let cluster = fixture.connect().await;
+    let home = Timeline::of_strings(&cluster, "home");
+    let longest = "é".repeat(keyway::timeline::ID_BYTES_MAX / 2);
+    for id in [String::new(), format!("{longest}x")] {
+        let item = Item::new(id, NOW);
+        let errors = [
+            home.push("user:1", &item).await.unwrap_err(),
+            home.deliver(&item, stream::iter(["user:1"]))
+                .await
+                .unwrap_err(),
+            PublicTimeline::from(home.clone())
+                .push(&item)
+                .await
+                .unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        }
+    }
+    for score in 1..4 {
+        let id = longest.replacen('é', &score.to_string(), 1);
+        home.push("user:1", &Item::new(id, score)).await.unwrap();
+    }
+    home.push("user:1", &Item::new(longest.clone(), NOW))
+        .await
+        .unwrap();
+    let mut page = home.page("user:1").limit(1).await.unwrap();
+    assert_eq!(page.items, [Item::new(longest, NOW)]);
+    let mut seen = 1;
+    while let Some(next) = &page.next {
+        let next = next.to_string().parse().unwrap();
+        page = home.page("user:1").limit(1).from(&next).await.unwrap();
+        seen += page.items.len();
+    }
+    assert_eq!(seen, 4);
+    // Another program's: an error for whoever reads it, and it can be taken out.
+    let mut redis = cluster.clone();
+    for member in [String::new(), "x".repeat(1_025)] {
+        let key = home.key("user:2");
+        let _: u64 = redis::AsyncCommands::zadd(&mut redis, &key, &member, 1)
+            .await
+            .unwrap();
+        let errors = [
+            home.page("user:2").await.unwrap_err(),
+            home.backfill("user:3", &home, "user:2").await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::UnexpectedReply);
+            assert!(error.to_string().contains(&key), "{error}");
+        }
+        let report = home
+            .retract(member, stream::iter(["user:2"]))
+            .await
+            .unwrap();
+        assert_eq!(report.changed, 1);
+    }
+    assert!(home.page("user:2").await.unwrap().items.is_empty());
 }
 
 #[tokio::test]
