@@ -25,12 +25,12 @@ fn by(protocol: &str) -> String {
 /// A timeline as it should be: scores by id.
 type Model = BTreeMap<u64, u64>;
 
-/// What the servers hold under these keys.
 /// On a busy machine a piece of a thousand owners may take longer than the default deadline.
 async fn patient(fixture: &TestCluster) -> Cluster {
     fixture.connect().await.with_timeout(PATIENCE)
 }
 
+/// What the servers hold under these keys.
 async fn read(cluster: &Cluster, keys: &[String]) -> Vec<Model> {
     let mut redis = cluster.clone();
     let mut models = Vec::new();
