@@ -26,6 +26,7 @@ use std::ops::{Add, AddAssign};
 pub(super) const LISTED_NS: u64 = 150;
 pub(super) const PROBED_NS: u64 = 250;
 pub(super) const COMMAND_NS: u64 = 1_000;
+pub(super) const SCORE_NS: u64 = 300;
 pub(super) const BYTE_NS: u64 = 1;
 pub(super) const ROUND_TRIP_NS: u64 = 100_000;
 
@@ -33,6 +34,10 @@ pub(super) const ROUND_TRIP_NS: u64 = 100_000;
 pub(super) const PROBE_MEMBERS_MAX: usize = 1_000;
 /// Bytes of the members of one SMISMEMBER or SADD at most, but for a single member that is larger.
 pub(super) const PROBE_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of members that are looked up in one round trip, at most: what requests on the way take beside what is held.
+pub(super) const PIECE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Keys whose sizes and samples are asked for in one round trip; with more, it takes several.
+pub(super) const SAMPLED_KEYS_MAX: usize = 256;
 /// Members asked for beside each size: what is smaller comes whole in the first round trip, and of the others this tells how long members
 /// are. The more, the more bytes are moved in vain when a set is large.
 pub(super) const SAMPLE_MEMBERS: u64 = 128;
@@ -88,6 +93,8 @@ pub(super) struct Cost {
     pub(super) listed: u64,
     /// Members that servers look up.
     pub(super) probed: u64,
+    /// Scores that servers print.
+    pub(super) scores: u64,
 }
 
 impl Cost {
@@ -95,6 +102,7 @@ impl Cost {
     pub(super) fn work_ns(&self) -> u64 {
         self.listed * LISTED_NS
             + self.probed * PROBED_NS
+            + self.scores * SCORE_NS
             + self.traffic.commands * COMMAND_NS
             + self.traffic.bytes() * BYTE_NS
     }
@@ -107,6 +115,7 @@ impl Add for Cost {
             traffic: self.traffic + other.traffic,
             listed: self.listed + other.listed,
             probed: self.probed + other.probed,
+            scores: self.scores + other.scores,
         }
     }
 }
@@ -123,6 +132,8 @@ pub(super) struct Facts {
     pub(super) members: u64,
     /// Bytes of a member, on average.
     pub(super) bytes_each: f64,
+    /// Bytes of a score, on average, if it is a sorted set and its scores are wanted.
+    pub(super) score_bytes: Option<f64>,
     pub(super) key_bytes: usize,
     /// All its members came with its size.
     pub(super) is_whole: bool,
@@ -138,6 +149,15 @@ impl Facts {
 
     fn on_wire(&self, members: u64) -> u64 {
         (members as f64 * string(self.bytes_each)).round() as u64
+    }
+
+    fn scores_on_wire(&self, scores: u64) -> u64 {
+        (scores as f64 * self.score_bytes.map_or(0.0, string)).round() as u64
+    }
+
+    /// How many scores come with these many members.
+    fn scores(&self, members: u64) -> u64 {
+        self.score_bytes.map_or(0, |_| members)
     }
 }
 
@@ -159,7 +179,7 @@ pub(super) fn sizes(sets: &[Facts]) -> Cost {
                 bytes_received: received,
             },
             listed: sample,
-            probed: 0,
+            ..Cost::default()
         }
     };
     in_rounds(sets.iter().map(of_one).sum(), 1)
@@ -179,11 +199,16 @@ pub(super) fn fetch(keys: &[&Facts], members: u64) -> Cost {
             round_trips: 0,
             commands: 1,
             bytes_sent: sent,
-            bytes_received: list(members) + each.map_or(0, |set| set.on_wire(members)),
+            bytes_received: each.map_or(list(members), |set| {
+                list(members + set.scores(members))
+                    + set.on_wire(members)
+                    + set.scores_on_wire(members)
+            }),
         },
         listed: members,
         // To combine sets is a lookup per member and set.
         probed: members * (keys.len() as u64).saturating_sub(1) / 2,
+        scores: each.map_or(0, |set| set.scores(members)),
     };
     in_rounds(cost, 1)
 }
@@ -201,10 +226,15 @@ pub(super) fn probe(set: &Facts, of: &Facts, candidates: u64) -> Cost {
             commands,
             bytes_sent: commands * (list(each + 2) + 16 + string(set.key_bytes as f64) as u64)
                 + of.on_wire(candidates),
-            bytes_received: commands * list(each) + 4 * candidates,
+            bytes_received: commands * list(each)
+                + match set.score_bytes {
+                    None => 4 * candidates,
+                    Some(_) => set.scores_on_wire(candidates),
+                },
         },
         listed: 0,
         probed: candidates,
+        scores: set.scores(candidates),
     };
     in_rounds(cost, u64::from(candidates > 0))
 }
@@ -227,7 +257,7 @@ pub(super) fn scan(set: &Facts, members: u64) -> Cost {
             bytes_received: steps * (4 + 12 + 7) + set.on_wire(rest),
         },
         listed: rest,
-        probed: 0,
+        ..Cost::default()
     };
     in_rounds(cost, steps)
 }
@@ -276,6 +306,7 @@ mod tests {
         Facts {
             members,
             bytes_each,
+            score_bytes: None,
             key_bytes: 10,
             is_whole: false,
             home: 0,

@@ -439,6 +439,7 @@ mod tests {
         Facts {
             members,
             bytes_each: 10.0,
+            score_bytes: None,
             key_bytes: 10,
             is_whole: members <= cost::SAMPLE_MEMBERS,
             home,

@@ -346,6 +346,7 @@ impl Combination {
             limit: self.limit,
             strategy: self.strategy,
             counts,
+            is_sorted: false,
             known,
         })
     }
