@@ -318,7 +318,7 @@ mod tests {
             assert!(all.into_iter().eq(0..20_000));
         }
         assert_eq!(sets_at_once(&[]), PIECE_BYTES_MAX);
-        assert_eq!(pieces(&members[..1], 1), [[0..1]]);
+        assert_eq!(pieces(&members[..1], 1), [chunks(&members[..1])]);
     }
 
     #[test]
