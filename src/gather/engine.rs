@@ -8,6 +8,7 @@ use super::explained::{self, Done, Log};
 use super::plan::{self, Action, Aim, Operation, Other, Plan, Source, Strategy};
 use super::sets::{self, Seen};
 use super::walk::Walk;
+use super::zsets;
 use crate::control::Current;
 use crate::error::{Error, ErrorKind};
 use crate::placement::NodeId;
@@ -16,6 +17,7 @@ use crate::routing::{self, Gate, Known};
 use crate::scatter::{Body, Call, Choice, Entry, Manner, Scatter, Target};
 use futures::stream::{FuturesUnordered, StreamExt};
 use redis::{Cmd, ServerError, Value};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,6 +30,8 @@ pub(crate) struct Question<'a> {
     pub(crate) limit: Option<u64>,
     pub(crate) strategy: Option<Strategy>,
     pub(crate) counts: bool,
+    /// Sorted sets, among which plain sets may be; their members alone matter.
+    pub(crate) is_sorted: bool,
     /// Whose row decides about retries and misses, and whose name is in errors. One without a miss value: cache mode answers nothing in a
     /// dead server's place.
     pub(crate) known: Known,
@@ -42,7 +46,7 @@ pub(crate) enum Answer {
 
 /// Why a try ended without an answer.
 pub(super) enum Stop {
-    /// The topology changed under a plan that relied on it.
+    /// The topology, or what kind of set a key holds, changed under a plan that relied on it.
     Stale,
     Refused(ServerError, Option<usize>),
     Failed(Error),
@@ -73,12 +77,7 @@ pub(crate) async fn ask(
                 return Ok(Answer::Refused(error, at.map(|at| keys[at].to_vec())));
             }
             Err(Stop::Stale) if Instant::now() < manner.deadline => {}
-            Err(Stop::Stale) => {
-                let why = "the deadline passed while the topology changed";
-                return Err(Error::new(ErrorKind::NotSent, why)
-                    .of_command(question.known.name())
-                    .by_timeout());
-            }
+            Err(Stop::Stale) => return Err(late(question.known)),
         }
     }
 }
@@ -96,6 +95,36 @@ pub(super) fn different<'a>(question: &Question<'a>) -> (Vec<&'a [u8]>, bool) {
     (different, first_is_taken)
 }
 
+/// What a key holds, as far as is known: a sorted set until a server says otherwise, where sorted sets are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Set,
+    Sorted,
+}
+
+impl Kind {
+    pub(super) fn size(self) -> &'static str {
+        match self {
+            Kind::Set => "SCARD",
+            Kind::Sorted => "ZCARD",
+        }
+    }
+
+    pub(super) fn scan(self) -> &'static str {
+        match self {
+            Kind::Set => "SSCAN",
+            Kind::Sorted => "ZSCAN",
+        }
+    }
+
+    pub(super) fn probe(self) -> &'static str {
+        match self {
+            Kind::Set => "SMISMEMBER",
+            Kind::Sorted => "ZMSCORE",
+        }
+    }
+}
+
 /// One try.
 pub(super) struct Asked<'a> {
     pub(super) scatter: &'a Scatter,
@@ -103,12 +132,16 @@ pub(super) struct Asked<'a> {
     pub(super) known: Known,
     pub(super) keys: &'a [&'a [u8]],
     pub(super) nodes: Vec<NodeId>,
+    /// One per key.
+    pub(super) kinds: Vec<Kind>,
+    pub(super) is_sorted: bool,
+    wants_scores: bool,
     /// Keys with equal homes share a server.
     pub(super) homes: Vec<usize>,
     pub(super) current: &'a Arc<Current<Server>>,
     pub(super) manner: Manner,
-    held: u64,
-    bytes_max: u64,
+    pub(super) held: u64,
+    pub(super) bytes_max: u64,
     pub(super) log: &'a mut Log,
 }
 
@@ -116,6 +149,8 @@ pub(super) struct Asked<'a> {
 pub(super) struct Sampled {
     pub(super) facts: Facts,
     pub(super) members: Vec<Value>,
+    /// One per member of a sorted set.
+    pub(super) scores: Vec<f64>,
     /// Where an SSCAN goes on; 0 if the set is whole.
     pub(super) cursor: u64,
 }
@@ -145,6 +180,15 @@ impl<'a> Asked<'a> {
             known: question.known,
             keys,
             nodes,
+            kinds: vec![
+                match question.is_sorted {
+                    true => Kind::Sorted,
+                    false => Kind::Set,
+                };
+                keys.len()
+            ],
+            is_sorted: question.is_sorted,
+            wants_scores: question.is_sorted && !question.counts,
             homes,
             current,
             manner,
@@ -266,7 +310,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Positions of keys by server.
-    fn groups(&self) -> Vec<Vec<usize>> {
+    pub(super) fn groups(&self) -> Vec<Vec<usize>> {
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for (at, home) in self.homes.iter().enumerate() {
             match groups
@@ -281,7 +325,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Keys that were on one server when they were grouped may have been asked for where one of them no longer is.
-    fn still_tied(&self, groups: &[Vec<usize>]) -> Result<(), Stop> {
+    pub(super) fn still_tied(&self, groups: &[Vec<usize>]) -> Result<(), Stop> {
         let is_tied = |group: &Vec<usize>| {
             group
                 .iter()
@@ -294,84 +338,122 @@ impl<'a> Asked<'a> {
         Ok(())
     }
 
-    /// Sizes and samples of all sets, in one round trip. A wrong type is found here, with its key.
+    /// Sizes and samples of all sets, in one round trip, or in several where there are many keys. A wrong type is found here, with its key.
+    ///
+    /// Where sorted sets are asked for, a key of another type is asked again as a plain set: one more round trip, for those keys alone.
     pub(super) async fn sizes(&mut self, is_logged: bool) -> Result<Vec<Sampled>, Stop> {
-        let mut cmds = Vec::with_capacity(2 * self.keys.len());
-        for key in self.keys {
-            let mut size = redis::cmd("SCARD");
-            size.arg(*key);
-            let mut sample = redis::cmd("SSCAN");
-            sample
-                .arg(*key)
-                .arg(0)
-                .arg("COUNT")
-                .arg(cost::SAMPLE_MEMBERS);
-            cmds.extend([size, sample]);
-        }
-        let replies = self
-            .batch(
-                cmds.iter()
-                    .enumerate()
-                    .map(|(at, cmd)| (cmd, self.nodes[at / 2])),
-            )
-            .await;
-        let mut sampled = Vec::with_capacity(self.keys.len());
-        let mut traffic = self.log.count_all(&cmds);
-        let mut replies = replies.into_iter();
+        let all: Vec<usize> = (0..self.keys.len()).collect();
+        let mut sampled: Vec<Option<Sampled>> = all.iter().map(|_| None).collect();
+        let mut again = Vec::new();
         let mut refused = None;
-        for at in 0..self.keys.len() {
-            let (Some(size), Some(sample)) = (replies.next(), replies.next()) else {
-                return Err(self.odd().into());
-            };
-            let (size, sample) = (size?, sample?);
-            self.log.count_reply(&mut traffic, &size);
-            self.log.count_reply(&mut traffic, &sample);
-            let size = match (size, &sample) {
-                (Value::ServerError(error), _) => {
+        for (at, set) in self.sample(&all, is_logged).await? {
+            match set {
+                Ok(set) => sampled[at] = Some(set),
+                Err(error) if self.is_sorted && error.code() == "WRONGTYPE" => {
+                    self.kinds[at] = Kind::Set;
+                    again.push(at);
+                }
+                Err(error) => {
                     refused.get_or_insert(Stop::Refused(error, Some(at)));
-                    continue;
                 }
-                (_, Value::ServerError(error)) => {
-                    refused.get_or_insert(Stop::Refused(error.clone(), Some(at)));
-                    continue;
-                }
-                (Value::Int(size), _) => u64::try_from(size).map_err(|_| self.odd())?,
-                _ => return Err(self.odd().into()),
-            };
-            let (cursor, members) = scanned(sample).ok_or_else(|| self.odd())?;
-            self.hold(members.iter().map(|member| bytes_held(member) as u64).sum())?;
-            let bytes: usize = members.iter().map(|member| sets::bytes(member).len()).sum();
-            let facts = Facts {
-                members: match cursor {
-                    0 => members.len() as u64,
-                    _ => size.max(members.len() as u64),
-                },
-                bytes_each: match members.len() {
-                    0 => 0.0,
-                    count => bytes as f64 / count as f64,
-                },
-                key_bytes: self.keys[at].len(),
-                is_whole: cursor == 0,
-                home: self.homes[at],
-            };
-            sampled.push(Sampled {
-                facts,
-                members,
-                cursor,
-            });
+            }
         }
         if let Some(refused) = refused {
             return Err(refused);
         }
-        if is_logged {
-            let all: Vec<usize> = (0..self.keys.len()).collect();
-            self.log.round(&[(Action::Sizes, all, traffic)]);
+        for (at, set) in self.sample(&again, is_logged).await? {
+            match set {
+                Ok(set) => sampled[at] = Some(set),
+                Err(error) => return Err(Stop::Refused(error, Some(at))),
+            }
+        }
+        let sampled: Option<Vec<Sampled>> = sampled.into_iter().collect();
+        Ok(sampled.ok_or_else(|| self.odd())?)
+    }
+
+    /// Of these keys, in pieces of [`cost::SAMPLED_KEYS_MAX`], after each of which the memory is looked at.
+    async fn sample(
+        &mut self,
+        keys: &[usize],
+        is_logged: bool,
+    ) -> Result<Vec<(usize, Result<Sampled, ServerError>)>, Stop> {
+        let mut sampled = Vec::with_capacity(keys.len());
+        for piece in keys.chunks(cost::SAMPLED_KEYS_MAX) {
+            let mut cmds = Vec::with_capacity(2 * piece.len());
+            for at in piece {
+                let (key, kind) = (self.keys[*at], self.kinds[*at]);
+                let mut size = redis::cmd(kind.size());
+                size.arg(key);
+                let mut sample = redis::cmd(kind.scan());
+                sample.arg(key).arg(0).arg("COUNT");
+                sample.arg(cost::SAMPLE_MEMBERS);
+                cmds.extend([size, sample]);
+            }
+            let nodes = piece.iter().flat_map(|at| [self.nodes[*at]; 2]);
+            let mut replies = self.batch(cmds.iter().zip(nodes)).await.into_iter();
+            let mut traffic = self.log.count_all(&cmds);
+            for at in piece {
+                let (Some(size), Some(sample)) = (replies.next(), replies.next()) else {
+                    return Err(self.odd().into());
+                };
+                let (size, sample) = (size?, sample?);
+                self.log.count_reply(&mut traffic, &size);
+                self.log.count_reply(&mut traffic, &sample);
+                sampled.push((*at, self.sampled(*at, size, sample)?));
+            }
+            if is_logged {
+                let all = (0..self.keys.len()).collect();
+                self.log.round(&[(Action::Sizes, all, traffic)]);
+            }
         }
         Ok(sampled)
     }
 
+    fn sampled(
+        &mut self,
+        at: usize,
+        size: Value,
+        sample: Value,
+    ) -> Result<Result<Sampled, ServerError>, Stop> {
+        let (size, sample) = match (size, sample) {
+            (Value::ServerError(error), _) | (_, Value::ServerError(error)) => {
+                return Ok(Err(error));
+            }
+            (Value::Int(size), sample) => (u64::try_from(size).map_err(|_| self.odd())?, sample),
+            _ => return Err(self.odd().into()),
+        };
+        let scanned = scanned(sample, self.kinds[at]).ok_or_else(|| self.odd())?;
+        let (cursor, members) = (scanned.cursor, scanned.members);
+        self.hold(members.iter().map(|member| bytes_held(member) as u64).sum())?;
+        let bytes: usize = members.iter().map(|member| sets::bytes(member).len()).sum();
+        let facts = Facts {
+            members: match cursor {
+                0 => members.len() as u64,
+                _ => size.max(members.len() as u64),
+            },
+            bytes_each: match members.len() {
+                0 => 0.0,
+                count => bytes as f64 / count as f64,
+            },
+            // How many bytes the scores take is of interest to those who want them.
+            score_bytes: None,
+            key_bytes: self.keys[at].len(),
+            is_whole: cursor == 0,
+            home: self.homes[at],
+        };
+        Ok(Ok(Sampled {
+            facts,
+            members,
+            scores: scanned.scores,
+            cursor,
+        }))
+    }
+
     async fn count_there(&mut self, limit: Option<u64>) -> Result<u64, Stop> {
-        let mut cmd = redis::cmd("SINTERCARD");
+        let mut cmd = redis::cmd(match self.is_sorted {
+            true => "ZINTERCARD",
+            false => "SINTERCARD",
+        });
         cmd.arg(self.keys.len()).arg(self.keys);
         if let Some(limit) = limit {
             cmd.arg("LIMIT")
@@ -461,6 +543,17 @@ impl<'a> Asked<'a> {
         groups: &[Vec<usize>],
         action: Action,
     ) -> Result<Vec<Vec<Value>>, Stop> {
+        let lists = self.fetch_replies(groups, action).await?;
+        let lists: Option<Vec<Vec<Value>>> = lists.into_iter().map(sets::items).collect();
+        Ok(lists.ok_or_else(|| self.odd())?)
+    }
+
+    /// The same, as the servers answered.
+    pub(super) async fn fetch_replies(
+        &mut self,
+        groups: &[Vec<usize>],
+        action: Action,
+    ) -> Result<Vec<Value>, Stop> {
         if groups.is_empty() {
             return Ok(Vec::new());
         }
@@ -479,7 +572,7 @@ impl<'a> Asked<'a> {
                 )
             })
             .collect();
-        let mut lists: Vec<Vec<Value>> = groups.iter().map(|_| Vec::new()).collect();
+        let mut lists = vec![Value::Nil; groups.len()];
         let mut refused = None;
         {
             let this = &*self;
@@ -497,12 +590,13 @@ impl<'a> Asked<'a> {
                 let reply = reply?;
                 this.log.count_reply(&mut steps[at].2, &reply);
                 if let Value::ServerError(error) = reply {
+                    this.check_kind(&error)?;
                     refused.get_or_insert(error);
                     continue;
                 }
                 held += bytes_held(&reply) as u64;
                 this.check_held(held)?;
-                lists[at] = sets::items(reply).ok_or_else(|| this.odd())?;
+                lists[at] = reply;
             }
             drop(calls);
             self.held = held;
@@ -515,6 +609,9 @@ impl<'a> Asked<'a> {
     }
 
     fn fetch_command(&self, group: &[usize]) -> Cmd {
+        if self.is_sorted {
+            return self.sorted_fetch_command(group);
+        }
         let name = explained::fetch_command(self.operation, group);
         let mut cmd = redis::cmd(name);
         for at in group {
@@ -523,7 +620,40 @@ impl<'a> Asked<'a> {
         cmd
     }
 
-    /// Which candidates stay when they are looked up in these sets: one round trip.
+    fn sorted_fetch_command(&self, group: &[usize]) -> Cmd {
+        let mut cmd = match (self.operation, group) {
+            (_, [at]) if self.kinds[*at] == Kind::Set => redis::cmd("SMEMBERS"),
+            (_, [_]) => redis::cmd("ZRANGE"),
+            (Operation::Intersect, _) => redis::cmd("ZINTER"),
+            (Operation::Difference, [0, ..]) => redis::cmd("ZDIFF"),
+            (Operation::Difference | Operation::Union, _) => redis::cmd("ZUNION"),
+        };
+        match group {
+            [at] if self.kinds[*at] == Kind::Set => cmd.arg(self.keys[*at]),
+            [at] => cmd.arg(self.keys[*at]).arg(0).arg(-1),
+            _ => cmd.arg(group.len()),
+        };
+        if group.len() > 1 {
+            for at in group {
+                cmd.arg(self.keys[*at]);
+            }
+        }
+        if self.come_with_scores(group) {
+            cmd.arg("WITHSCORES");
+        }
+        cmd
+    }
+
+    /// Whether a group's scores are fetched: of a difference, only the first set's matter.
+    pub(super) fn come_with_scores(&self, group: &[usize]) -> bool {
+        let is_wanted = match self.operation {
+            Operation::Difference => group[0] == 0,
+            Operation::Intersect | Operation::Union => true,
+        };
+        self.wants_scores && is_wanted && (group.len() > 1 || self.kinds[group[0]] == Kind::Sorted)
+    }
+
+    /// Which candidates stay when they are looked up in these sets: one round trip, or one for every [`cost::PIECE_BYTES_MAX`] of requests.
     async fn probe(&mut self, candidates: &[Value], probed: &[usize]) -> Result<Vec<bool>, Stop> {
         let (keep, done) = self.look_up(candidates, probed).await?;
         self.log.round(&done);
@@ -537,53 +667,94 @@ impl<'a> Asked<'a> {
         probed: &[usize],
     ) -> Result<(Vec<bool>, Vec<Done>), Stop> {
         let mut keep = vec![true; candidates.len()];
+        let done = self
+            .look_up_each(candidates, probed, |_, at, found| {
+                keep[at] &= self.operation.keeps(found.is_found());
+            })
+            .await?;
+        Ok((keep, done))
+    }
+
+    /// What each of these sets says about each candidate, given by the positions of both.
+    pub(super) async fn look_up_each(
+        &self,
+        candidates: &[Value],
+        probed: &[usize],
+        mut found: impl FnMut(usize, usize, Found) + Send,
+    ) -> Result<Vec<Done>, Stop> {
         if candidates.is_empty() || probed.is_empty() {
-            return Ok((keep, Vec::new()));
+            return Ok(Vec::new());
         }
-        let mut cmds = Vec::new();
-        let mut of = Vec::new();
-        for at in probed {
-            for chunk in sets::chunks(candidates) {
-                let mut cmd = redis::cmd("SMISMEMBER");
+        let mut done = Vec::with_capacity(probed.len());
+        // Piece by piece, so that requests and replies on the way take little beside what is held.
+        for probed in probed.chunks(sets::sets_at_once(candidates)) {
+            let first = done.len();
+            done.extend(
+                probed
+                    .iter()
+                    .map(|at| (Action::Probe, vec![*at], cost::Traffic::default())),
+            );
+            for piece in sets::pieces(candidates, probed.len()) {
+                self.look_up_piece(candidates, &piece, probed, &mut done[first..], &mut found)
+                    .await?;
+            }
+        }
+        Ok(done)
+    }
+
+    async fn look_up_piece(
+        &self,
+        candidates: &[Value],
+        piece: &[Range<usize>],
+        probed: &[usize],
+        done: &mut [Done],
+        found: &mut (impl FnMut(usize, usize, Found) + Send),
+    ) -> Result<(), Stop> {
+        let mut cmds = Vec::with_capacity(probed.len() * piece.len());
+        let mut of = Vec::with_capacity(cmds.capacity());
+        for (step, at) in probed.iter().enumerate() {
+            for chunk in piece {
+                let mut cmd = redis::cmd(self.kinds[*at].probe());
                 cmd.arg(self.keys[*at]);
                 for member in &candidates[chunk.clone()] {
                     cmd.arg(sets::bytes(member));
                 }
                 cmds.push(cmd);
-                of.push((*at, chunk));
+                of.push((step, *at, chunk.clone()));
             }
         }
-        let nodes = of.iter().map(|(at, _)| self.nodes[*at]);
+        let nodes = of.iter().map(|(_, at, _)| self.nodes[*at]);
         let replies = self.batch(cmds.iter().zip(nodes)).await;
-        let mut done: Vec<Done> = probed
-            .iter()
-            .map(|at| (Action::Probe, vec![*at], cost::Traffic::default()))
-            .collect();
+        for step in done.iter_mut() {
+            step.2.round_trips += 1;
+        }
         let mut refused = None;
-        for ((reply, (at, chunk)), cmd) in replies.into_iter().zip(of).zip(&cmds) {
+        for ((reply, (step, at, chunk)), cmd) in replies.into_iter().zip(of).zip(&cmds) {
             let reply = reply?;
-            if let Some(step) = done.iter_mut().find(|step| step.1[0] == at) {
-                step.2 += self.log.count_all(std::slice::from_ref(cmd));
-                self.log.count_reply(&mut step.2, &reply);
-            }
-            let found = match reply {
-                Value::Array(found) if found.len() == chunk.len() => found,
+            done[step].2 += self.log.count_all(std::slice::from_ref(cmd));
+            self.log.count_reply(&mut done[step].2, &reply);
+            let answers = match reply {
+                Value::Array(answers) if answers.len() == chunk.len() => answers,
                 Value::ServerError(error) => {
+                    self.check_kind(&error)?;
                     refused.get_or_insert(Stop::Refused(error, Some(at)));
                     continue;
                 }
                 _ => return Err(self.odd().into()),
             };
-            for (keep, found) in keep[chunk].iter_mut().zip(found) {
-                match found {
-                    Value::Int(found) => *keep &= self.operation.keeps(found == 1),
-                    _ => return Err(self.odd().into()),
-                }
+            for (candidate, answer) in chunk.zip(answers) {
+                let answer = Found::read(answer, self.kinds[at]).ok_or_else(|| self.odd())?;
+                found(at, candidate, answer);
             }
         }
-        match refused {
-            Some(refused) => Err(refused),
-            None => Ok((keep, done)),
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// A sorted set that is none any more, or a plain one, makes the plan void; whether its type is a wrong one is found out anew.
+    pub(super) fn check_kind(&self, error: &ServerError) -> Result<(), Stop> {
+        match self.is_sorted && error.code() == "WRONGTYPE" {
+            true => Err(Stop::Stale),
+            false => Ok(()),
         }
     }
 
@@ -605,7 +776,7 @@ impl<'a> Asked<'a> {
         })
     }
 
-    async fn batch<'b>(
+    pub(super) async fn batch<'b>(
         &self,
         cmds: impl Iterator<Item = (&'b Cmd, NodeId)>,
     ) -> Vec<Result<Value, Error>> {
@@ -661,18 +832,59 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// The cursor and the members of an SSCAN's reply.
-pub(super) fn scanned(reply: Value) -> Option<(u64, Vec<Value>)> {
+/// What a set says about a candidate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Found {
+    No,
+    Yes,
+    Scored(f64),
+}
+
+impl Found {
+    fn read(answer: Value, kind: Kind) -> Option<Found> {
+        Some(match (kind, answer) {
+            (Kind::Set, Value::Int(1)) => Found::Yes,
+            (Kind::Set, Value::Int(0)) | (Kind::Sorted, Value::Nil) => Found::No,
+            (Kind::Sorted, score) => Found::Scored(zsets::score_of(score)?),
+            (Kind::Set, _) => return None,
+        })
+    }
+
+    pub(super) fn is_found(self) -> bool {
+        self != Found::No
+    }
+}
+
+/// What an SSCAN or a ZSCAN has found.
+pub(super) struct Scanned {
+    pub(super) cursor: u64,
+    pub(super) members: Vec<Value>,
+    /// Of a ZSCAN, one per member.
+    pub(super) scores: Vec<f64>,
+}
+
+pub(super) fn scanned(reply: Value, kind: Kind) -> Option<Scanned> {
     let Value::Array(parts) = reply else {
         return None;
     };
-    match <[Value; 2]>::try_from(parts).ok()? {
-        [Value::BulkString(cursor), members] => {
-            let cursor = std::str::from_utf8(&cursor).ok()?.parse().ok()?;
-            Some((cursor, sets::items(members)?))
-        }
-        _ => None,
+    let [Value::BulkString(cursor), items] = <[Value; 2]>::try_from(parts).ok()? else {
+        return None;
+    };
+    let cursor = std::str::from_utf8(&cursor).ok()?.parse().ok()?;
+    let items = sets::items(items)?;
+    if kind == Kind::Set {
+        return Some(Scanned {
+            cursor,
+            members: items,
+            scores: Vec::new(),
+        });
     }
+    let (members, scores) = zsets::pairs(items)?;
+    Some(Scanned {
+        cursor,
+        members,
+        scores,
+    })
 }
 
 /// The refusal of intermediate results beyond the limit.
@@ -687,6 +899,13 @@ pub(super) fn too_large(config: &crate::config::Config, command: &str, held: u64
          combine them in parts"
     );
     Error::new(ErrorKind::TooLarge, why).of_command(command)
+}
+
+pub(super) fn late(known: Known) -> Error {
+    let why = "the deadline passed while the topology changed";
+    Error::new(ErrorKind::NotSent, why)
+        .of_command(known.name())
+        .by_timeout()
 }
 
 pub(super) fn odd(known: Known) -> Error {

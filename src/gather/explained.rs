@@ -145,16 +145,20 @@ impl Log {
     /// A round trip in which these steps were taken, or went on.
     pub(super) fn round(&mut self, steps: &[Done]) {
         let Some(explained) = &mut self.0 else { return };
-        let mut is_any = false;
+        let mut round_trips = 0;
         for (action, sets, traffic) in steps {
-            is_any |= traffic.commands > 0;
             let mut traffic = *traffic;
-            traffic.round_trips = u64::from(traffic.commands > 0);
+            // One, but for a step that was taken in several pieces.
+            traffic.round_trips = match traffic.commands {
+                0 => 0,
+                _ => traffic.round_trips.max(1),
+            };
+            round_trips = round_trips.max(traffic.round_trips);
             explained.step(*action, sets).actual += traffic;
             traffic.round_trips = 0;
             explained.actual += traffic;
         }
-        explained.actual.round_trips += u64::from(is_any);
+        explained.actual.round_trips += round_trips;
     }
 }
 

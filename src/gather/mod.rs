@@ -2,7 +2,7 @@
 //!
 //! The answer is the one that a single server with all the keys would give, to the digits of a score. What a command means is read here
 //! and combined in [`sets`] and [`zsets`], which are pure. Of sets, what is sent is decided by the [cost model](cost) in [`plan`], also pure, and
-//! carried out in [`engine`] and [`walk`]; of sorted sets by [`Parts`].
+//! carried out in [`engine`] and [`walk`], and for scores in [`sorted`]; a ZUNION fetches all of every set, for all is needed.
 
 mod cost;
 mod engine;
@@ -10,6 +10,7 @@ mod explained;
 mod plan;
 mod scan;
 mod sets;
+mod sorted;
 mod stream;
 mod walk;
 mod zsets;
@@ -25,18 +26,15 @@ pub(crate) use stream::{Chunks, Ended};
 
 use crate::command::{Gather, KeyPositions};
 use crate::config::Protocol;
-use crate::control::Current;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::placement::NodeId;
-use crate::routing::{self, Gate, Known, Scope};
-use crate::scatter::{Body, Entry, Manner, Scatter};
+use crate::routing::{self, Known, Scope};
+use crate::scatter::{Call, Choice, Manner, Scatter, Target};
+use futures::stream::{FuturesUnordered, StreamExt};
 use redis::{Cmd, Value};
-use sets::Members;
-use std::collections::HashMap;
-use std::time::Instant;
 
-/// Answers set or sorted-set algebra over keys of several nodes. Sorted sets and SUNION take one round trip to all servers at once; SINTER,
-/// SINTERCARD and SDIFF as many as their [plan](plan) has, one when all sets are small and three as a rule.
+/// Answers set or sorted-set algebra over keys of several nodes. ZUNION takes one round trip to all servers at once; the others as many as their
+/// [plan](plan) has: one when all sets are small, three as a rule.
 ///
 /// Wrong arguments and wrong types come as the server's own error, in `Value::ServerError`. The intermediate results are held in memory, up
 /// to `limits.gather_bytes_max`.
@@ -63,7 +61,7 @@ pub(crate) async fn algebra(
         Gather::SUnion => asked.sets(Operation::Union).await,
         Gather::SDiff => asked.sets(Operation::Difference).await,
         Gather::SInterCard => match sets::limit_of(args, keys.len()) {
-            Ok(limit) => asked.cardinality(limit).await,
+            Ok(limit) => asked.cardinality(limit, false).await,
             Err(wrong) => Ok(wrong.reply()),
         },
         Gather::ZInter | Gather::ZUnion | Gather::ZDiff | Gather::ZInterCard => {
@@ -74,12 +72,8 @@ pub(crate) async fn algebra(
                 Err(wrong) => return Ok(asked.wrong_type().await.unwrap_or_else(|| wrong.reply())),
             };
             match gather {
-                Gather::ZInterCard => {
-                    asked
-                        .count(Parts::TogetherCounted("ZINTER"), options.limit)
-                        .await
-                }
-                Gather::ZDiff => asked.sorted_difference(&options).await,
+                Gather::ZInterCard => asked.cardinality(options.limit, true).await,
+                Gather::ZUnion => asked.sorted_union(&options).await,
                 _ => asked.sorted(gather, &options).await,
             }
         }
@@ -121,93 +115,31 @@ fn server_error(line: &str) -> Value {
         .unwrap_or_else(|_| Value::SimpleString(line.to_owned()))
 }
 
-/// What is sent for the keys of a command.
+/// What is sent for every different key, where no plan is made.
 #[derive(Clone, Copy)]
-enum Parts {
-    /// The keys on one server are combined there by this command, with a count before them.
-    TogetherCounted(&'static str),
-    /// What is on the first key's server is subtracted there; elsewhere only what is to be subtracted is fetched. Scores matter for the first
-    /// key only.
-    SortedFirstAgainst { with_scores: bool },
-    /// Every different key by itself, with scores: they must be added in the order of all cardinalities.
-    EachWithScores(&'static str),
-    /// Every different key by itself, and nothing but an error comes back.
-    EachForItsType,
+enum Part {
+    /// All members with their scores: of a union all are needed, and scores must be added in the order of all cardinalities.
+    WithScores,
+    /// Nothing but an error comes back.
+    Type,
 }
 
-impl Parts {
-    fn joins(self) -> bool {
-        !matches!(self, Parts::EachWithScores(_) | Parts::EachForItsType)
-    }
-
-    /// The command for the group at position `at`.
-    fn command(self, at: usize, keys: &[&[u8]]) -> Cmd {
-        let counted = |name: &str, with_scores: bool| {
-            let mut cmd = redis::cmd(name);
-            cmd.arg(keys.len()).arg(keys);
-            if with_scores {
-                cmd.arg("WITHSCORES");
-            }
-            cmd
-        };
+impl Part {
+    fn command(self, key: &[u8]) -> Cmd {
         match self {
-            Parts::TogetherCounted(name) => counted(name, false),
-            Parts::SortedFirstAgainst { with_scores } if at == 0 => counted("ZDIFF", with_scores),
-            Parts::SortedFirstAgainst { .. } => counted("ZUNION", false),
-            Parts::EachWithScores(name) => counted(name, true),
+            Part::WithScores => {
+                let mut cmd = redis::cmd("ZUNION");
+                cmd.arg(1).arg(key).arg("WITHSCORES");
+                cmd
+            }
             // A set without itself is empty at no cost, whatever its size.
-            Parts::EachForItsType => {
+            Part::Type => {
                 let mut cmd = redis::cmd("ZDIFF");
-                cmd.arg(2).arg(keys).arg(keys);
+                cmd.arg(2).arg(key).arg(key);
                 cmd
             }
         }
     }
-}
-
-/// Keys that one sub-command carries.
-struct Group<'a> {
-    /// Of the first key; the others' are on the same server.
-    node: NodeId,
-    keys: Vec<&'a [u8]>,
-}
-
-/// Groups the keys, in the order of their first appearance: the first group has the first key. Also says whether a group holds for this
-/// topology only.
-fn group<'a, S>(current: &Current<S>, keys: &[&'a [u8]], plan: Parts) -> (Vec<Group<'a>>, bool) {
-    #[derive(PartialEq, Eq, Hash)]
-    enum Home<'a> {
-        Server(u16),
-        /// Its node is not served now, so it may live elsewhere when it is.
-        Node(NodeId),
-        Key(&'a [u8]),
-    }
-    let mut groups: Vec<Group<'a>> = Vec::new();
-    let mut index = HashMap::new();
-    let mut is_tied = false;
-    for key in keys {
-        let node = current.node(key);
-        let home = if !plan.joins() {
-            Home::Key(key)
-        } else if routing::gate(&current.topology, node, true) == Gate::Send {
-            Home::Server(current.topology.server_of(node).0)
-        } else {
-            Home::Node(node)
-        };
-        let at = *index.entry(home).or_insert_with(|| {
-            groups.push(Group {
-                node,
-                keys: Vec::new(),
-            });
-            groups.len() - 1
-        });
-        let group = &mut groups[at];
-        is_tied |= group.node != node;
-        if plan.joins() || group.keys.is_empty() {
-            group.keys.push(key);
-        }
-    }
-    (groups, is_tied)
 }
 
 /// A command under way.
@@ -218,7 +150,7 @@ struct Asked<'a> {
     manner: Manner,
 }
 
-/// The replies of a plan's groups, or the error that one of them answered.
+/// The replies of all different keys, in the order of first appearance, or the error that one of them answered.
 enum Fetched {
     Replies(Vec<Value>),
     Error(Value),
@@ -226,7 +158,7 @@ enum Fetched {
 
 impl Asked<'_> {
     async fn sets(&self, operation: Operation) -> Result<Value, Error> {
-        Ok(match self.ask(operation, false, None).await? {
+        Ok(match self.ask(self.question(operation)).await? {
             Answer::Members(members) => match self.protocol() {
                 Protocol::Resp2 => Value::Array(members),
                 Protocol::Resp3 => Value::Set(members),
@@ -236,51 +168,59 @@ impl Asked<'_> {
         })
     }
 
-    /// SINTERCARD; a limit of 0 is none.
-    async fn cardinality(&self, limit: usize) -> Result<Value, Error> {
-        let limit = (limit > 0).then_some(limit as u64);
-        Ok(match self.ask(Operation::Intersect, true, limit).await? {
+    /// SINTERCARD or ZINTERCARD; a limit of 0 is none.
+    async fn cardinality(&self, limit: usize, is_sorted: bool) -> Result<Value, Error> {
+        let question = Question {
+            limit: (limit > 0).then_some(limit as u64),
+            counts: true,
+            is_sorted,
+            ..self.question(Operation::Intersect)
+        };
+        Ok(match self.ask(question).await? {
             Answer::Count(count) => Value::Int(i64::try_from(count).unwrap_or(i64::MAX)),
             Answer::Members(_) => return Err(self.odd()),
             Answer::Refused(error, _) => Value::ServerError(error),
         })
     }
 
-    async fn ask(
-        &self,
-        operation: Operation,
-        counts: bool,
-        limit: Option<u64>,
-    ) -> Result<Answer, Error> {
-        let question = Question {
+    fn question(&self, operation: Operation) -> Question<'_> {
+        Question {
             operation,
             keys: self.keys,
-            limit,
+            limit: None,
             strategy: None,
-            counts,
+            counts: false,
+            is_sorted: false,
             known: self.known,
-        };
+        }
+    }
+
+    async fn ask(&self, question: Question<'_>) -> Result<Answer, Error> {
         ask(self.scatter, &question, self.manner, &mut Log::off()).await
     }
 
-    /// The size of an intersection, up to the limit; 0 is none.
-    async fn count(&self, plan: Parts, limit: usize) -> Result<Value, Error> {
-        let members = match self.fetch(plan).await? {
-            Fetched::Replies(replies) => self.each_items(replies)?,
-            Fetched::Error(error) => return Ok(error),
+    /// ZINTER or ZDIFF.
+    async fn sorted(&self, gather: Gather, options: &zsets::Options) -> Result<Value, Error> {
+        let operation = match gather {
+            Gather::ZDiff => Operation::Difference,
+            _ => Operation::Intersect,
         };
-        let count = sets::intersection(members).len();
-        let count = if limit == 0 { count } else { count.min(limit) };
-        Ok(Value::Int(i64::try_from(count).unwrap_or(i64::MAX)))
+        let question = Question {
+            is_sorted: true,
+            ..self.question(operation)
+        };
+        Ok(
+            match sorted::ask(self.scatter, &question, options, self.manner).await? {
+                sorted::Answer::Scored(members) => {
+                    zsets::reply(members, options.with_scores, self.protocol())
+                }
+                sorted::Answer::Refused(error) => Value::ServerError(error),
+            },
+        )
     }
 
-    async fn sorted(&self, gather: Gather, options: &zsets::Options) -> Result<Value, Error> {
-        let name = if gather == Gather::ZInter {
-            "ZINTER"
-        } else {
-            "ZUNION"
-        };
-        let replies = match self.fetch(Parts::EachWithScores(name)).await? {
+    async fn sorted_union(&self, options: &zsets::Options) -> Result<Value, Error> {
+        let replies = match self.fetch(Part::WithScores).await? {
             Fetched::Replies(replies) => replies,
             Fetched::Error(error) => return Ok(error),
         };
@@ -289,50 +229,23 @@ impl Asked<'_> {
             .map(zsets::scored)
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| self.odd())?;
-        // Replies are by different key, in the order of first appearance.
-        let mut index = HashMap::new();
-        let inputs: Vec<zsets::Input<'_>> = self
-            .keys
-            .iter()
-            .zip(&options.weights)
-            .map(|(key, weight)| {
-                let next = index.len();
-                let at = *index.entry(*key).or_insert(next);
-                zsets::Input {
-                    members: &scored[at],
-                    weight: *weight,
-                }
+        let lists: Vec<sorted::List> = scored
+            .into_iter()
+            .map(|members| sorted::List {
+                cardinality: members.len() as u64,
+                members,
             })
             .collect();
-        let combined = match gather {
-            Gather::ZInter => zsets::intersection(inputs, options.aggregate),
-            _ => zsets::union(inputs, options.aggregate),
-        };
+        let combined = zsets::union(
+            sorted::inputs(self.keys, &options.weights, &lists),
+            options.aggregate,
+        );
         Ok(zsets::reply(combined, options.with_scores, self.protocol()))
-    }
-
-    async fn sorted_difference(&self, options: &zsets::Options) -> Result<Value, Error> {
-        let plan = Parts::SortedFirstAgainst {
-            with_scores: options.with_scores,
-        };
-        let mut replies = match self.fetch(plan).await? {
-            Fetched::Replies(replies) => replies.into_iter(),
-            Fetched::Error(error) => return Ok(error),
-        };
-        let first = replies.next().ok_or_else(|| self.odd())?;
-        let first = if options.with_scores {
-            zsets::scored(first).ok_or_else(|| self.odd())?
-        } else {
-            let members = sets::members(first).ok_or_else(|| self.odd())?;
-            members.into_iter().map(|member| (member, 0.0)).collect()
-        };
-        let left = zsets::difference(first, self.each_members(replies)?);
-        Ok(zsets::reply(left, options.with_scores, self.protocol()))
     }
 
     /// The server's error about the type of a key, if it has one. Other failures are left aside: the arguments are wrong anyway.
     async fn wrong_type(&self) -> Option<Value> {
-        match self.fetch(Parts::EachForItsType).await {
+        match self.fetch(Part::Type).await {
             Ok(Fetched::Error(Value::ServerError(error))) if error.code() == "WRONGTYPE" => {
                 Some(Value::ServerError(error))
             }
@@ -340,77 +253,49 @@ impl Asked<'_> {
         }
     }
 
-    /// Sends a plan in one batch. Done again if the topology changed meanwhile and the plan relied on it.
-    async fn fetch(&self, plan: Parts) -> Result<Fetched, Error> {
-        loop {
-            let current = self.scatter.control().load_full();
-            let (groups, is_tied) = group(&current, self.keys, plan);
-            let cmds: Vec<Cmd> = groups
-                .iter()
-                .enumerate()
-                .map(|(at, group)| plan.command(at, &group.keys))
-                .collect();
-            // Its row has no miss value, so cache mode answers nothing in a dead server's place.
-            let entries = groups
-                .iter()
-                .zip(&cmds)
-                .map(|(group, cmd)| Entry {
+    /// Asks for every different key by itself, all at once. What is too much ends it as soon as it has come, and with it what has not come yet.
+    async fn fetch(&self, part: Part) -> Result<Fetched, Error> {
+        let current = self.scatter.control().load_full();
+        let mut seen = sets::Seen::default();
+        let keys = self.keys.iter().filter(|key| seen.is_new(key));
+        let cmds: Vec<(Cmd, NodeId)> = keys
+            .map(|key| (part.command(key), current.node(key)))
+            .collect();
+        let mut calls: FuturesUnordered<_> = cmds
+            .iter()
+            .enumerate()
+            .map(|(at, (cmd, node))| async move {
+                // Its row has no miss value, so cache mode answers nothing in a dead server's place.
+                let call = Call {
                     cmd,
                     known: self.known,
-                    body: Body::Node(group.node),
+                    target: Target::Node(*node, Choice::Only),
                     script: None,
-                })
-                .collect();
-            let results = self.scatter.many(entries, self.manner).await;
-            if is_tied && self.scatter.control().load().generation != current.generation {
-                // A key that was on the same server may have been asked for where it no longer is.
-                if Instant::now() < self.manner.deadline {
-                    continue;
+                    manner: self.manner,
+                };
+                (at, self.scatter.call(call).await)
+            })
+            .collect();
+        let bytes_max = current.config.limits().gather_bytes_max;
+        let mut replies = vec![Value::Nil; cmds.len()];
+        let mut refused = None;
+        let mut held = 0;
+        while let Some((at, reply)) = calls.next().await {
+            match reply? {
+                Value::ServerError(error) => {
+                    refused.get_or_insert(error);
                 }
-                let why = "the deadline passed while the topology changed";
-                return Err(Error::new(ErrorKind::NotSent, why)
-                    .of_command(self.known.name())
-                    .by_timeout());
+                reply => replies[at] = reply,
             }
-            let mut replies = Vec::with_capacity(results.len());
-            let mut refused = None;
-            for result in results {
-                match result? {
-                    Value::ServerError(error) => {
-                        refused.get_or_insert(error);
-                    }
-                    value => replies.push(value),
-                }
+            held += bytes_held(&replies[at]) as u64;
+            if held > bytes_max {
+                return Err(engine::too_large(&current.config, self.known.name(), held));
             }
-            if let Some(error) = refused {
-                return Ok(Fetched::Error(Value::ServerError(error)));
-            }
-            let held: usize = replies.iter().map(bytes_held).sum();
-            if held as u64 > current.config.limits().gather_bytes_max {
-                return Err(engine::too_large(
-                    &current.config,
-                    self.known.name(),
-                    held as u64,
-                ));
-            }
-            return Ok(Fetched::Replies(replies));
         }
-    }
-
-    fn each_members(
-        &self,
-        replies: impl IntoIterator<Item = Value>,
-    ) -> Result<Vec<Members>, Error> {
-        replies
-            .into_iter()
-            .map(sets::members)
-            .collect::<Option<_>>()
-            .ok_or_else(|| self.odd())
-    }
-
-    fn each_items(&self, replies: Vec<Value>) -> Result<Vec<Vec<Value>>, Error> {
-        let items = replies.into_iter().map(sets::items);
-        items.collect::<Option<_>>().ok_or_else(|| self.odd())
+        Ok(match refused {
+            Some(error) => Fetched::Error(Value::ServerError(error)),
+            None => Fetched::Replies(replies),
+        })
     }
 
     fn odd(&self) -> Error {
@@ -447,10 +332,6 @@ fn integer(text: &[u8]) -> Option<i64> {
 mod tests {
     use super::*;
     use crate::command::{self, Miss, Rule};
-    use crate::config::{Address, Config, Endpoint};
-    use crate::placement::{Algorithm, Placement};
-    use crate::topology::{NodeState, Topology};
-    use std::sync::Arc;
 
     #[test]
     fn no_part_can_be_answered_as_a_miss() {
@@ -517,123 +398,5 @@ mod tests {
         let list = vec![Value::BulkString(vec![0; 100]); 3];
         assert_eq!(bytes_held(&Value::Array(list.clone())), empty + 3 * one);
         assert_eq!(bytes_held(&Value::Set(list)), empty + 3 * one);
-    }
-
-    /// Two nodes on `a`, one on `b`; and for each node a key.
-    fn three_nodes() -> (Current<()>, [String; 3]) {
-        let placement = Placement::with_nodes(Algorithm::Modulo, 3).unwrap();
-        let key_of = |node: u16| {
-            (0..)
-                .map(|i| format!("key:{i}"))
-                .find(|key| placement.node(key.as_bytes()) == NodeId(node))
-                .unwrap()
-        };
-        let keys = [key_of(0), key_of(1), key_of(2)];
-        let endpoint = |port| {
-            Endpoint::new(Address::Tcp {
-                host: "127.0.0.1".into(),
-                port,
-            })
-        };
-        let config = Config::builder("test")
-            .placement(placement)
-            .server("a", endpoint(1), [0, 2])
-            .server("b", endpoint(2), [1])
-            .build()
-            .unwrap();
-        let topology = config.topology().clone();
-        let servers = vec![Arc::new(()), Arc::new(())].into_boxed_slice();
-        (
-            Current {
-                generation: 1,
-                config: Arc::new(config),
-                topology,
-                servers,
-            },
-            keys,
-        )
-    }
-
-    fn sent(current: &Current<()>, keys: &[&String], plan: Parts) -> (Vec<String>, bool) {
-        let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
-        let (groups, is_tied) = group(current, &keys, plan);
-        let show = |cmd: Cmd| {
-            routing::arguments(&cmd)
-                .iter()
-                .map(|arg| String::from_utf8_lossy(arg).into_owned())
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
-        (
-            groups
-                .iter()
-                .enumerate()
-                .map(|(at, group)| show(plan.command(at, &group.keys)))
-                .collect(),
-            is_tied,
-        )
-    }
-
-    #[test]
-    fn keys_on_one_server_travel_together_where_that_is_exact() {
-        let (current, [k0, k1, k2]) = &three_nodes();
-        let keys = [k1, k0, k2, k1];
-        assert_eq!(
-            sent(current, &keys, Parts::TogetherCounted("ZINTER")),
-            (
-                vec![format!("ZINTER 2 {k1} {k1}"), format!("ZINTER 2 {k0} {k2}")],
-                true
-            )
-        );
-        assert_eq!(
-            sent(
-                current,
-                &[k0, k1, k2],
-                Parts::SortedFirstAgainst { with_scores: true }
-            )
-            .0,
-            [
-                format!("ZDIFF 2 {k0} {k2} WITHSCORES"),
-                format!("ZUNION 1 {k1}")
-            ]
-        );
-    }
-
-    #[test]
-    fn keys_whose_scores_are_needed_travel_alone_and_once() {
-        let (current, [k0, k1, k2]) = &three_nodes();
-        let keys = [k2, k0, k2, k1];
-        let expected = [k2, k0, k1]
-            .map(|key| format!("ZUNION 1 {key} WITHSCORES"))
-            .to_vec();
-        assert_eq!(
-            sent(current, &keys, Parts::EachWithScores("ZUNION")),
-            (expected, false)
-        );
-        assert_eq!(
-            sent(current, &[k0], Parts::EachForItsType).0,
-            [format!("ZDIFF 2 {k0} {k0}")]
-        );
-    }
-
-    #[test]
-    fn a_node_that_is_not_served_now_is_asked_by_itself() {
-        let (mut current, [k0, k1, k2]) = three_nodes();
-        let states = vec![NodeState::Serving, NodeState::Serving, NodeState::Frozen];
-        current.topology = Arc::new(
-            Topology::clone(&current.topology)
-                .with_states(states)
-                .unwrap(),
-        );
-        let (sent, is_tied) = sent(&current, &[&k0, &k1, &k2], Parts::TogetherCounted("ZINTER"));
-        assert_eq!(
-            sent,
-            [
-                format!("ZINTER 1 {k0}"),
-                format!("ZINTER 1 {k1}"),
-                format!("ZINTER 1 {k2}")
-            ]
-        );
-        assert!(!is_tied);
     }
 }

@@ -439,6 +439,7 @@ mod tests {
         Facts {
             members,
             bytes_each: 10.0,
+            score_bytes: None,
             key_bytes: 10,
             is_whole: members <= cost::SAMPLE_MEMBERS,
             home,
@@ -548,6 +549,52 @@ mod tests {
             ),
         ] {
             assert_eq!(plan(operation, sets), expected, "{operation:?} {sets:?}");
+        }
+    }
+
+    /// Where the choice turns, by what was measured: to probe a member takes a third more than to list one, and a round trip more.
+    #[test]
+    fn to_probe_pays_from_a_third_more_members_on_and_what_a_round_trip_takes() {
+        let choice = |small: u64, large: u64, score_bytes: Option<f64>| {
+            let sets = [(small, 0), (large, 1)].map(|(members, home)| Facts {
+                score_bytes,
+                ..set(members, home)
+            });
+            let plan = choose(&aim(Operation::Intersect, &sets));
+            matches!(plan.others[..], [Other::Probe(1)])
+        };
+        for (small, last_fetched, first_probed) in [
+            // The smallest is in hand, so that to probe is no round trip more.
+            (100, 129, 140),
+            (200, 700, 800),
+            (1_000, 1_700, 1_900),
+            (10_000, 13_500, 14_500),
+            (100_000, 130_000, 140_000),
+        ] {
+            assert!(
+                !choice(small, last_fetched, None),
+                "{small} in {last_fetched}"
+            );
+            assert!(
+                choice(small, first_probed, None),
+                "{small} in {first_probed}"
+            );
+        }
+        // Scores cost the same either way, so they bring both nearer together.
+        for (small, last_fetched, first_probed) in [
+            (1_000, 1_200, 1_350),
+            (10_000, 11_000, 11_700),
+            (100_000, 109_000, 115_000),
+        ] {
+            let scores = Some(6.0);
+            assert!(
+                !choice(small, last_fetched, scores),
+                "{small} in {last_fetched}"
+            );
+            assert!(
+                choice(small, first_probed, scores),
+                "{small} in {first_probed}"
+            );
         }
     }
 

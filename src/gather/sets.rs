@@ -1,29 +1,12 @@
 //! Sets: the algebra of members that several servers sent, and what SINTERCARD's arguments say.
 
-use super::cost::{PROBE_BYTES_MAX, PROBE_MEMBERS_MAX};
+use super::cost::{PIECE_BYTES_MAX, PROBE_BYTES_MAX, PROBE_MEMBERS_MAX};
 use super::{Wrong, integer};
 use redis::Value;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
-
-/// The members of one set, in any order.
-pub(super) type Members = Vec<Vec<u8>>;
-
-/// The members of a reply; `None` if it is not a list of strings.
-pub(super) fn members(reply: Value) -> Option<Members> {
-    let (Value::Array(items) | Value::Set(items)) = reply else {
-        return None;
-    };
-    items
-        .into_iter()
-        .map(|item| match item {
-            Value::BulkString(member) => Some(member),
-            _ => None,
-        })
-        .collect()
-}
 
 /// The elements of a list of strings; `None` if it is none.
 pub(super) fn items(reply: Value) -> Option<Vec<Value>> {
@@ -144,6 +127,38 @@ pub(crate) fn chunks(members: &[Value]) -> Vec<Range<usize>> {
     chunks
 }
 
+/// The [`chunks`], as many together as are looked up in `sets` sets in one round trip.
+pub(super) fn pieces(members: &[Value], sets: usize) -> Vec<Vec<Range<usize>>> {
+    let mut pieces: Vec<Vec<Range<usize>>> = Vec::new();
+    let mut held = 0;
+    for chunk in chunks(members) {
+        let bytes = sets * bytes_of(&members[chunk.clone()]);
+        match pieces.last_mut() {
+            Some(piece) if held + bytes <= PIECE_BYTES_MAX => piece.push(chunk),
+            _ => {
+                pieces.push(vec![chunk]);
+                held = 0;
+            }
+        }
+        held += bytes;
+    }
+    pieces
+}
+
+/// In how many sets these are looked up at once, at most: in so many that one chunk for each is a piece.
+pub(super) fn sets_at_once(members: &[Value]) -> usize {
+    let largest = chunks(members)
+        .into_iter()
+        .map(|chunk| bytes_of(&members[chunk]))
+        .max();
+    (PIECE_BYTES_MAX / largest.unwrap_or(0).max(1)).max(1)
+}
+
+fn bytes_of(members: &[Value]) -> usize {
+    let of_one = |member: &Value| size_of::<Value>() + bytes(member).len();
+    members.iter().map(of_one).sum()
+}
+
 fn positions(members: &[Value]) -> HashMap<&[u8], u32, Seed> {
     let mut at = HashMap::with_capacity_and_hasher(members.len(), Seed::random());
     at.extend(members.iter().map(bytes).zip(0..));
@@ -238,6 +253,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
+    type Members = Vec<Vec<u8>>;
+
     fn sorted(members: Vec<Value>) -> Members {
         let mut members: Members = members
             .iter()
@@ -280,16 +297,28 @@ mod tests {
     #[test]
     fn only_lists_of_strings_are_members() {
         let member = || Value::BulkString(b"m".to_vec());
-        assert_eq!(
-            members(Value::Array(vec![member()])),
-            Some(vec![b"m".to_vec()])
-        );
-        assert_eq!(
-            members(Value::Set(vec![member()])),
-            Some(vec![b"m".to_vec()])
-        );
-        assert_eq!(members(Value::Array(vec![member(), Value::Nil])), None);
-        assert_eq!(members(Value::Nil), None);
+        for list in [Value::Array(vec![member()]), Value::Set(vec![member()])] {
+            assert_eq!(items(list), Some(vec![member()]));
+        }
+        assert_eq!(items(Value::Array(vec![member(), Value::Nil])), None);
+        assert_eq!(items(Value::Nil), None);
+    }
+
+    #[test]
+    fn a_piece_of_a_lookup_is_bounded_over_all_its_sets() {
+        let members = vec![Value::BulkString(vec![0; 1_000]); 20_000];
+        for sets in [1, 3, sets_at_once(&members)] {
+            let pieces = pieces(&members, sets);
+            assert!(pieces.len() > 1);
+            for piece in &pieces {
+                let bytes = sets * bytes_of(&members[piece[0].start..piece[piece.len() - 1].end]);
+                assert!(bytes <= PIECE_BYTES_MAX, "{bytes} for {sets}");
+            }
+            let all: Vec<usize> = pieces.into_iter().flatten().flatten().collect();
+            assert!(all.into_iter().eq(0..20_000));
+        }
+        assert_eq!(sets_at_once(&[]), PIECE_BYTES_MAX);
+        assert_eq!(pieces(&members[..1], 1), [chunks(&members[..1])]);
     }
 
     #[test]

@@ -52,6 +52,7 @@ impl Chunks {
             limit: None,
             strategy: None,
             counts: false,
+            is_sorted: false,
             known: self.known,
         };
         loop {

@@ -257,7 +257,7 @@ impl Reader {
             Some(cursor) => {
                 self.check_place(asked, of)?;
                 self.count = cost::next_chunk(self.count).min(self.count_max);
-                let mut cmd = redis::cmd("SSCAN");
+                let mut cmd = redis::cmd(asked.kinds[of].scan());
                 cmd.arg(asked.keys[of])
                     .arg(cursor)
                     .arg("COUNT")
@@ -268,10 +268,15 @@ impl Reader {
                 // Asked and answered on one and the same connection, or what the cursor meant is not known.
                 self.check_place(asked, of)?;
                 if let Value::ServerError(error) = reply {
+                    asked.check_kind(&error)?;
                     return Err(Stop::Refused(error, Some(of)));
                 }
-                let (cursor, members) = scanned(reply).ok_or_else(|| asked.odd())?;
-                (cursor, members, vec![(Action::Scan, vec![of], traffic)])
+                let found = scanned(reply, asked.kinds[of]).ok_or_else(|| asked.odd())?;
+                (
+                    found.cursor,
+                    found.members,
+                    vec![(Action::Scan, vec![of], traffic)],
+                )
             }
         };
         let bytes = members

@@ -35,8 +35,10 @@
 //!
 //! # Limits and failures
 //! One deadline for the whole call, `timeouts.response` or [`Cluster::with_timeout`]; for a stream one for each chunk. All that a call holds is
-//! bounded by `limits.gather_bytes_max`. Only reads are sent, which may be repeated, but for the write of `store_non_atomic`. A dropped future
-//! cancels what has not been written. In cache mode too, a server that is down is an error: without one of its sets there is no answer. The
+//! bounded by `limits.gather_bytes_max`, which is looked at as replies come: sizes and samples are asked for 256 keys at a time, members are
+//! looked up in pieces of 4 MiB; with more of either there are more round trips. Only reads are sent, which may be repeated, but for the write of
+//! `store_non_atomic`. A dropped future cancels what has not been written. In cache mode too, a server that is down is an error: without one of
+//! its sets there is no answer. A user whose rights are limited needs SCARD, SSCAN, SMEMBERS and SMISMEMBER beside SINTER, SUNION and SDIFF. The
 //! statistics count all of it under SINTER, SUNION or SDIFF.
 
 use crate::cluster::{Cluster, parse};
@@ -223,6 +225,10 @@ impl Combination {
     /// or not seen. The write itself is one transaction on the destination's node, so nobody sees half of it. The destination may be one of the
     /// sets. One round trip more than [`members`](Combination::members).
     ///
+    /// A store that the server refuses leaves the destination as it was: Redis looks at `maxmemory`, at the user's rights and at whether it may
+    /// write (a replica, a failed snapshot) before it runs EXEC, not within, and within it neither DEL nor SADD of what was deleted can fail. EXEC
+    /// promises no rollback, and none is needed. A server that dies while it writes keeps what its own persistence has.
+    ///
     /// # Errors
     /// As `members`; [`ErrorKind::Unknown`] when the answer was perhaps written, which a repetition makes sure of.
     pub async fn store_non_atomic(&self, destination: impl ToRedisArgs) -> Result<u64, Error> {
@@ -346,6 +352,7 @@ impl Combination {
             limit: self.limit,
             strategy: self.strategy,
             counts,
+            is_sorted: false,
             known,
         })
     }

@@ -20,6 +20,8 @@ mod observability;
 mod redis_rs;
 mod round_robin;
 mod sets;
+mod sets_failures;
+mod sorted;
 mod timeline_cost;
 mod timeline_read;
 mod timeline_write;

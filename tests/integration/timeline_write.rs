@@ -25,11 +25,6 @@ fn by(protocol: &str) -> String {
 /// A timeline as it should be: scores by id.
 type Model = BTreeMap<u64, u64>;
 
-/// On a busy machine a piece of a thousand owners may take longer than the default deadline.
-async fn patient(fixture: &TestCluster) -> Cluster {
-    fixture.connect().await.with_timeout(PATIENCE)
-}
-
 /// What the servers hold under these keys.
 async fn read(cluster: &Cluster, keys: &[String]) -> Vec<Model> {
     let mut redis = cluster.clone();
@@ -380,7 +375,7 @@ impl Proxied {
 async fn the_bound_holds_for_several_handles_while_connections_break() {
     let mut rng = seeded("the_bound_holds");
     let proxied = Proxied::start(2, "[retry]\nbackoff_max = \"5ms\"\n").await;
-    let direct = patient(&proxied.fixture).await;
+    let direct = proxied.fixture.connect_patiently().await;
     let (keep, slack, handles) = (5, 4, 3);
     let everyone = owners(40);
     let stop = Arc::new(AtomicBool::new(false));
@@ -449,7 +444,7 @@ async fn a_server_killed_during_a_delivery_fails_its_owners_and_a_repetition_com
         nodes: 64,
         settings: String::new(),
     };
-    let cluster = patient(&fixture).await;
+    let cluster = fixture.connect_patiently().await;
     let home = Timeline::new(&cluster, "home").keep(100);
     let everyone = owners(40_000);
     let before = Item::new(1u64, NOW - 1);
@@ -518,7 +513,7 @@ async fn a_server_killed_during_a_delivery_fails_its_owners_and_a_repetition_com
 async fn a_delivery_with_one_of_two_servers_gone_ends_in_seconds() {
     for is_silent in [false, true] {
         let mut fixture = TestCluster::start(2).await;
-        let cluster = patient(&fixture).await;
+        let cluster = fixture.connect_patiently().await;
         let home = Timeline::new(&cluster, "home").keep(100);
         match is_silent {
             true => fixture.servers[0].stop(),
@@ -573,7 +568,7 @@ impl Drop for Counted {
 #[tokio::test]
 async fn a_delivery_holds_few_owners_at_a_time_and_its_progress_only_grows() {
     let fixture = TestCluster::start(2).await.settings(PATIENT);
-    let cluster = patient(&fixture).await;
+    let cluster = fixture.connect_patiently().await;
     let home = Timeline::new(&cluster, "home").keep(100);
     let (alive, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let lazily = stream::iter(0..200_000_u64).map(|name| {
@@ -617,7 +612,7 @@ async fn a_delivery_holds_few_owners_at_a_time_and_its_progress_only_grows() {
 #[tokio::test]
 async fn a_dropped_delivery_is_resumed_behind_what_was_settled() {
     let fixture = TestCluster::start(2).await;
-    let cluster = patient(&fixture).await;
+    let cluster = fixture.connect_patiently().await;
     let home = Timeline::new(&cluster, "home").keep(10).slack(1);
     let everyone = owners(30_000);
     let item = Item::new(1u64, NOW);
@@ -661,7 +656,7 @@ async fn a_dropped_delivery_is_resumed_behind_what_was_settled() {
 #[tokio::test]
 async fn a_delivery_stops_when_told_and_says_how_far_it_came() {
     let fixture = TestCluster::start(2).await;
-    let cluster = patient(&fixture).await;
+    let cluster = fixture.connect_patiently().await;
     let home = Timeline::new(&cluster, "home");
     let item = Item::new(1u64, NOW);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -690,7 +685,7 @@ async fn a_delivery_stops_when_told_and_says_how_far_it_came() {
 #[tokio::test]
 async fn too_many_failures_end_a_delivery_and_none_is_lost() {
     let fixture = TestCluster::start(2).await.settings(PATIENT);
-    let cluster = patient(&fixture).await;
+    let cluster = fixture.connect_patiently().await;
     let home = Timeline::new(&cluster, "home").keep(10);
     let everyone = owners(50_000);
     let wrong: Vec<&String> = everyone.iter().step_by(2).collect();
@@ -732,7 +727,7 @@ async fn too_many_failures_end_a_delivery_and_none_is_lost() {
 #[tokio::test]
 async fn a_slow_stream_is_not_waited_for() {
     let fixture = TestCluster::start(2).await;
-    let cluster = patient(&fixture).await;
+    let cluster = fixture.connect_patiently().await;
     let home = Timeline::new(&cluster, "home");
     let (mut owners, stream) = futures::channel::mpsc::unbounded();
     let delivery = tokio::spawn({
@@ -759,7 +754,7 @@ async fn an_author_is_walked_through_ties_and_changes_without_missing_an_item() 
     let mut rng = seeded("an_author_is_walked");
     let protocol = rng.choice(["resp2", "resp3"]).unwrap();
     let fixture = TestCluster::start(2).await.settings(&by(protocol));
-    let cluster = patient(&fixture).await;
+    let cluster = fixture.connect_patiently().await;
     let posts = Timeline::new(&cluster, "posts");
     let home = Timeline::new(&cluster, "home");
     let mut redis = cluster.clone();
@@ -842,7 +837,7 @@ async fn an_author_is_walked_through_ties_and_changes_without_missing_an_item() 
 #[tokio::test]
 async fn what_cannot_be_a_timeline_is_refused_before_anything_is_sent() {
     let fixture = TestCluster::start(1).await;
-    let cluster = patient(&fixture).await;
+    let cluster = fixture.connect_patiently().await;
     let item = Item::new(1u64, NOW);
     let none = || stream::iter(["user:1"]);
     for (timeline, says) in [
@@ -916,7 +911,7 @@ async fn what_cannot_be_a_timeline_is_refused_before_anything_is_sent() {
 #[tokio::test]
 async fn a_push_whose_trim_is_refused_fails_and_stays_due_for_the_next() {
     let fixture = TestCluster::start(1).await;
-    let cluster = patient(&fixture).await;
+    let cluster = fixture.connect_patiently().await;
     let home = Timeline::new(&cluster, "home").keep(2).slack(3);
     let mut direct = fixture.servers[0].connection().await;
     let mut acl = async |rule: &str| {
@@ -960,7 +955,7 @@ fn timeline_keep(says: &str) -> usize {
 #[tokio::test]
 async fn what_is_too_old_is_gone_after_as_many_pushes_as_the_slack_is() {
     let fixture = TestCluster::start(1).await;
-    let cluster = patient(&fixture).await;
+    let cluster = fixture.connect_patiently().await;
     let clock = Arc::new(AtomicU64::new(NOW));
     let now = clock.clone();
     let home = Timeline::new(&cluster, "home")
@@ -985,7 +980,7 @@ async fn what_is_too_old_is_gone_after_as_many_pushes_as_the_slack_is() {
 #[tokio::test]
 async fn ids_that_no_page_could_show_are_refused_and_the_longest_is_shown() {
     let fixture = TestCluster::start(1).await;
-    let cluster = patient(&fixture).await;
+    let cluster = fixture.connect_patiently().await;
     let home = Timeline::of_strings(&cluster, "home");
     let longest = "é".repeat(keyway::timeline::ID_BYTES_MAX / 2);
     for id in [String::new(), format!("{longest}x")] {
@@ -1047,7 +1042,7 @@ async fn ids_that_no_page_could_show_are_refused_and_the_longest_is_shown() {
 #[tokio::test]
 async fn timelines_of_strings_are_pushed_and_retracted() {
     let fixture = TestCluster::start(2).await;
-    let cluster = patient(&fixture).await;
+    let cluster = fixture.connect_patiently().await;
     let home = Timeline::of_strings(&cluster, "home").keep(2).slack(1);
     for (id, score) in [("a", 1), ("b", 2), ("c", 3), ("é", 4)] {
         assert!(home.push("user:1", &Item::new(id, score)).await.unwrap());
