@@ -9,8 +9,7 @@
 //! | a command, a list of `n` | 3 + the digits of its element count: `*1000\r\n` |
 //!
 //! Time decides between steps. Its terms are nanoseconds of one core at the server and one at the client together, as one call is answered.
-//! They were measured with Redis 7.0.15 on loopback and this crate in release mode on one thread, on a machine of two cores with nothing else to
-//! do: members of ten bytes, in sets of 10,000 and of 1,000,000, whose table is beyond the processor's cache; the median of 5 to 40 calls over
+//! They were measured with Redis 7.0.15 on loopback and this crate in release mode on one thread, on a machine of two cores: members of ten bytes, in sets of 10,000 and of 1,000,000, whose table is beyond the processor's cache; the median of 5 to 40 calls over
 //! the elements of a call. The constant is between both, for no one constant is right for both:
 //!
 //! | measured per element | 10,000 | 1,000,000 | of it at the server |

@@ -38,7 +38,8 @@
 //! bounded by `limits.gather_bytes_max`, which is looked at as replies come: sizes and samples are asked for 256 keys at a time, members are
 //! looked up in pieces of 4 MiB; with more of either there are more round trips. Only reads are sent, which may be repeated, but for the write of
 //! `store_non_atomic`. A dropped future cancels what has not been written. In cache mode too, a server that is down is an error: without one of
-//! its sets there is no answer. A user whose rights are limited needs SCARD, SSCAN, SMEMBERS and SMISMEMBER beside SINTER, SUNION and SDIFF. The
+//! its sets there is no answer. A user whose rights are limited needs SCARD, SSCAN, SMEMBERS and SMISMEMBER beside SINTER, SINTERCARD, SUNION
+//! and SDIFF. The
 //! statistics count all of it under SINTER, SUNION or SDIFF.
 
 use crate::cluster::{Cluster, parse};
