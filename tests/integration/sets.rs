@@ -2,8 +2,10 @@
 
 use crate::fixture::{FaultProxy, RedisServer, TestCluster, cluster_toml, parse};
 use futures::{StreamExt, TryStreamExt};
+use keyway::config::Endpoint;
+use keyway::placement::{Algorithm, Placement};
 use keyway::sets::{Action, Combination, Strategy};
-use keyway::{Cluster, ErrorKind};
+use keyway::{Cluster, Config, ErrorKind, NodeId};
 use redis::{AsyncCommands, cmd};
 use std::collections::BTreeSet;
 
@@ -546,6 +548,58 @@ async fn a_reload_while_sets_are_combined_changes_no_answer() {
         };
         let (reloaded, ()) = futures::join!(cluster.reload(next), read);
         reloaded.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn sets_that_a_switch_takes_apart_are_not_combined_where_they_were_together() {
+    let fixture = TestCluster::start(2).await;
+    let placement = Placement::with_nodes(Algorithm::Modulo, 3).unwrap();
+    let keys: Vec<String> = (0..3)
+        .map(|node| {
+            (0..)
+                .map(|i| format!("s{i}"))
+                .find(|key| placement.node(key.as_bytes()) == NodeId(node))
+                .unwrap()
+        })
+        .collect();
+    let config = |of_0: Vec<u16>, of_1: Vec<u16>| {
+        let url = |server: usize| format!("redis://127.0.0.1:{}", fixture.ports()[server]);
+        let endpoint = |server| Endpoint::from_url(&url(server)).unwrap();
+        Config::builder("test")
+            .placement(placement.clone())
+            .server("s0", endpoint(0), of_0)
+            .server("s1", endpoint(1), of_1)
+            .build()
+            .unwrap()
+    };
+    // The first two together; then the first one on the server where the second is not, and never was.
+    let together = config(vec![0, 1], vec![2]);
+    let apart = config(vec![1], vec![0, 2]);
+    let set = |from: usize| -> Set {
+        let members = from..from + 1_000;
+        members.map(|i| format!("member:{i}")).collect()
+    };
+    let sets: Vec<(String, Set)> = keys
+        .iter()
+        .cloned()
+        .zip([set(0), set(300), set(600)])
+        .collect();
+    let cluster = Cluster::connect_config(together.clone()).await.unwrap();
+    let cluster = cluster.with_timeout(std::time::Duration::from_secs(30));
+    load(&cluster, &sets).await;
+    cluster.reload(apart.clone()).await.unwrap();
+    load(&cluster, &sets[..1]).await;
+    let expected = model(0, &sets.iter().map(|(_, set)| set).collect::<Vec<_>>());
+    assert_eq!(expected.len(), 400);
+    for round in 0..100 {
+        let next = if round % 2 == 0 { &together } else { &apart };
+        let asked = combine(&cluster, 0, &keys).strategy(Strategy::Fetch);
+        let (reloaded, members) =
+            futures::join!(cluster.reload(next.clone()), asked.members::<String>());
+        reloaded.unwrap();
+        let members: Set = members.unwrap().into_iter().collect();
+        assert_eq!(members, expected, "round {round}");
     }
 }
 
