@@ -552,6 +552,34 @@ async fn a_reload_while_sets_are_combined_changes_no_answer() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_at_its_limit() {
+    let fixture = TestCluster::start(2).await;
+    let cluster = fixture.connect_patiently().await;
+    let set = |from: usize| -> Set {
+        let members = from..from + 3_000;
+        members.map(|i| format!("member:{i}")).collect()
+    };
+    let (a, b) = apart(&cluster);
+    let sets = [(a.clone(), set(0)), (b.clone(), set(1_000))];
+    load(&cluster, &sets).await;
+    for operation in 0..3 {
+        let expected = model(operation, &[&sets[0].1, &sets[1].1]);
+        for limit in [0, 1, 7, 200, 1_999, 10_000] {
+            let asked = combine(&cluster, operation, &[a.clone(), b.clone()]).limit(limit);
+            let shown: Vec<String> = asked.stream().try_collect().await.unwrap();
+            assert_eq!(
+                shown.len(),
+                expected.len().min(limit as usize),
+                "{limit} of {operation}"
+            );
+            let shown: Set = shown.into_iter().collect();
+            assert_eq!(shown.len(), expected.len().min(limit as usize), "each once");
+            assert!(shown.is_subset(&expected));
+        }
+    }
+}
+
+#[tokio::test]
 async fn sets_that_a_switch_takes_apart_are_not_combined_where_they_were_together() {
     let fixture = TestCluster::start(2).await;
     let placement = Placement::with_nodes(Algorithm::Modulo, 3).unwrap();
