@@ -54,7 +54,7 @@ pub(super) const SAMPLED_KEYS_MAX: usize = 256;
 /// Members asked for beside each size: what is smaller comes whole in the first round trip, and of the others this tells how long members
 /// are. The more, the more bytes are moved in vain when a set is large.
 pub(super) const SAMPLE_MEMBERS: u64 = 128;
-/// Members of one SSCAN at most, about: a server gives whole buckets of its hash table, and small encodings whole.
+/// Members of one SSCAN at most, about: a server gives whole chains of its hash table, and small encodings whole.
 pub(super) const SCAN_MEMBERS_MAX: u64 = 4_096;
 /// The COUNT of a walk's SSCAN grows by this, so that a small limit is found with little and a large set with few round trips.
 pub(super) const SCAN_GROWTH: u64 = 4;

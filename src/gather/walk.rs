@@ -351,7 +351,7 @@ fn hashed(members: Vec<Value>) -> HashSet<Vec<u8>, Seed> {
 
 /// Remembers what was shown by 128 bits of hash, up to a number of members; beyond it, the last ones, at least half of that number.
 ///
-/// SSCAN gives a member again when its table shrinks meanwhile, and then within the members of one bucket of the smaller table: soon after,
+/// SSCAN gives a member again when its table shrinks meanwhile, and then within the members of one chain of the smaller table: soon after,
 /// in the order of the scan.
 struct Shown {
     seed: u64,
