@@ -324,6 +324,10 @@ async fn a_wrong_type_is_named_with_its_key_whatever_the_others_are() {
     assert_eq!(error.kind(), ErrorKind::UnexpectedReply, "{error}");
 }
 
+pub(crate) fn members(range: std::ops::Range<usize>) -> Set {
+    range.map(|i| format!("member:{i}")).collect()
+}
+
 /// Two keys whose nodes are on different servers.
 pub(crate) fn apart(cluster: &Cluster) -> (String, String) {
     let home = |key: &str| cluster.locate(key).server;
@@ -502,14 +506,7 @@ async fn a_reload_while_sets_are_combined_changes_no_answer() {
     let fixture = TestCluster::with_nodes(2, 8).await;
     let cluster = fixture.connect_patiently().await;
     let sets: Vec<(String, Set)> = (0..4)
-        .map(|at| {
-            (
-                format!("s{at}"),
-                (at * 500..at * 500 + 3_000)
-                    .map(|i| format!("member:{i}"))
-                    .collect(),
-            )
-        })
+        .map(|at| (format!("s{at}"), members(at * 500..at * 500 + 3_000)))
         .collect();
     // The sets are on both servers, so that it does not matter where a node lives.
     load(&cluster, &sets).await;
@@ -555,10 +552,7 @@ async fn a_reload_while_sets_are_combined_changes_no_answer() {
 async fn a_stream_ends_at_its_limit() {
     let fixture = TestCluster::start(2).await;
     let cluster = fixture.connect_patiently().await;
-    let set = |from: usize| -> Set {
-        let members = from..from + 3_000;
-        members.map(|i| format!("member:{i}")).collect()
-    };
+    let set = |from: usize| members(from..from + 3_000);
     let (a, b) = apart(&cluster);
     let sets = [(a.clone(), set(0)), (b.clone(), set(1_000))];
     load(&cluster, &sets).await;
@@ -604,10 +598,7 @@ async fn sets_that_a_switch_takes_apart_are_not_combined_where_they_were_togethe
     // The first two together; then the first one on the server where the second is not, and never was.
     let together = config(vec![0, 1], vec![2]);
     let apart = config(vec![1], vec![0, 2]);
-    let set = |from: usize| -> Set {
-        let members = from..from + 1_000;
-        members.map(|i| format!("member:{i}")).collect()
-    };
+    let set = |from: usize| members(from..from + 1_000);
     let sets: Vec<(String, Set)> = keys
         .iter()
         .cloned()
@@ -644,8 +635,6 @@ async fn a_connection_that_breaks_while_a_stream_runs_leads_to_the_whole_answer_
             .await
             .unwrap();
         let (a, b) = apart(&cluster);
-        let members =
-            |range: std::ops::Range<usize>| range.map(|i| format!("member:{i}")).collect::<Set>();
         let sets = [
             (a.clone(), members(0..20_000)),
             (b.clone(), members(5_000..25_000)),

@@ -1,15 +1,11 @@
 //! Sets over nodes when something is wrong: a server that is dead, replaced or slow, an answer that cannot be stored, a stream let go.
 
 use crate::fixture::{FaultProxy, RedisServer, TestCluster, eventually};
-use crate::sets::{Set, apart, combine, load, model};
+use crate::sets::{Set, apart, combine, load, members, model};
 use futures::{StreamExt, TryStreamExt};
 use keyway::{Cluster, ErrorKind};
 use redis::{AsyncCommands, cmd};
 use std::time::Duration;
-
-fn members(range: std::ops::Range<usize>) -> Set {
-    range.map(|i| format!("member:{i}")).collect()
-}
 
 /// Two sets on different servers.
 async fn two(cluster: &Cluster, a: Set, b: Set) -> [(String, Set); 2] {
