@@ -15,6 +15,7 @@ config
 command
 routing
 plan
+import
 resp
 stats
 connection
@@ -25,12 +26,13 @@ gather
 cluster
 inspect
 check
+survey
 instructions
 sets timeline queue counters loading_cache flags
 rebalance
 simulation
 '
-without_tokio='hash placement topology config command routing plan resp stats simulation'
+without_tokio='hash placement topology config command routing plan import resp stats simulation'
 
 cd "$directory"
 find . -name '*.rs' ! -path './bin/*' ! -path ./lib.rs | sed 's|^\./||' | LC_ALL=C sort |

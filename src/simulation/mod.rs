@@ -1,0 +1,3 @@
+//! Simulation: what a change of servers would cost, before anything moves. Needs no server, is seeded, and says its seed.
+
+pub mod report;
