@@ -11,6 +11,7 @@ mod run;
 mod scenario;
 mod scheme;
 mod statistics;
+pub mod study;
 mod track;
 pub mod workload;
 
