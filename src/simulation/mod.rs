@@ -6,6 +6,8 @@ mod fleet;
 mod mix;
 mod movement;
 mod outcome;
+pub mod capacity;
+pub mod course;
 pub mod report;
 mod run;
 mod scenario;
