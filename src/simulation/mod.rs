@@ -1,13 +1,13 @@
 //! Simulation: what a change of servers would cost, before anything moves. Needs no server, is seeded, and says its seed.
 
 mod balance;
+pub mod capacity;
 mod count;
+pub mod course;
 mod fleet;
 mod mix;
 mod movement;
 mod outcome;
-pub mod capacity;
-pub mod course;
 pub mod report;
 mod run;
 mod scenario;
@@ -24,7 +24,7 @@ pub use scenario::{
     CELLS_MAX, REPEATS_MAX, SCHEMES_MAX, SENSITIVITY_MAX, STEPS_MAX, Scenario, ScenarioBuilder,
     Vary,
 };
-pub use scheme::{SCHEME_BYTES_MAX, Scheme, SchemeError};
+pub use scheme::{BuildError, SCHEME_BYTES_MAX, Scheme, SchemeError};
 pub use workload::{Keys, KeysError, Popularity, ValueBytes};
 
 #[cfg(test)]

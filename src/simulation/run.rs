@@ -4,9 +4,8 @@ use super::count::{Counts, Scratch};
 use super::outcome::{Outcome, report};
 use super::report::Report;
 use super::scenario::Scenario;
-use super::scheme::Lookup;
+use super::scheme::{BuildError, Lookup};
 use super::workload::{PIECE_KEYS, Workload};
-use crate::placement::PlacementError;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,7 +44,7 @@ pub enum RunError {
         /// The repeat, from 0.
         repeat: u32,
         /// Why.
-        source: PlacementError,
+        source: BuildError,
     },
     /// It was stopped before anything was counted.
     #[error("stopped before anything was counted")]

@@ -1,8 +1,8 @@
 //! Ways to place keys on servers, as they are written: `ketama@64`, `modulo`, `twemproxy-ketama/murmur`.
 
-use crate::placement::{
-    Algorithm, NODES_MAX, NodeSpec, Options, Placement, PlacementError, UnknownAlgorithm,
-};
+use super::study::{Built, Study, StudyError};
+use crate::config::closest;
+use crate::placement::{Algorithm, NODES_MAX, NodeSpec, Options, Placement, PlacementError};
 use crate::topology::Topology;
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,9 @@ pub const SCHEME_BYTES_MAX: usize = 100;
 ///   nodes, and no key changes its node.
 /// - `ketama`, `modulo`, `twemproxy-ketama`: **plain**. Every server is one node, and the placement is made anew when servers change: what
 ///   most programs do that shard by themselves. Weights are those of the servers, where the algorithm knows weights.
-/// - The parameter is for presets that take one: the hash of twemproxy and libmemcached, the ring's points of Envoy, its table's entries.
+/// - `ring/100`, `multi-probe/21`: a [study](super::study), plain or with nodes, of an algorithm that no cluster can use.
+/// - Of the others, presets take a parameter where their originals have to be told something: `twemproxy-ketama/murmur` and libmemcached's the
+///   hash of keys, `envoy-ring-xxhash/2048` the least number of points, `envoy-maglev/65537` the entries of the table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scheme {
     name: String,
@@ -30,6 +32,8 @@ pub struct Scheme {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Method {
     Algorithm(Algorithm, Options),
+    /// Of no cluster.
+    Study(Study),
     /// As it is, with the names that it has, on the servers that it is on.
     Given(Placement, Arc<Topology>),
 }
@@ -167,9 +171,9 @@ impl FromStr for Scheme {
             None => (method, None),
             Some((name, parameter)) => (name, Some(parameter)),
         };
-        let algorithm: Algorithm = name
-            .parse()
-            .map_err(|error: UnknownAlgorithm| SchemeError::new(error.to_string(), SHAPE))?;
+        let Ok(algorithm) = name.parse::<Algorithm>() else {
+            return study(text, method, nodes);
+        };
         if !algorithm.has_homes() {
             return Err(SchemeError::new(
                 format!("by {algorithm} no key has a home"),
@@ -206,6 +210,33 @@ impl FromStr for Scheme {
             method,
             nodes,
         })
+    }
+}
+
+fn study(text: &str, method: &str, nodes: Option<u16>) -> Result<Scheme, SchemeError> {
+    match method.parse() {
+        Ok(study) => Ok(Scheme {
+            name: text.to_owned(),
+            method: Method::Study(study),
+            nodes,
+        }),
+        Err(StudyError::Malformed { expected, .. }) => Err(SchemeError::new(
+            format!("{method:?} cannot be used"),
+            format!("expected {expected}"),
+        )),
+        Err(_) => {
+            let names: Vec<&str> = Algorithm::all().map(Algorithm::name).collect();
+            let mut expected = "expected ketama, modulo, rendezvous, jump or maglev, a preset such as twemproxy-ketama, or a study such as ring/100; \
+                                with @64 for 64 nodes"
+                .to_owned();
+            if let Some(meant) = closest(method, &names) {
+                expected = format!("did you mean {meant}?");
+            }
+            Err(SchemeError::new(
+                format!("unknown algorithm {method:?}"),
+                expected,
+            ))
+        }
     }
 }
 
@@ -247,29 +278,68 @@ fn options(algorithm: Algorithm, parameter: &str) -> Result<Options, SchemeError
     Err(wrong("none, as it takes none"))
 }
 
-/// A method built for some units.
-#[derive(Clone)]
+/// Why a list of servers or nodes cannot be placed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// By an algorithm.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
+    /// By a study.
+    #[error(transparent)]
+    Study(#[from] StudyError),
+}
+
+/// A method built for some units. Cloned cheaply.
+#[derive(Clone, Debug)]
 pub(super) enum Lookup {
     Placement(Placement),
+    Study(Arc<Built>),
 }
 
 impl Method {
+    /// `before` is what was in use before: some studies go by it.
+    ///
     /// # Errors
     /// What the algorithm refuses.
-    pub(super) fn build(&self, units: Vec<NodeSpec>) -> Result<Lookup, PlacementError> {
+    pub(super) fn build(
+        &self,
+        units: Vec<NodeSpec>,
+        before: Option<&Lookup>,
+    ) -> Result<Lookup, BuildError> {
         match self {
             Method::Algorithm(algorithm, options) => {
-                Placement::with_options(*algorithm, *options, units).map(Lookup::Placement)
+                let placement = Placement::with_options(*algorithm, *options, units)?;
+                Ok(Lookup::Placement(placement))
+            }
+            Method::Study(study) => {
+                let built = match before {
+                    Some(Lookup::Study(before)) if before.study() == *study => {
+                        before.changed(&units)?
+                    }
+                    _ => study.build(&units)?,
+                };
+                Ok(Lookup::Study(Arc::new(built)))
             }
             Method::Given(placement, _) => Ok(Lookup::Placement(placement.clone())),
+        }
+    }
+
+    /// `None` for a study.
+    pub(super) fn algorithm(&self) -> Option<Algorithm> {
+        match self {
+            Method::Algorithm(algorithm, _) => Some(*algorithm),
+            Method::Study(_) => None,
+            Method::Given(placement, _) => Some(placement.algorithm()),
         }
     }
 
     /// The largest weight that it takes; 1 if it knows no weights.
     pub(super) fn weight_max(&self) -> u32 {
         match self {
-            Method::Algorithm(algorithm, _) => algorithm.weight_max(),
-            Method::Given(placement, _) => placement.algorithm().weight_max(),
+            // Its points are limited.
+            Method::Study(study) if study.has_weights() => u32::MAX,
+            _ => self.algorithm().map_or(1, Algorithm::weight_max),
         }
     }
 }
@@ -280,13 +350,17 @@ impl Lookup {
         units.clear();
         match self {
             Lookup::Placement(placement) => units.extend(keys.map(|key| placement.node(key).0)),
+            Lookup::Study(built) => units.extend(keys.map(|key| built.index(key))),
         }
     }
 }
 
 /// The text by which a program knows a server, or a node of that name: some hash an address, some an URL, some whatever it is called.
-pub(super) fn identity(algorithm: Algorithm, name: &str, address: &str) -> String {
+pub(super) fn identity(algorithm: Option<Algorithm>, name: &str, address: &str) -> String {
     use Algorithm::*;
+    let Some(algorithm) = algorithm else {
+        return name.to_owned();
+    };
     match algorithm {
         TwemproxyKetama
         | TwemproxyModula

@@ -2,7 +2,7 @@
 
 use super::fleet::{Fleet, Id, Stage, Touch};
 use super::mix::Stream;
-use super::scheme::{Lookup, Method, Scheme, identity};
+use super::scheme::{BuildError, Lookup, Method, Scheme, identity};
 use crate::config::Problem;
 use crate::placement::{Algorithm, NodeSpec, PlacementError};
 
@@ -269,21 +269,15 @@ impl Naming {
         track: &Track,
         fleet: &Fleet,
         repeat: u32,
-    ) -> Result<Vec<Lookup>, PlacementError> {
+    ) -> Result<Vec<Lookup>, BuildError> {
         let repeat = if self.vary { repeat } else { 0 };
         let mut attempt = 0;
         loop {
-            let built: Result<Vec<Lookup>, PlacementError> = track
-                .layouts
-                .iter()
-                .map(|layout| {
-                    let units = self.specs(layout, fleet, repeat, attempt);
-                    layout.method.build(units)
-                })
-                .collect();
-            match built {
-                // Keys are counted on the same servers before and after a step, so all layouts get other names together.
-                Err(PlacementError::PointClash { .. }) if self.vary && attempt < ATTEMPTS => {
+            match self.attempt(track, fleet, repeat, attempt) {
+                // Keys are looked up before and after a step, so that all layouts get other names together.
+                Err(BuildError::Placement(PlacementError::PointClash { .. }))
+                    if self.vary && attempt < ATTEMPTS =>
+                {
                     attempt += 1;
                 }
                 other => return other,
@@ -291,11 +285,24 @@ impl Naming {
         }
     }
 
+    fn attempt(
+        &self,
+        track: &Track,
+        fleet: &Fleet,
+        repeat: u32,
+        attempt: u32,
+    ) -> Result<Vec<Lookup>, BuildError> {
+        let mut lookups: Vec<Lookup> = Vec::with_capacity(track.layouts.len());
+        for layout in &track.layouts {
+            let units = self.specs(layout, fleet, repeat, attempt);
+            let lookup = layout.method.build(units, lookups.last())?;
+            lookups.push(lookup);
+        }
+        Ok(lookups)
+    }
+
     fn specs(&self, layout: &Layout, fleet: &Fleet, repeat: u32, attempt: u32) -> Vec<NodeSpec> {
-        let algorithm = match &layout.method {
-            Method::Algorithm(algorithm, _) => *algorithm,
-            Method::Given(placement, _) => placement.algorithm(),
-        };
+        let algorithm = layout.method.algorithm();
         let tag = match (repeat, attempt) {
             (0, 0) => String::new(),
             _ => {
@@ -317,7 +324,7 @@ impl Naming {
         };
         match &layout.units {
             Units::Nodes(count) => (0..*count)
-                .map(|node| match algorithm.is_preset() {
+                .map(|node| match algorithm.is_some_and(Algorithm::is_preset) {
                     false => NodeSpec::new(format!("{node}{tag}")),
                     true => spec(node, &node.to_string(), None, 1),
                 })
