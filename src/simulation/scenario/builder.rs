@@ -3,7 +3,8 @@
 use super::{CELLS_MAX, REPEATS_MAX, SCHEMES_MAX, SENSITIVITY_MAX, STEPS_MAX, Scenario, Vary};
 use crate::config::{Config, ConfigError, Problem};
 use crate::placement::NODES_MAX;
-use crate::plan::Pace;
+use crate::plan::{NodeSize, Pace};
+use crate::simulation::capacity::CapacitySpec;
 use crate::simulation::fleet::{Fleet, Server, Step, list, made_name};
 use crate::simulation::scheme::{Method, Scheme};
 use crate::simulation::track::{Track, weight_excess};
@@ -27,6 +28,8 @@ pub struct ScenarioBuilder {
     pub(super) costs: bool,
     pub(super) threads: usize,
     pub(super) pace: Pace,
+    pub(super) requests_per_s: f64,
+    pub(super) capacity: Option<CapacitySpec>,
 }
 
 impl Default for ScenarioBuilder {
@@ -45,6 +48,8 @@ impl Default for ScenarioBuilder {
             costs: false,
             threads: 0,
             pace: Pace::default(),
+            requests_per_s: 0.0,
+            capacity: None,
         }
     }
 }
@@ -146,6 +151,18 @@ impl ScenarioBuilder {
         self
     }
 
+    /// Requests of clients per second while nodes move, in all; 0, the default, for none.
+    pub fn requests_per_s(mut self, requests_per_s: f64) -> Self {
+        self.requests_per_s = requests_per_s;
+        self
+    }
+
+    /// How many servers will be needed when.
+    pub fn capacity(mut self, capacity: CapacitySpec) -> Self {
+        self.capacity = Some(capacity);
+        self
+    }
+
     /// Checks all of it.
     ///
     /// # Errors
@@ -167,12 +184,31 @@ impl ScenarioBuilder {
             .value(value)
             .expected(expected));
         }
+        if !(0.0..=1e12).contains(&self.requests_per_s) {
+            return Err(
+                Problem::new("requests_per_s", "requests_per_s is out of range")
+                    .value(self.requests_per_s)
+                    .expected("0 to 1000000000000"),
+            );
+        }
+        if let Err((setting, why)) = self.pace.check() {
+            return Err(Problem::new(format!("pace.{setting}"), why).expected("a pace that can be"));
+        }
+        if let Some(Err((setting, why))) = self.capacity.as_ref().map(CapacitySpec::check) {
+            return Err(
+                Problem::new(format!("capacity.{setting}"), why).expected("a capacity that can be")
+            );
+        }
         if self.servers.is_empty() {
             return Err(Problem::new("servers", "there are no servers")
                 .expected("count, names or cluster")
                 .help("add count = 5"));
         }
         let fleet = Fleet::new(&self.servers, &self.steps)?;
+        let sizes = NodeSize {
+            keys: self.keys.count(),
+            bytes: self.keys.bytes_expected(),
+        };
         let mut tracks = Vec::new();
         let mut names = BTreeSet::new();
         for (number, scheme) in self.schemes.iter().enumerate() {
@@ -182,7 +218,7 @@ impl ScenarioBuilder {
                     .expected("every scheme once")
                     .help("remove one"));
             }
-            let track = Track::new(scheme, &fleet, &at)?;
+            let track = Track::new(scheme, &fleet, sizes, &at)?;
             check_weights(&track, &at)?;
             tracks.push(track);
         }
@@ -222,6 +258,8 @@ impl ScenarioBuilder {
             costs: self.costs,
             threads: self.threads,
             pace: self.pace,
+            requests_per_s: self.requests_per_s,
+            capacity: self.capacity,
             notes,
         };
         if !scenario.varies_keys() && !scenario.varies_names() && repeats > 1 {
@@ -255,7 +293,12 @@ impl ScenarioBuilder {
                     continue;
                 };
                 if known.insert(scheme.name().to_owned()) {
-                    tracks.push(Track::new(&scheme, &start, "sensitivity")?);
+                    tracks.push(Track::new(
+                        &scheme,
+                        &start,
+                        NodeSize::default(),
+                        "sensitivity",
+                    )?);
                 }
             }
         }
