@@ -3,3 +3,4 @@
 pub mod capacity;
 pub mod course;
 pub mod report;
+pub mod storm;
