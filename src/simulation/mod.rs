@@ -31,3 +31,4 @@ pub use workload::{Keys, KeysError, Popularity, ValueBytes};
 
 #[cfg(test)]
 mod tests;
+pub mod storm;
