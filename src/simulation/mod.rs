@@ -1,3 +1,4 @@
 //! Simulation: what a change of servers would cost, before anything moves. Needs no server, is seeded, and says its seed.
 
+pub mod export;
 pub mod report;
