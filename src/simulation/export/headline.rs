@@ -10,7 +10,7 @@ use crate::simulation::report::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Headline {
-    /// What it is about: a step, or `storm`.
+    /// What it is about: a step, `capacity`, or `cache misses after` a step.
     pub subject: String,
     /// The sentence.
     pub text: String,
@@ -43,8 +43,10 @@ pub fn headlines(report: &Report) -> Vec<Headline> {
             say(&stage.step, takes(course));
         }
     }
-    for text in report.storm.iter().flat_map(misses) {
-        say("storm", text);
+    if let Some(storm) = &report.storm {
+        for text in misses(storm) {
+            say(&format!("cache misses after {}", storm.step), text);
+        }
     }
     for text in report.capacity.iter().flat_map(splits) {
         say("capacity", text);
@@ -73,14 +75,15 @@ fn movements(report: &Report, at: usize) -> Vec<(&str, &str, &MovementReport)> {
 fn moved(report: &Report, at: usize) -> Option<String> {
     let movements = movements(report, at);
     let (_, title, first) = movements.first()?;
-    let nodes = first
-        .nodes_moved
-        .map(|nodes| format!("{}, ", plural(nodes.into(), "node")))
-        .unwrap_or_default();
+    if movements.iter().all(|(_, _, movement)| movement.moved.mean == 0.0) {
+        return Some("No key moves.".to_owned());
+    }
+    let nodes = first.nodes_moved.map(|nodes| format!("{}, ", plural(nodes.into(), "node")));
     let mut text = format!(
-        "{} moves {nodes}{} of the keys ({}); {} would make servers even",
+        "With {} {} of the keys move ({}{}; the least for even servers is {})",
         shown(title),
         percent(first.moved.mean),
+        nodes.unwrap_or_default(),
         bytes(first.moved_bytes.mean),
         percent(first.minimum),
     );
@@ -91,42 +94,33 @@ fn moved(report: &Report, at: usize) -> Option<String> {
         .map(|(name, _, movement)| format!("{} {}", shown(name), percent(movement.moved.mean)))
         .collect();
     if !others.is_empty() {
-        text.push_str(". ");
+        text.push_str("; with ");
         text.push_str(&and(&others));
     }
     text.push('.');
     Some(text)
 }
 
+/// `modulo (66.7 % of all keys) and maglev (4.1 %)`, of the schemes of which the figure is more than nothing.
+fn guilty(report: &Report, at: usize, of: fn(&MovementReport) -> f64) -> Option<String> {
+    let mut parts = Vec::new();
+    for (name, _, movement) in movements(report, at) {
+        if of(movement) > 0.0 && parts.len() < NAMED_MAX {
+            let what = if parts.is_empty() { " of all keys" } else { "" };
+            parts.push(format!("{} ({}{what})", shown(name), percent(of(movement))));
+        }
+    }
+    (!parts.is_empty()).then(|| and(&parts))
+}
+
 fn needless(report: &Report, at: usize) -> Option<String> {
-    let guilty: Vec<String> = movements(report, at)
-        .into_iter()
-        .filter(|(_, _, movement)| movement.violations > 0)
-        .take(NAMED_MAX)
-        .map(|(name, _, movement)| {
-            format!("{} {}", shown(name), percent(movement.violating.mean))
-        })
-        .collect();
-    (!guilty.is_empty()).then(|| {
-        format!(
-            "Keys change between servers that the step does not touch by {} of the keys.",
-            and(&guilty)
-        )
-    })
+    let guilty = guilty(report, at, |movement| movement.violating.mean)?;
+    Some(format!("Between servers that the step does not touch keys move with {guilty}."))
 }
 
 fn lost(report: &Report, at: usize) -> Option<String> {
-    let lost: Vec<String> = movements(report, at)
-        .into_iter()
-        .filter(|(_, _, movement)| movement.unreachable.mean > 0.0)
-        .take(NAMED_MAX)
-        .map(|(name, _, movement)| {
-            format!("{} {}", shown(name), percent(movement.unreachable.mean))
-        })
-        .collect();
-    (!lost.is_empty()).then(|| {
-        format!("Keys that died with their server, or cannot be reached: {}.", and(&lost))
-    })
+    let guilty = guilty(report, at, |movement| movement.unreachable.mean)?;
+    Some(format!("Lost, or out of reach, with their server are with {guilty}."))
 }
 
 fn evenness(report: &Report, at: usize) -> String {
@@ -134,36 +128,34 @@ fn evenness(report: &Report, at: usize) -> String {
         .into_iter()
         .take(NAMED_MAX + 1)
         .map(|(name, _, stage)| {
-            format!("{} by {}", ratio(stage.keys.max_over_mean.mean), shown(name))
+            format!("{} with {}", ratio(stage.keys.max_over_mean.mean), shown(name))
         })
         .collect();
-    format!("The fullest server has this much of its share: {}.", and(&loads))
+    format!("The fullest server has of its share: {}.", and(&loads))
 }
 
 /// Where memory does not suffice.
 fn too_full(report: &Report, at: usize) -> Vec<String> {
     let full = |(name, _, stage): (&str, &str, &StageReport)| {
-        let full: Vec<String> = stage
-            .servers
-            .iter()
-            .filter_map(|share| {
-                let limit = share.memory_bytes_max? as f64;
-                (share.bytes.mean > limit).then(|| {
-                    format!(
-                        "{} ({} of {})",
-                        shown(&share.server),
-                        bytes(share.bytes.mean),
-                        bytes(limit)
-                    )
-                })
-            })
-            .take(NAMED_MAX)
-            .collect();
-        (!full.is_empty()).then(|| {
-            format!("By {} more than fits is on {}.", shown(name), and(&full))
-        })
+        let over = stage.servers.iter().filter_map(|share| {
+            let limit = share.memory_bytes_max? as f64;
+            (share.bytes.mean > limit).then_some((&*share.server, share.bytes.mean, limit))
+        });
+        let over = over_limit(over)?;
+        Some(format!("With {} more than fits is on {over}.", shown(name)))
     };
     of_schemes(report, at).into_iter().filter_map(full).collect()
+}
+
+/// `f (67.9 of 56.0 MiB)`, if anybody is over.
+fn over_limit<'a>(servers: impl Iterator<Item = (&'a str, f64, f64)>) -> Option<String> {
+    let parts: Vec<String> = servers
+        .take(NAMED_MAX)
+        .map(|(server, has, limit)| {
+            format!("{} ({}, and may hold {})", shown(server), bytes(has), bytes(limit))
+        })
+        .collect();
+    (!parts.is_empty()).then(|| and(&parts))
 }
 
 fn takes(course: &CourseReport) -> String {
@@ -171,22 +163,20 @@ fn takes(course: &CourseReport) -> String {
     let waves = course.moves.iter().map(|a_move| a_move.wave + 1).max().unwrap_or(0);
     let longest = course.moves.iter().map(|a_move| a_move.freeze_ms).fold(0.0, f64::max);
     let mut text = format!(
-        "By {} the moves ({}, {}) take {}; none stands still for more than {}.",
+        "With {} the moves take {} ({} in {}), and no node stands still for more than {}.",
         shown(&course.scheme),
+        seconds(course.total_s),
         plural(nodes, "node"),
         plural(waves as u64, "wave"),
-        seconds(course.total_s),
         milliseconds(longest),
     );
-    for server in &course.servers {
-        if let Some(limit) = server.memory_bytes_max.filter(|&limit| server.memory_bytes_peak > limit) {
-            text.push_str(&format!(
-                " {} would need {} of its {} on the way.",
-                shown(&server.server),
-                bytes(server.memory_bytes_peak as f64),
-                bytes(limit as f64)
-            ));
-        }
+    let over = course.servers.iter().filter_map(|server| {
+        let limit = server.memory_bytes_max?;
+        let peak = server.memory_bytes_peak;
+        (peak > limit).then_some((&*server.server, peak as f64, limit as f64))
+    });
+    if let Some(over) = over_limit(over) {
+        text.push_str(&format!(" On the way memory does not suffice on {over}."));
     }
     text
 }
@@ -195,7 +185,7 @@ fn misses(storm: &StormReport) -> Vec<String> {
     let scheme = |scheme: &crate::simulation::report::StormScheme| {
         let limit = match storm.database_reads_per_s_max {
             Some(most) if scheme.database_reads_per_s_peak > most => {
-                format!(", more than the {}/s it can take", rounded(most))
+                format!(" (it can take {})", rounded(most))
             }
             _ => String::new(),
         };
@@ -204,8 +194,7 @@ fn misses(storm: &StormReport) -> Vec<String> {
             None => "it is not over in the time looked at".to_owned(),
         };
         format!(
-            "After {} by {} the hit rate falls from {} to {}, and the database gets up to {} reads/s{limit}; {back}.",
-            shown(&storm.step),
+            "With {} the hit rate falls from {} to {}, the database gets up to {} reads/s{limit}, and {back}.",
             shown(&scheme.scheme),
             percent(storm.hit_rate_before),
             percent(scheme.hit_rate_min),
@@ -219,16 +208,16 @@ fn splits(capacity: &CapacityReport) -> Vec<String> {
     let month = |months: f64| format!("month {months:.1}").replace(".0", "");
     let next = match capacity.next_split_months {
         Some(months) => format!("The next split is due in {}", month(months)),
-        None => "The servers that there are suffice for the whole curve".to_owned(),
+        None => "No split is due within the curve".to_owned(),
     };
     let mut texts = vec![format!(
-        "{next}; they hold {} users at {} each.",
+        "{next}: the servers that there are hold {} users at {} each.",
         count(capacity.users_max),
         bytes(capacity.bytes_per_user as f64)
     )];
     if let Some(months) = capacity.exhausted_months {
         texts.push(format!(
-            "In {} every node has a server of its own ({} users): this number of nodes is at its end.",
+            "In {} more servers than nodes would be needed ({} users fit): this number of nodes is at its end.",
             month(months),
             count(capacity.users_max_at_all_nodes)
         ));

@@ -102,12 +102,28 @@ fn answers(headlines: &[Headline]) -> Markup {
                 h3 { (subject) }
                 ul {
                     @for headline in headlines.iter().filter(|headline| headline.subject == subject) {
-                        li { (headline.text) }
+                        li { (glued(&headline.text)) }
                     }
                 }
             }
         }
     }
+}
+
+/// A figure and its unit stay on one line.
+fn glued(text: &str) -> String {
+    const UNITS: [&str; 11] = ["%", "B", "KiB", "MiB", "GiB", "TiB", "ms", "s", "min", "h", "d"];
+    let mut glued = String::with_capacity(text.len());
+    for (at, word) in text.split(' ').enumerate() {
+        let unit = word.trim_end_matches([',', ';', '.', ')', ':']);
+        let is_behind_figure = glued.ends_with(|c: char| c.is_ascii_digit());
+        if at > 0 {
+            let is_unit = is_behind_figure && UNITS.contains(&unit);
+            glued.push(if is_unit { '\u{a0}' } else { ' ' });
+        }
+        glued.push_str(word);
+    }
+    glued
 }
 
 /// A part of the page.

@@ -156,6 +156,12 @@ fn lying(drawing: &mut Drawing, bars: &Bars, panel: &Panel, frame: &Frame, (name
             end = end.max(x(mark) + 2.0);
             drawing.rect("mark", (x(mark) - 1.5, middle - 9.0), (3.0, 18.0), bars.mark_name);
         }
+        // No line through the figure.
+        if let Some(line) = bars.reference.map(|(at, _)| x(at)) {
+            if (end..end + 8.0 + text_width(&bar.text)).contains(&line) {
+                end = line;
+            }
+        }
         drawing.text("small", Anchor::Start, (end + 6.0, middle), &bar.text);
     }
     drawing.line("axis", (x(0.0), frame.top), (x(0.0), bottom));

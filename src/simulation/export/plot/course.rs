@@ -65,14 +65,14 @@ pub(super) fn draw(course: &CourseReport, size: Size) -> (Drawing, f64) {
     if shown_servers.is_empty() {
         return (drawing, top);
     }
-    drawing.label("strong", Anchor::Start, (0.0, top + 8.0), "Load of each server, of what it can", width);
+    drawing.label("strong", Anchor::Start, (0.0, top + 8.0), "Load of each server, relative to what it can take", width);
     top += TITLE;
     top += drawing.legend(
         top,
         &[
             (Key::Fill(format!("{} pale", fill_class(0))), "requests".to_owned()),
             (Key::Fill(fill_class(1)), "moves".to_owned()),
-            (Key::Reference, "all that it can".to_owned()),
+            (Key::Limit, "all that it can take".to_owned()),
         ],
     );
     top += 8.0;
@@ -179,7 +179,7 @@ fn draw_load(drawing: &mut Drawing, frame: &Frame, server: &CourseServer, top: f
     drawing.area(&format!("{} pale", fill_class(0)), &[&requests[..], &base].concat(), &tip);
     let below: Vec<(f64, f64)> = requests.iter().rev().copied().collect();
     drawing.area(&fill_class(1), &[together, below].concat(), &tip);
-    drawing.line("reference", (frame.left, bottom - full), (frame.right, bottom - full));
+    drawing.line("axis limit", (frame.left, bottom - full), (frame.right, bottom - full));
     drawing.line("axis", (frame.left, bottom), (frame.right, bottom));
     drawing.text("small", Anchor::Start, (frame.right + 6.0, middle), &percent(peak));
 }

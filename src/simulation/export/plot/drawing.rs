@@ -1,7 +1,7 @@
 //! An SVG while it is drawn: shapes with classes, whose looks are in the style sheet. maud escapes every text.
 
 use super::palette;
-use crate::simulation::export::words::{columns, short, shown};
+use crate::simulation::export::words::{columns, shown};
 use maud::{Markup, PreEscaped, html};
 
 /// Where a text is held.
@@ -36,17 +36,37 @@ pub(super) struct Drawing {
     pub(super) width: f64,
 }
 
-/// Of a letter of 13 px, on average and rather too wide: the font is the reader's.
-const LETTER_WIDTH: f64 = 7.8;
-
-/// About how wide a text is drawn.
+/// About how wide a text of 13 px is drawn, rather too wide: the font is the reader's. By DejaVu Sans, which is wider than most.
 pub(super) fn text_width(text: &str) -> f64 {
-    columns(text) as f64 * LETTER_WIDTH
+    text.chars().map(letter_width).sum()
+}
+
+fn letter_width(c: char) -> f64 {
+    match c {
+        'i' | 'j' | 'l' | 'I' | '|' | '.' | ',' | ':' | ';' | '!' | '\'' | ' ' => 4.6,
+        'f' | 't' | 'r' | '(' | ')' | '[' | ']' | '/' | '\\' | '-' => 5.6,
+        'm' | 'w' | 'M' | 'W' | '@' | '%' | '…' => 13.2,
+        'A'..='Z' | '<' | '>' | '=' | '+' | '±' | '&' | '~' => 10.9,
+        _ => 8.4 * columns(c.encode_utf8(&mut [0; 4])) as f64,
+    }
 }
 
 /// As much of a text as fits.
 pub(super) fn fitted(text: &str, width: f64) -> String {
-    short(text, ((width / LETTER_WIDTH).floor() as usize).max(2))
+    let text = shown(text);
+    if text_width(&text) <= width {
+        return text;
+    }
+    let mut left = width - letter_width('…');
+    let mut cut: String = text
+        .chars()
+        .take_while(|&c| {
+            left -= letter_width(c);
+            left >= 0.0
+        })
+        .collect();
+    cut.push('…');
+    cut
 }
 
 impl Drawing {
@@ -105,6 +125,8 @@ impl Drawing {
 
     /// A text that is cut where there is no room for it; a pointer is told all of it.
     pub(super) fn label(&mut self, class: &str, anchor: Anchor, place: (f64, f64), text: &str, room: f64) {
+        // Bold letters are wider.
+        let room = if class.contains("strong") { room / 1.15 } else { room };
         let cut = fitted(text, room);
         if cut == shown(text) {
             return self.text(class, anchor, place, text);
@@ -155,6 +177,7 @@ impl Drawing {
                 }
                 Key::Fill(class) => self.rect(class, (x + 4.0, y - 6.0), (20.0, 12.0), ""),
                 Key::Reference => self.line("reference", (x, y), (x + 28.0, y)),
+                Key::Limit => self.line("axis limit", (x, y), (x + 28.0, y)),
                 Key::Mark => self.rect("mark", (x + 13.0, y - 8.0), (3.0, 16.0), ""),
             }
             self.label("", Anchor::Start, (x + SIGN, y), name, room);
@@ -216,6 +239,7 @@ pub(super) enum Key {
     Line(usize),
     Fill(String),
     Reference,
+    Limit,
     Mark,
 }
 

@@ -343,7 +343,7 @@ fn capacity(capacity: &CapacityReport) -> Plot {
             ],
             moments: [
                 due(capacity.next_split_months, "the next split"),
-                due(capacity.exhausted_months, "every node alone"),
+                due(capacity.exhausted_months, "more servers than nodes"),
             ]
             .into_iter()
             .flatten()

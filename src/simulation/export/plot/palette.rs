@@ -28,8 +28,8 @@ pub(super) const AXIS: Ink = ink("#6b7580", "#8a95a1");
 pub(super) const SERIES: [Ink; 8] = [
     ink("#0068a8", "#56b4e9"),
     ink("#c24d00", "#ff9350"),
-    ink("#007d5c", "#3fd0a4"),
-    ink("#a6387f", "#ec95c8"),
+    ink("#00724f", "#3fd0a4"),
+    ink("#b23a94", "#ec95c8"),
     ink("#2f353c", "#eceff2"),
     ink("#7d5f00", "#e3bd4a"),
     ink("#5a4fcf", "#aaa6ff"),

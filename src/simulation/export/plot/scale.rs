@@ -120,10 +120,10 @@ pub(super) fn tick(number: f64) -> String {
 /// A unit of time that makes short ticks, and its seconds.
 pub(super) fn time_unit(longest_s: f64) -> (&'static str, f64) {
     match longest_s {
-        ..0.5 => ("ms", 1e-3),
-        ..180.0 => ("s", 1.0),
-        ..10_800.0 => ("min", 60.0),
-        ..259_200.0 => ("h", 3_600.0),
+        ..0.5 => ("milliseconds", 1e-3),
+        ..180.0 => ("seconds", 1.0),
+        ..10_800.0 => ("minutes", 60.0),
+        ..259_200.0 => ("hours", 3_600.0),
         _ => ("days", 86_400.0),
     }
 }
