@@ -10,6 +10,7 @@ mod mix;
 mod movement;
 mod nodes;
 mod outcome;
+pub mod export;
 pub mod report;
 mod run;
 mod scenario;
