@@ -45,8 +45,6 @@ pub use error::{OverLimit, PlanError, StuckMove};
 pub use goal::{Balance, Goal, Limits, ServerSpec};
 pub(crate) use pace::Parts;
 pub use pace::{MoveLoad, MoveTime, Pace};
-pub use size::{NodeSize, Origin, Sizes};
-pub use pace::{MoveTime, Pace};
 pub use size::{NodeSize, Origin, Sample, Sizes};
 
 use crate::placement::NodeId;

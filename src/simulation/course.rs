@@ -615,6 +615,7 @@ mod tests {
             kind,
             keys: 0,
             bytes: 0,
+            source: NodeSize::default(),
             wave,
             why: String::new(),
         }

@@ -5,17 +5,18 @@ pub mod capacity;
 mod costs;
 mod count;
 pub mod course;
+pub mod export;
 mod fleet;
 mod mix;
 mod movement;
 mod nodes;
 mod outcome;
-pub mod export;
 pub mod report;
 mod run;
 mod scenario;
 mod scheme;
 mod statistics;
+pub mod storm;
 pub mod study;
 mod track;
 pub mod workload;
@@ -32,4 +33,3 @@ pub use workload::{Keys, KeysError, Popularity, ValueBytes};
 
 #[cfg(test)]
 mod tests;
-pub mod storm;

@@ -7,14 +7,16 @@ use super::count::{Counts, Load, Moved};
 use super::course::{Setting, Traffic, course};
 use super::movement::movement;
 use super::report::CourseReport;
+use super::report::StormReport;
 use super::report::{
     HotKeyReport, KeysReport, Report, SCHEMA, SchemeReport, SensitivityReport, ShareReport,
     StageReport,
 };
 use super::run::RunError;
 use super::scenario::Scenario;
+use super::storm::{self, StormInput};
 use super::track::Track;
-use super::workload::{Piece, Workload};
+use super::workload::{Piece, Popularity, Workload};
 use crate::plan::{Move, NodeSize, Origin, Sizes};
 
 /// Keys with many requests that are named.
@@ -110,6 +112,9 @@ pub(super) fn report(
             scenario.repeats
         ));
     }
+    let schemes: Vec<SchemeReport> = (0..scenario.schemes)
+        .map(|track| scheme(scenario, workload, outcomes, track))
+        .collect::<Result<_, RunError>>()?;
     Ok(Report {
         schema: SCHEMA.to_owned(),
         keyway: env!("CARGO_PKG_VERSION").to_owned(),
@@ -123,14 +128,12 @@ pub(super) fn report(
             count: first.keys,
             bytes: first.bytes,
         },
-        schemes: (0..scenario.schemes)
-            .map(|track| scheme(scenario, workload, outcomes, track))
-            .collect::<Result<_, RunError>>()?,
         sensitivity: (scenario.schemes..scenario.tracks.len())
             .map(|track| sensitivity(scenario, outcomes, track))
             .collect(),
         courses: courses(scenario, outcomes, &mut notes),
-        storm: None,
+        storm: misses(scenario, &schemes, &mut notes),
+        schemes,
         // Checked when the scenario was made.
         capacity: scenario
             .capacity
@@ -338,4 +341,54 @@ fn resized(moves: &[Move], sizes: &Sizes) -> Vec<Move> {
         (one.keys, one.bytes) = (keys, bytes);
     }
     moves
+}
+
+/// Of the first step that moves keys. Nodes may be moved live, with their data, or be looked for elsewhere at once, without it.
+fn misses(
+    scenario: &Scenario,
+    schemes: &[SchemeReport],
+    notes: &mut Vec<String>,
+) -> Option<StormReport> {
+    let spec = scenario.storm.as_ref()?;
+    let moved = |scheme: &SchemeReport, stage: usize| {
+        scheme.stages[stage]
+            .movement
+            .as_ref()
+            .map_or(0.0, |movement| movement.moved.mean)
+    };
+    let stages = 1..scenario.fleet.stages.len();
+    let Some(stage) = stages
+        .into_iter()
+        .find(|stage| schemes.iter().any(|scheme| moved(scheme, *stage) > 0.0))
+    else {
+        notes.push("No step moves keys: no storm.".to_owned());
+        return None;
+    };
+    let exponent = match scenario.keys.popularity {
+        Popularity::Uniform => 0.0,
+        Popularity::Zipf { exponent } => exponent,
+    };
+    let classes = storm::Popularity::zipf(scenario.keys.count(), exponent);
+    let mut inputs = Vec::new();
+    for scheme in schemes {
+        inputs.push(StormInput::even(
+            &scheme.name,
+            moved(scheme, stage).clamp(0.0, 1.0),
+            &classes,
+        ));
+        if scheme.has_nodes {
+            inputs.push(StormInput::even(
+                format!("{}, moved live", scheme.name),
+                0.0,
+                &classes,
+            ));
+        }
+    }
+    match storm::storm(spec, &scenario.fleet.stages[stage].step, &classes, &inputs) {
+        Ok(report) => Some(report),
+        Err(error) => {
+            notes.push(format!("No storm: {error}."));
+            None
+        }
+    }
 }

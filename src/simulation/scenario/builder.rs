@@ -7,6 +7,7 @@ use crate::plan::{NodeSize, Pace};
 use crate::simulation::capacity::CapacitySpec;
 use crate::simulation::fleet::{Fleet, Server, Step, list, made_name};
 use crate::simulation::scheme::{Method, Scheme};
+use crate::simulation::storm::StormSpec;
 use crate::simulation::track::{Track, weight_excess};
 use crate::simulation::workload::{Keys, Popularity};
 use std::collections::BTreeSet;
@@ -29,6 +30,7 @@ pub struct ScenarioBuilder {
     pub(super) threads: usize,
     pub(super) pace: Pace,
     pub(super) requests_per_s: f64,
+    pub(super) storm: Option<StormSpec>,
     pub(super) capacity: Option<CapacitySpec>,
 }
 
@@ -49,6 +51,7 @@ impl Default for ScenarioBuilder {
             threads: 0,
             pace: Pace::default(),
             requests_per_s: 0.0,
+            storm: None,
             capacity: None,
         }
     }
@@ -157,6 +160,12 @@ impl ScenarioBuilder {
         self
     }
 
+    /// What the database behind a cache sees when the first step that moves keys is taken.
+    pub fn storm(mut self, storm: StormSpec) -> Self {
+        self.storm = Some(storm);
+        self
+    }
+
     /// How many servers will be needed when.
     pub fn capacity(mut self, capacity: CapacitySpec) -> Self {
         self.capacity = Some(capacity);
@@ -193,6 +202,11 @@ impl ScenarioBuilder {
         }
         if let Err((setting, why)) = self.pace.check() {
             return Err(Problem::new(format!("pace.{setting}"), why).expected("a pace that can be"));
+        }
+        if let Some(Err((setting, why))) = self.storm.as_ref().map(StormSpec::check) {
+            return Err(
+                Problem::new(format!("storm.{setting}"), why).expected("a storm that can be")
+            );
         }
         if let Some(Err((setting, why))) = self.capacity.as_ref().map(CapacitySpec::check) {
             return Err(
@@ -259,6 +273,7 @@ impl ScenarioBuilder {
             threads: self.threads,
             pace: self.pace,
             requests_per_s: self.requests_per_s,
+            storm: self.storm,
             capacity: self.capacity,
             notes,
         };

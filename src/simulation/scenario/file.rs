@@ -6,6 +6,7 @@ use crate::plan::Pace;
 use crate::simulation::capacity::CapacitySpec;
 use crate::simulation::fleet::{SERVERS_MAX, Server, Step, made_name};
 use crate::simulation::scheme::Scheme;
+use crate::simulation::storm::StormSpec;
 use crate::simulation::workload::{Keys, LIST_BYTES_MAX, Popularity, ValueBytes};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ struct File {
     #[serde(default)]
     steps: Vec<RawStep>,
     pace: Option<Pace>,
+    storm: Option<StormSpec>,
     capacity: Option<CapacitySpec>,
 }
 
@@ -221,6 +223,7 @@ fn builder(file: File, cluster: Option<&Config>, directory: &Path) -> Result<Sce
     builder.requests_per_s = file.requests_per_s.unwrap_or_default();
     builder.sensitivity = file.sensitivity;
     builder.pace = file.pace.unwrap_or_default();
+    builder.storm = file.storm;
     builder.capacity = file.capacity;
     if let Some(keys) = file.keys {
         builder.keys = keys_of(keys, directory)?;

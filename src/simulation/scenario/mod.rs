@@ -6,14 +6,15 @@ mod file;
 pub use builder::ScenarioBuilder;
 pub use file::EXAMPLE;
 
-use super::fleet::{Fleet, Server};
 #[cfg(test)]
 use super::fleet::Step;
+use super::fleet::{Fleet, Server};
 use super::scheme::Scheme;
 use super::track::{Naming, Track};
 use super::workload::Keys;
 use crate::plan::Pace;
 use crate::simulation::capacity::CapacitySpec;
+use crate::simulation::storm::StormSpec;
 
 /// Most repeats.
 pub const REPEATS_MAX: u32 = 10_000;
@@ -75,6 +76,7 @@ pub struct Scenario {
     pub(super) threads: usize,
     pub(super) pace: Pace,
     pub(super) requests_per_s: f64,
+    pub(super) storm: Option<StormSpec>,
     pub(super) capacity: Option<CapacitySpec>,
     pub(super) notes: Vec<String>,
 }

@@ -18,7 +18,9 @@ fn uncommented(wanted: impl Fn(&str) -> bool) -> String {
 #[test]
 fn the_example_says_the_defaults() {
     let read = Scenario::parse(EXAMPLE, Path::new("example.toml")).unwrap();
-    let mut made = Scenario::builder().servers_made(5).step(Step::Add(vec![Server::new("f")]));
+    let mut made = Scenario::builder()
+        .servers_made(5)
+        .step(Step::Add(vec![Server::new("f")]));
     for scheme in ["ketama@64", "ketama", "jump", "modulo"] {
         made = made.scheme(scheme.parse().unwrap());
     }
@@ -28,28 +30,57 @@ fn the_example_says_the_defaults() {
 #[test]
 fn the_example_with_its_comments_taken_off_is_right_too() {
     // These exclude others, or each other, or name files that are not there.
-    let alone = ["file =", "names =", "cluster =", "value_bytes = { min", "sensitivity ="];
+    let alone = [
+        "file =",
+        "names =",
+        "cluster =",
+        "value_bytes = { min",
+        "sensitivity =",
+    ];
     let is_setting = |setting: &str| {
         let key = setting.split(" = ").next().unwrap_or_default();
         setting.starts_with('[') || (setting.contains(" = ") && !key.contains(' '))
     };
-    let text = uncommented(|setting| is_setting(setting) && !alone.iter().any(|one| setting.starts_with(one)));
+    let text = uncommented(|setting| {
+        is_setting(setting) && !alone.iter().any(|one| setting.starts_with(one))
+    });
     // What the comments stand beside.
-    let text = text.replace("popularity = \"uniform\"\n", "").replace("value_bytes = 100\n", "");
+    let text = text
+        .replace("popularity = \"uniform\"\n", "")
+        .replace("value_bytes = 100\n", "");
     let scenario = Scenario::parse(&text, Path::new("example.toml")).unwrap();
     let stages: Vec<&str> = scenario.stages().collect();
     assert_eq!(
         stages,
-        ["start", "add f", "remove b", "replace c by z", "reweight a to 2", "kill d", "place by maglev@64"]
+        [
+            "start",
+            "add f",
+            "remove b",
+            "replace c by z",
+            "reweight a to 2",
+            "kill d",
+            "place by maglev@64"
+        ]
     );
     assert_eq!(scenario.title(), "One more server for feeds");
-    assert_eq!(scenario.keys().to_string(), "synthetic, Zipf 0.99, lognormal sizes of median 300 B, sigma 1");
+    assert_eq!(
+        scenario.keys().to_string(),
+        "synthetic, Zipf 0.99, lognormal sizes of median 300 B, sigma 1"
+    );
     assert_eq!(scenario.servers()[0].weight, 2);
-    assert_eq!(scenario.servers()[5], Server::new("f").weight(2).memory_bytes_max(32 << 30));
+    assert_eq!(
+        scenario.servers()[5],
+        Server::new("f").weight(2).memory_bytes_max(32 << 30)
+    );
     assert!(scenario.capacity.is_some());
     for line in EXAMPLE.lines().filter(|line| line.starts_with("# names =")) {
         let text = EXAMPLE.replace("count = 5\n", &line[2..]);
-        assert_eq!(Scenario::parse(&text, Path::new("example.toml")).unwrap().vary, Vary::Both);
+        assert_eq!(
+            Scenario::parse(&text, Path::new("example.toml"))
+                .unwrap()
+                .vary,
+            Vary::Both
+        );
     }
 }
 
@@ -114,11 +145,15 @@ fn a_scenario_in_code_is_refused_by_the_setting() {
     let refusal = |builder: ScenarioBuilder| format!("{}\n", builder.build().unwrap_err());
     let mut text = refusal(Scenario::builder());
     text += &refusal(Scenario::builder().scheme("modulo".parse().unwrap()));
-    let scenario = Scenario::builder().scheme("modulo".parse().unwrap()).servers_made(3);
+    let scenario = Scenario::builder()
+        .scheme("modulo".parse().unwrap())
+        .servers_made(3);
     text += &refusal(scenario.clone().step(Step::Remove(vec!["z".to_owned()])));
     text += &refusal(scenario.clone().servers_made(5_000));
     text += &refusal(scenario.clone().threads(5_000));
     text += &refusal(scenario.clone().requests_per_s(-1.0));
-    text += &refusal(scenario.keys(Keys::made(10).value_bytes(crate::simulation::ValueBytes::Fixed(1 << 40))));
+    text += &refusal(
+        scenario.keys(Keys::made(10).value_bytes(crate::simulation::ValueBytes::Fixed(1 << 40))),
+    );
     insta::assert_snapshot!(text, @"");
 }
