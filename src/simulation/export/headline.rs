@@ -131,7 +131,7 @@ fn evenness(report: &Report, at: usize) -> String {
             format!("{} with {}", ratio(stage.keys.max_over_mean.mean), shown(name))
         })
         .collect();
-    format!("The fullest server has of its share: {}.", and(&loads))
+    format!("The fullest server, relative to its share: {}.", and(&loads))
 }
 
 /// Where memory does not suffice.

@@ -204,6 +204,6 @@ fn standing(drawing: &mut Drawing, bars: &Bars, panel: &Panel, frame: &Frame) {
     if let Some((at, _)) = bars.reference {
         drawing.line("reference", (left, y(at)), (right, y(at)));
     }
-    let title = format!("{} bars, the least first; {}", order.len(), bars.x_title);
+    let title = format!("{} servers, least first", order.len());
     drawing.label("faint small", Anchor::Start, (left, bottom + 14.0), &title, right - left);
 }
