@@ -1,7 +1,9 @@
 //! The answers, a sentence each.
 
 use super::table::stages;
-use super::words::{and, bytes, count, milliseconds, percent, plural, ratio, rounded, seconds, shown};
+use super::words::{
+    and, bytes, count, milliseconds, percent, plural, ratio, rounded, seconds, shown,
+};
 use crate::simulation::report::{
     CapacityReport, CourseReport, MovementReport, Report, StageReport, StormReport,
 };
@@ -56,7 +58,8 @@ pub fn headlines(report: &Report) -> Vec<Headline> {
 
 /// Of every scheme that has got so far.
 fn of_schemes(report: &Report, at: usize) -> Vec<(&str, &str, &StageReport)> {
-    let stage = |scheme: &'_ crate::simulation::report::SchemeReport| scheme.stages.get(at).is_some();
+    let stage =
+        |scheme: &'_ crate::simulation::report::SchemeReport| scheme.stages.get(at).is_some();
     report
         .schemes
         .iter()
@@ -75,10 +78,15 @@ fn movements(report: &Report, at: usize) -> Vec<(&str, &str, &MovementReport)> {
 fn moved(report: &Report, at: usize) -> Option<String> {
     let movements = movements(report, at);
     let (_, title, first) = movements.first()?;
-    if movements.iter().all(|(_, _, movement)| movement.moved.mean == 0.0) {
+    if movements
+        .iter()
+        .all(|(_, _, movement)| movement.moved.mean == 0.0)
+    {
         return Some("No key moves.".to_owned());
     }
-    let nodes = first.nodes_moved.map(|nodes| format!("{}, ", plural(nodes.into(), "node")));
+    let nodes = first
+        .nodes_moved
+        .map(|nodes| format!("{}, ", plural(nodes.into(), "node")));
     let mut text = format!(
         "With {} {} of the keys move ({}{}; the least for even servers is {})",
         shown(title),
@@ -115,12 +123,16 @@ fn guilty(report: &Report, at: usize, of: fn(&MovementReport) -> f64) -> Option<
 
 fn needless(report: &Report, at: usize) -> Option<String> {
     let guilty = guilty(report, at, |movement| movement.violating.mean)?;
-    Some(format!("Between servers that the step does not touch keys move with {guilty}."))
+    Some(format!(
+        "Between servers that the step does not touch keys move with {guilty}."
+    ))
 }
 
 fn lost(report: &Report, at: usize) -> Option<String> {
     let guilty = guilty(report, at, |movement| movement.unreachable.mean)?;
-    Some(format!("Lost, or out of reach, with their server are with {guilty}."))
+    Some(format!(
+        "Lost, or out of reach, with their server are with {guilty}."
+    ))
 }
 
 fn evenness(report: &Report, at: usize) -> String {
@@ -128,7 +140,11 @@ fn evenness(report: &Report, at: usize) -> String {
         .into_iter()
         .take(NAMED_MAX + 1)
         .map(|(name, _, stage)| {
-            format!("{} with {}", ratio(stage.keys.max_over_mean.mean), shown(name))
+            format!(
+                "{} with {}",
+                ratio(stage.keys.max_over_mean.mean),
+                shown(name)
+            )
         })
         .collect();
     format!("The fullest server, relative to its share: {}.", and(&loads))
@@ -144,7 +160,10 @@ fn too_full(report: &Report, at: usize) -> Vec<String> {
         let over = over_limit(over)?;
         Some(format!("With {} more than fits is on {over}.", shown(name)))
     };
-    of_schemes(report, at).into_iter().filter_map(full).collect()
+    of_schemes(report, at)
+        .into_iter()
+        .filter_map(full)
+        .collect()
 }
 
 /// `f (67.9 of 56.0 MiB)`, if anybody is over.
@@ -152,16 +171,34 @@ fn over_limit<'a>(servers: impl Iterator<Item = (&'a str, f64, f64)>) -> Option<
     let parts: Vec<String> = servers
         .take(NAMED_MAX)
         .map(|(server, has, limit)| {
-            format!("{} ({}, and may hold {})", shown(server), bytes(has), bytes(limit))
+            format!(
+                "{} ({}, and may hold {})",
+                shown(server),
+                bytes(has),
+                bytes(limit)
+            )
         })
         .collect();
     (!parts.is_empty()).then(|| and(&parts))
 }
 
 fn takes(course: &CourseReport) -> String {
-    let nodes: u64 = course.moves.iter().map(|a_move| u64::from(a_move.nodes)).sum();
-    let waves = course.moves.iter().map(|a_move| a_move.wave + 1).max().unwrap_or(0);
-    let longest = course.moves.iter().map(|a_move| a_move.freeze_ms).fold(0.0, f64::max);
+    let nodes: u64 = course
+        .moves
+        .iter()
+        .map(|a_move| u64::from(a_move.nodes))
+        .sum();
+    let waves = course
+        .moves
+        .iter()
+        .map(|a_move| a_move.wave + 1)
+        .max()
+        .unwrap_or(0);
+    let longest = course
+        .moves
+        .iter()
+        .map(|a_move| a_move.freeze_ms)
+        .fold(0.0, f64::max);
     let mut text = format!(
         "With {} the moves take {} ({} in {}), and no node stands still for more than {}.",
         shown(&course.scheme),

@@ -112,7 +112,9 @@ fn answers(headlines: &[Headline]) -> Markup {
 
 /// A figure and its unit stay on one line.
 fn glued(text: &str) -> String {
-    const UNITS: [&str; 11] = ["%", "B", "KiB", "MiB", "GiB", "TiB", "ms", "s", "min", "h", "d"];
+    const UNITS: [&str; 11] = [
+        "%", "B", "KiB", "MiB", "GiB", "TiB", "ms", "s", "min", "h", "d",
+    ];
     let mut glued = String::with_capacity(text.len());
     for (at, word) in text.split(' ').enumerate() {
         let unit = word.trim_end_matches([',', ';', '.', ')', ':']);
@@ -158,8 +160,16 @@ fn sections(report: &Report) -> Vec<Section> {
     };
     let topics = [
         topic(report.storm.is_some(), "storm", "Cache misses"),
-        topic(!report.sensitivity.is_empty(), "sensitivity", "How many nodes"),
-        topic(report.capacity.is_some(), "capacity", "When servers run out"),
+        topic(
+            !report.sensitivity.is_empty(),
+            "sensitivity",
+            "How many nodes",
+        ),
+        topic(
+            report.capacity.is_some(),
+            "capacity",
+            "When servers run out",
+        ),
         topic(!report.costs.is_empty(), "costs", "What placing costs"),
     ];
     steps.chain(topics.into_iter().flatten()).collect()

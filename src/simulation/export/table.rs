@@ -389,26 +389,27 @@ fn moves(course: &CourseReport) -> Table {
 }
 
 fn load(course: &CourseReport) -> Table {
-    let rows = course.servers.iter().map(|server| {
-        let before = server.points.first().map(|point| point.requests);
-        let work = |of: fn(&crate::simulation::report::CoursePoint) -> f64| {
-            server.points.iter().map(of).reduce(f64::max).map(percent)
-        };
-        vec![
-            short(&server.server, NAME_COLUMNS_MAX),
-            or_none(before.map(percent)),
-            or_none(work(|point| point.moves)),
-            or_none(work(|point| point.requests + point.moves)),
-            bytes(server.memory_bytes_peak as f64),
-            or_none(server.memory_bytes_max.map(|limit| bytes(limit as f64))),
-            or_none(server.memory_bytes_max.map(|limit| {
-                match server.memory_bytes_peak > limit {
-                    true => "TOO MUCH".to_owned(),
-                    false => percent(server.memory_bytes_peak as f64 / limit as f64),
-                }
-            })),
-        ]
-    });
+    let rows =
+        course.servers.iter().map(|server| {
+            let before = server.points.first().map(|point| point.requests);
+            let work = |of: fn(&crate::simulation::report::CoursePoint) -> f64| {
+                server.points.iter().map(of).reduce(f64::max).map(percent)
+            };
+            vec![
+                short(&server.server, NAME_COLUMNS_MAX),
+                or_none(before.map(percent)),
+                or_none(work(|point| point.moves)),
+                or_none(work(|point| point.requests + point.moves)),
+                bytes(server.memory_bytes_peak as f64),
+                or_none(server.memory_bytes_max.map(|limit| bytes(limit as f64))),
+                or_none(server.memory_bytes_max.map(|limit| {
+                    match server.memory_bytes_peak > limit {
+                        true => "TOO MUCH".to_owned(),
+                        false => percent(server.memory_bytes_peak as f64 / limit as f64),
+                    }
+                })),
+            ]
+        });
     let mut table = table(
         "load",
         format!(

@@ -5,11 +5,22 @@ use super::{csv, headlines, page, plots, tables};
 
 #[test]
 fn dump() {
-    let Ok(dir) = std::env::var("DUMP") else { return };
+    let Ok(dir) = std::env::var("DUMP") else {
+        return;
+    };
     let dir = std::path::Path::new(&dir);
-    for (name, report) in [("full", full()), ("small", small()), ("large", large()), ("hostile", hostile())] {
+    for (name, report) in [
+        ("full", full()),
+        ("small", small()),
+        ("large", large()),
+        ("hostile", hostile()),
+    ] {
         std::fs::write(dir.join(format!("{name}.html")), page(&report)).unwrap();
-        std::fs::write(dir.join(format!("{name}.json")), serde_json::to_string_pretty(&report).unwrap()).unwrap();
+        std::fs::write(
+            dir.join(format!("{name}.json")),
+            serde_json::to_string_pretty(&report).unwrap(),
+        )
+        .unwrap();
         for plot in plots(&report) {
             std::fs::write(dir.join(format!("{name}-{}.svg", plot.name)), plot.svg()).unwrap();
         }

@@ -47,7 +47,10 @@ pub(super) fn draw(course: &CourseReport, size: Size) -> (Drawing, f64) {
         &[
             (Key::Fill(fill_class(0)), "copy".to_owned()),
             (Key::Mark, "freeze".to_owned()),
-            (Key::Fill(format!("{} pale", fill_class(0))), "purge".to_owned()),
+            (
+                Key::Fill(format!("{} pale", fill_class(0))),
+                "purge".to_owned(),
+            ),
         ],
     );
     let height = ROW * shown_moves.len() as f64;
@@ -57,7 +60,12 @@ pub(super) fn draw(course: &CourseReport, size: Size) -> (Drawing, f64) {
         top += ROW;
     }
     top += 44.0;
-    if let Some(more) = course.moves.len().checked_sub(MOVES_MAX).filter(|&more| more > 0) {
+    if let Some(more) = course
+        .moves
+        .len()
+        .checked_sub(MOVES_MAX)
+        .filter(|&more| more > 0)
+    {
         let text = format!("{} more in the table", plural(more as u64, "move"));
         drawing.label("faint small", Anchor::Start, (0.0, top), &text, width);
         top += 20.0;
@@ -65,12 +73,21 @@ pub(super) fn draw(course: &CourseReport, size: Size) -> (Drawing, f64) {
     if shown_servers.is_empty() {
         return (drawing, top);
     }
-    drawing.label("strong", Anchor::Start, (0.0, top + 8.0), "Load of each server, relative to what it can take", width);
+    drawing.label(
+        "strong",
+        Anchor::Start,
+        (0.0, top + 8.0),
+        "Load of each server, relative to what it can take",
+        width,
+    );
     top += TITLE;
     top += drawing.legend(
         top,
         &[
-            (Key::Fill(format!("{} pale", fill_class(0))), "requests".to_owned()),
+            (
+                Key::Fill(format!("{} pale", fill_class(0))),
+                "requests".to_owned(),
+            ),
             (Key::Fill(fill_class(1)), "moves".to_owned()),
             (Key::Limit, "all that it can take".to_owned()),
         ],
@@ -86,7 +103,10 @@ pub(super) fn draw(course: &CourseReport, size: Size) -> (Drawing, f64) {
     if course.servers.len() > shown_servers.len() {
         let text = format!(
             "{} that moves ask less of: in the table",
-            plural((course.servers.len() - shown_servers.len()) as u64, "server")
+            plural(
+                (course.servers.len() - shown_servers.len()) as u64,
+                "server"
+            )
         );
         drawing.label("faint small", Anchor::Start, (0.0, top), &text, width);
         top += 20.0;
@@ -112,11 +132,22 @@ impl Frame {
         for &value in &self.scale.ticks {
             let x = self.x(value * self.unit_s);
             drawing.line("grid", (x, top), (x, bottom));
-            drawing.text("faint small", Anchor::Middle, (x, bottom + 12.0), &tick(value));
+            drawing.text(
+                "faint small",
+                Anchor::Middle,
+                (x, bottom + 12.0),
+                &tick(value),
+            );
         }
         drawing.line("axis", (self.left, bottom), (self.right, bottom));
         let title = format!("{unit} from the begin of the step");
-        drawing.label("faint small", Anchor::Start, (self.left, bottom + 28.0), &title, self.right - self.left);
+        drawing.label(
+            "faint small",
+            Anchor::Start,
+            (self.left, bottom + 28.0),
+            &title,
+            self.right - self.left,
+        );
     }
 }
 
@@ -130,11 +161,21 @@ fn end_s(a_move: &CourseMove) -> f64 {
 
 fn draw_move(drawing: &mut Drawing, frame: &Frame, a_move: &CourseMove, middle: f64) {
     let name = move_name(a_move);
-    drawing.label("", Anchor::End, (frame.name_width, middle), &name, frame.name_width);
+    drawing.label(
+        "",
+        Anchor::End,
+        (frame.name_width, middle),
+        &name,
+        frame.name_width,
+    );
     let copied = a_move.start_s + a_move.copy_s;
     let frozen = copied + a_move.freeze_ms / 1e3;
-    let (start, copy_end, freeze_end, end) =
-        (frame.x(a_move.start_s), frame.x(copied), frame.x(frozen), frame.x(end_s(a_move)));
+    let (start, copy_end, freeze_end, end) = (
+        frame.x(a_move.start_s),
+        frame.x(copied),
+        frame.x(frozen),
+        frame.x(end_s(a_move)),
+    );
     let top = middle - 7.0;
     let tip = format!(
         "{name}, {}, by {}: copy {}, freeze {}, purge {}",
@@ -146,9 +187,19 @@ fn draw_move(drawing: &mut Drawing, frame: &Frame, a_move: &CourseMove, middle: 
     );
     let color = fill_class(0);
     drawing.rect(&color, (start, top), (copy_end - start, 14.0), &tip);
-    drawing.rect(&format!("{color} pale"), (freeze_end, top), (end - freeze_end, 14.0), &tip);
+    drawing.rect(
+        &format!("{color} pale"),
+        (freeze_end, top),
+        (end - freeze_end, 14.0),
+        &tip,
+    );
     let freeze = (freeze_end - copy_end).max(FREEZE_WIDTH);
-    drawing.rect("mark", (copy_end - FREEZE_WIDTH / 2.0, top - 2.0), (freeze, 18.0), &tip);
+    drawing.rect(
+        "mark",
+        (copy_end - FREEZE_WIDTH / 2.0, top - 2.0),
+        (freeze, 18.0),
+        &tip,
+    );
 }
 
 /// In their order; of more than there is room for those that moves ask most of.
@@ -168,7 +219,13 @@ fn busiest(servers: &[CourseServer]) -> Vec<&CourseServer> {
 fn draw_load(drawing: &mut Drawing, frame: &Frame, server: &CourseServer, top: f64) {
     let (bottom, full) = (top + BAND, BAND - 8.0);
     let middle = bottom - full / 2.0;
-    drawing.label("", Anchor::End, (frame.name_width, middle), &server.server, frame.name_width);
+    drawing.label(
+        "",
+        Anchor::End,
+        (frame.name_width, middle),
+        &server.server,
+        frame.name_width,
+    );
     let y = |part: f64| bottom - part.clamp(0.0, 1.0) * full;
     let both = |point: &CoursePoint| point.requests + point.moves;
     let requests = steps(frame, &server.points, |point| y(point.requests));
@@ -176,16 +233,33 @@ fn draw_load(drawing: &mut Drawing, frame: &Frame, server: &CourseServer, top: f
     let peak = server.points.iter().map(both).fold(0.0, f64::max);
     let tip = format!("{}: at most {}", server.server, percent(peak));
     let base = [(frame.right, bottom), (frame.left, bottom)];
-    drawing.area(&format!("{} pale", fill_class(0)), &[&requests[..], &base].concat(), &tip);
+    drawing.area(
+        &format!("{} pale", fill_class(0)),
+        &[&requests[..], &base].concat(),
+        &tip,
+    );
     let below: Vec<(f64, f64)> = requests.iter().rev().copied().collect();
     drawing.area(&fill_class(1), &[together, below].concat(), &tip);
-    drawing.line("axis limit", (frame.left, bottom - full), (frame.right, bottom - full));
+    drawing.line(
+        "axis limit",
+        (frame.left, bottom - full),
+        (frame.right, bottom - full),
+    );
     drawing.line("axis", (frame.left, bottom), (frame.right, bottom));
-    drawing.text("small", Anchor::Start, (frame.right + 6.0, middle), &percent(peak));
+    drawing.text(
+        "small",
+        Anchor::Start,
+        (frame.right + 6.0, middle),
+        &percent(peak),
+    );
 }
 
 /// The outline of figures that hold until the next one, from the axis' begin to its end.
-fn steps(frame: &Frame, points: &[CoursePoint], y: impl Fn(&CoursePoint) -> f64) -> Vec<(f64, f64)> {
+fn steps(
+    frame: &Frame,
+    points: &[CoursePoint],
+    y: impl Fn(&CoursePoint) -> f64,
+) -> Vec<(f64, f64)> {
     let mut outline: Vec<(f64, f64)> = Vec::with_capacity(points.len() * 2 + 1);
     for point in points {
         let x = frame.x(point.at_s);

@@ -124,14 +124,28 @@ impl Drawing {
     }
 
     /// A text that is cut where there is no room for it; a pointer is told all of it.
-    pub(super) fn label(&mut self, class: &str, anchor: Anchor, place: (f64, f64), text: &str, room: f64) {
+    pub(super) fn label(
+        &mut self,
+        class: &str,
+        anchor: Anchor,
+        place: (f64, f64),
+        text: &str,
+        room: f64,
+    ) {
         // Bold letters are wider.
-        let room = if class.contains("strong") { room / 1.15 } else { room };
+        let room = if class.contains("strong") {
+            room / 1.15
+        } else {
+            room
+        };
         let cut = fitted(text, room);
         if cut == shown(text) {
             return self.text(class, anchor, place, text);
         }
-        let mut inner = Drawing { body: String::new(), width: self.width };
+        let mut inner = Drawing {
+            body: String::new(),
+            width: self.width,
+        };
         inner.text(class, anchor, place, &cut);
         self.push(html! { g { title { (shown(text)) } (PreEscaped(inner.body)) } });
     }
@@ -146,11 +160,25 @@ impl Drawing {
                     @if !tip.is_empty() { title { (shown(tip)) } }
                 }
             }),
-            1 => self.rect(&class, (x - r + 0.5, y - r + 0.5), (2.0 * r - 1.0, 2.0 * r - 1.0), tip),
-            2 => self.area(&class, &[(x, y - r - 1.0), (x + r + 1.0, y + r), (x - r - 1.0, y + r)], tip),
+            1 => self.rect(
+                &class,
+                (x - r + 0.5, y - r + 0.5),
+                (2.0 * r - 1.0, 2.0 * r - 1.0),
+                tip,
+            ),
+            2 => self.area(
+                &class,
+                &[(x, y - r - 1.0), (x + r + 1.0, y + r), (x - r - 1.0, y + r)],
+                tip,
+            ),
             _ => self.area(
                 &class,
-                &[(x, y - r - 1.5), (x + r + 1.5, y), (x, y + r + 1.5), (x - r - 1.5, y)],
+                &[
+                    (x, y - r - 1.5),
+                    (x + r + 1.5, y),
+                    (x, y + r + 1.5),
+                    (x - r - 1.5, y),
+                ],
                 tip,
             ),
         }
@@ -211,8 +239,17 @@ impl Drawing {
         let (margin, top) = file.map_or((0.0, 0.0), |(margin, _)| (margin, 34.0));
         let (width, height) = (self.width + 2.0 * margin, height + 2.0 * margin + top);
         let heading = file.map(|(margin, _)| {
-            let mut heading = Drawing { body: String::new(), width: self.width };
-            heading.label("strong", Anchor::Start, (margin, margin + 8.0), title, self.width);
+            let mut heading = Drawing {
+                body: String::new(),
+                width: self.width,
+            };
+            heading.label(
+                "strong",
+                Anchor::Start,
+                (margin, margin + 8.0),
+                title,
+                self.width,
+            );
             heading.body
         });
         html! {

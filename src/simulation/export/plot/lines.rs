@@ -55,13 +55,23 @@ const MARKERS: usize = 12;
 pub(super) fn draw(lines: &Lines, size: Size) -> (Drawing, f64) {
     let mut drawing = Drawing::new(size);
     let keys = lines.series.iter().enumerate();
-    let keys: Vec<_> = keys.map(|(number, name)| (Key::Line(number), name.clone())).collect();
+    let keys: Vec<_> = keys
+        .map(|(number, name)| (Key::Line(number), name.clone()))
+        .collect();
     let mut top = match keys.len() {
         ..2 => 0.0,
         _ => drawing.legend(0.0, &keys),
     };
-    let points = || lines.panels.iter().flat_map(|p| &p.lines).flat_map(|line| &line.points);
-    let xs = points().map(|point| point.x).chain(lines.moments.iter().map(|&(x, _)| x));
+    let points = || {
+        lines
+            .panels
+            .iter()
+            .flat_map(|p| &p.lines)
+            .flat_map(|line| &line.points)
+    };
+    let xs = points()
+        .map(|point| point.x)
+        .chain(lines.moments.iter().map(|&(x, _)| x));
     let (ticks, height) = match size {
         Size::Wide => (10, HEIGHT),
         Size::Narrow => (5, LOW_HEIGHT),
@@ -71,10 +81,19 @@ pub(super) fn draw(lines: &Lines, size: Size) -> (Drawing, f64) {
         false => Scale::until(xs.fold(0.0, f64::max), ticks),
     };
     let ys: Vec<Scale> = lines.panels.iter().map(y_scale).collect();
-    let labels = ys.iter().flat_map(|y| &y.ticks).map(|&value| text_width(&tick(value)));
+    let labels = ys
+        .iter()
+        .flat_map(|y| &y.ticks)
+        .map(|&value| text_width(&tick(value)));
     let left = labels.fold(0.0, f64::max) + 10.0;
     for (panel, y) in lines.panels.iter().zip(&ys) {
-        drawing.label("strong", Anchor::Start, (0.0, top + 10.0), &panel.title, drawing.width);
+        drawing.label(
+            "strong",
+            Anchor::Start,
+            (0.0, top + 10.0),
+            &panel.title,
+            drawing.width,
+        );
         let moments_height = 18.0 * lines.moments.len() as f64;
         let frame = Frame {
             left,
@@ -87,7 +106,13 @@ pub(super) fn draw(lines: &Lines, size: Size) -> (Drawing, f64) {
         draw_panel(&mut drawing, lines, panel, &frame);
         top = frame.bottom + GAP;
     }
-    drawing.label("faint small", Anchor::Start, (left, top - 3.0), &lines.x_title, drawing.width - left);
+    drawing.label(
+        "faint small",
+        Anchor::Start,
+        (left, top - 3.0),
+        &lines.x_title,
+        drawing.width - left,
+    );
     (drawing, top + 10.0)
 }
 
@@ -127,14 +152,28 @@ fn draw_panel(drawing: &mut Drawing, lines: &Lines, panel: &Panel, frame: &Frame
     for &value in &frame.y.ticks {
         let y = frame.y(value);
         drawing.line("grid", (frame.left, y), (frame.right, y));
-        drawing.text("faint small", Anchor::End, (frame.left - 8.0, y), &tick(value));
+        drawing.text(
+            "faint small",
+            Anchor::End,
+            (frame.left - 8.0, y),
+            &tick(value),
+        );
     }
     for &value in &frame.x.ticks {
         let x = frame.x(value);
         drawing.line("axis", (x, frame.bottom), (x, frame.bottom + 4.0));
-        drawing.text("faint small", Anchor::Middle, (x, frame.bottom + 14.0), &tick(value));
+        drawing.text(
+            "faint small",
+            Anchor::Middle,
+            (x, frame.bottom + 14.0),
+            &tick(value),
+        );
     }
-    drawing.line("axis", (frame.left, frame.bottom), (frame.right, frame.bottom));
+    drawing.line(
+        "axis",
+        (frame.left, frame.bottom),
+        (frame.right, frame.bottom),
+    );
     for (number, (at, name)) in lines.moments.iter().enumerate() {
         let (x, y) = (frame.x(*at), frame.top - 9.0 - 18.0 * number as f64);
         drawing.line("reference", (x, y + 7.0), (x, frame.bottom));
@@ -145,7 +184,13 @@ fn draw_panel(drawing: &mut Drawing, lines: &Lines, panel: &Panel, frame: &Frame
         drawing.line("reference", (frame.left, y), (frame.right, y));
         // Where there is room for it.
         let above = if y - frame.top > 18.0 { -9.0 } else { 10.0 };
-        drawing.label("small", Anchor::End, (frame.right, y + above), name, frame.right - frame.left);
+        drawing.label(
+            "small",
+            Anchor::End,
+            (frame.right, y + above),
+            name,
+            frame.right - frame.left,
+        );
     }
     for line in &panel.lines {
         draw_line(drawing, lines, line, frame);
@@ -156,9 +201,21 @@ fn draw_panel(drawing: &mut Drawing, lines: &Lines, panel: &Panel, frame: &Frame
 fn beside(drawing: &mut Drawing, frame: &Frame, x: f64, y: f64, text: &str) {
     let width = text_width(text);
     if x + width / 2.0 > drawing.width {
-        drawing.label("small", Anchor::End, (drawing.width, y), text, drawing.width);
+        drawing.label(
+            "small",
+            Anchor::End,
+            (drawing.width, y),
+            text,
+            drawing.width,
+        );
     } else if x - width / 2.0 < frame.left {
-        drawing.label("small", Anchor::Start, (frame.left, y), text, drawing.width - frame.left);
+        drawing.label(
+            "small",
+            Anchor::Start,
+            (frame.left, y),
+            text,
+            drawing.width - frame.left,
+        );
     } else {
         drawing.text("small", Anchor::Middle, (x, y), text);
     }
@@ -185,6 +242,10 @@ fn draw_line(drawing: &mut Drawing, lines: &Lines, line: &Line, frame: &Frame) {
     for point in line.points.iter().step_by(every) {
         let name = lines.series.get(line.series).map_or("", |name| name);
         let tip = format!("{name} {}: {}", tick(point.x), tick(point.y));
-        drawing.marker(line.series, (frame.x(point.x), frame.y(point.y)), tip.trim_start());
+        drawing.marker(
+            line.series,
+            (frame.x(point.x), frame.y(point.y)),
+            tip.trim_start(),
+        );
     }
 }

@@ -184,7 +184,11 @@ fn course(course: &CourseReport, at: usize, number: usize) -> Plot {
 }
 
 fn storm(storm: &StormReport) -> Plot {
-    let last = storm.schemes.iter().flat_map(|s| s.points.last()).map(|p| p.at_s);
+    let last = storm
+        .schemes
+        .iter()
+        .flat_map(|s| s.points.last())
+        .map(|p| p.at_s);
     let (unit, unit_s) = time_unit(last.fold(0.0, f64::max));
     let lines = |of: fn(&crate::simulation::report::StormPoint) -> f64| {
         let line = |(series, scheme): (usize, &crate::simulation::report::StormScheme)| Line {
@@ -246,7 +250,9 @@ fn sensitivity(rows: &[SensitivityReport]) -> Option<Plot> {
     let has_many_sizes = series.iter().any(|one| one.1 != series[0].1);
     let lines = |of: fn(&SensitivityReport) -> &Estimate, times: f64| -> Vec<Line> {
         let line = |(number, &(algorithm, servers)): (usize, &(&str, u32))| {
-            let own = rows.iter().filter(|row| row.algorithm == algorithm && row.servers == servers);
+            let own = rows
+                .iter()
+                .filter(|row| row.algorithm == algorithm && row.servers == servers);
             let mut points: Vec<Point> = own
                 .map(|row| Point {
                     x: f64::from(row.nodes),
@@ -315,7 +321,15 @@ fn capacity(capacity: &CapacityReport) -> Plot {
         is_step,
     };
     let due = |months: Option<f64>, what: &str| {
-        months.map(|months| (months, format!("{what}, month {}", scale::tick((months * 10.0).round() / 10.0))))
+        months.map(|months| {
+            (
+                months,
+                format!(
+                    "{what}, month {}",
+                    scale::tick((months * 10.0).round() / 10.0)
+                ),
+            )
+        })
     };
     Plot {
         name: "capacity".to_owned(),

@@ -73,11 +73,7 @@ fn colors(of: fn(&Ink) -> &'static str) -> String {
 
 /// The classes of the line of a series.
 pub(super) fn line_class(series: usize) -> String {
-    format!(
-        "line l{} d{}",
-        series % SERIES.len(),
-        series % DASHES.len()
-    )
+    format!("line l{} d{}", series % SERIES.len(), series % DASHES.len())
 }
 
 /// The class of what is filled in a series' colour.
@@ -114,7 +110,10 @@ mod tests {
         for (ink, least) in texts.into_iter().chain(lines) {
             for (color, ground) in [(ink.light, GROUND.light), (ink.dark, GROUND.dark)] {
                 let found = contrast(color, ground);
-                assert!(found >= least, "{color} on {ground}: {found:.2}, needs {least}");
+                assert!(
+                    found >= least,
+                    "{color} on {ground}: {found:.2}, needs {least}"
+                );
             }
         }
     }

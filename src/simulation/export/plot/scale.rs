@@ -42,7 +42,11 @@ impl Scale {
 
     /// From 0 to exactly `high`, the last tick being below it.
     pub(super) fn until(high: f64, ticks_max: usize) -> Scale {
-        let high = if high.is_finite() && high > 0.0 { high } else { 1.0 };
+        let high = if high.is_finite() && high > 0.0 {
+            high
+        } else {
+            1.0
+        };
         let mut scale = Scale::between(0.0, high, ticks_max);
         scale.high = high;
         scale.ticks.retain(|&tick| tick <= high);
@@ -74,7 +78,11 @@ impl Scale {
             true => libm::log2(value / self.low) / libm::log2(self.high / self.low),
             false => (value - self.low) / (self.high - self.low),
         };
-        if part.is_finite() { part.clamp(0.0, 1.0) } else { 0.0 }
+        if part.is_finite() {
+            part.clamp(0.0, 1.0)
+        } else {
+            0.0
+        }
     }
 }
 
@@ -98,7 +106,9 @@ fn step(length: f64, steps_max: usize) -> f64 {
         power *= 10.0;
     }
     let fits = [1.0, 2.0, 5.0].into_iter().map(|times| times * power);
-    fits.into_iter().find(|&step| step >= least).unwrap_or(10.0 * power)
+    fits.into_iter()
+        .find(|&step| step >= least)
+        .unwrap_or(10.0 * power)
 }
 
 /// `0.05`, `1.5`, `12,000`, `1.2 M`: as short as tells neighbours apart.
@@ -106,7 +116,11 @@ pub(super) fn tick(number: f64) -> String {
     let short = |number: f64| {
         let text = format!("{number:.4}");
         let text = text.trim_end_matches('0').trim_end_matches('.');
-        if text == "-0" { "0".to_owned() } else { text.to_owned() }
+        if text == "-0" {
+            "0".to_owned()
+        } else {
+            text.to_owned()
+        }
     };
     match number.abs() {
         ..1_000.0 => short(number),
@@ -143,7 +157,11 @@ mod tests {
             }
         }
         assert_eq!(
-            Scale::linear([0.83].into_iter(), 5).ticks.iter().map(|&t| tick(t)).collect::<Vec<_>>(),
+            Scale::linear([0.83].into_iter(), 5)
+                .ticks
+                .iter()
+                .map(|&t| tick(t))
+                .collect::<Vec<_>>(),
             ["0", "0.2", "0.4", "0.6", "0.8", "1"]
         );
     }
