@@ -180,7 +180,7 @@ impl Section {
         match self.content {
             Content::Topic(name) => html! {
                 @for one in plots.iter().filter(|one| one.name == name) { (picture(one)) }
-                @for one in tables.iter().filter(|one| one.name == name) { (grid(one)) }
+                @for one in tables.iter().filter(|one| one.name == name) { (titled(one)) }
             },
             Content::Step(at) => step(report, at, plots, tables),
         }
@@ -204,8 +204,8 @@ fn step(report: &Report, at: usize, plots: &[Plot], tables: &[Table]) -> Markup 
         .collect();
     html! {
         @if let Some(one) = plot(format!("movement-{at}")) { (picture(one)) }
-        @for one in of("schemes") { (grid(one)) }
-        @for one in of("causes") { (grid(one)) }
+        @for one in of("schemes") { (titled(one)) }
+        @for one in of("causes") { (titled(one)) }
         @if let Some(one) = plot(format!("balance-{at}")) { (picture(one)) }
         @for (number, one) in of("servers").enumerate() { (folded(one, number == 0)) }
         @for one in of("hot keys") { (folded(one, false)) }
@@ -251,6 +251,14 @@ fn folded(table: &Table, is_open: bool) -> Markup {
             summary { (table.title) }
             (grid(table))
         }
+    }
+}
+
+fn titled(table: &Table) -> Markup {
+    html! {
+        // The caption is for who hears the page: within the box that scrolls it could not be read.
+        p.title aria-hidden="true" { (table.title) }
+        (grid(table))
     }
 }
 

@@ -8,6 +8,7 @@ pub(super) const UNKNOWN: &str = "?";
 /// A fraction: `15.6 %`.
 pub(super) fn percent(fraction: f64) -> String {
     match fraction.is_finite() {
+        true if fraction == 0.0 => "0 %".to_owned(),
         true => format!("{} %", digits(fraction * 100.0, percent_decimals(fraction))),
         false => UNKNOWN.to_owned(),
     }
@@ -17,7 +18,7 @@ pub(super) fn percent(fraction: f64) -> String {
 pub(super) fn percents(estimate: &Estimate) -> String {
     let decimals = percent_decimals(estimate.mean);
     match half_width(estimate) {
-        Some(half) if estimate.mean.is_finite() => format!(
+        Some(half) if estimate.mean.is_finite() && (estimate.mean, half) != (0.0, 0.0) => format!(
             "{} ± {} %",
             digits(estimate.mean * 100.0, decimals),
             digits(half * 100.0, decimals)
@@ -230,7 +231,7 @@ mod tests {
     fn figures_are_short_and_exact_enough() {
         assert_eq!(
             [0.0, 0.156_25, 1.0, 0.000_012_3, 0.000_000_076, f64::NAN].map(percent),
-            ["0.0 %", "15.6 %", "100.0 %", "0.001 %", "0.00001 %", "?"]
+            ["0 %", "15.6 %", "100.0 %", "0.001 %", "0.00001 %", "?"]
         );
         assert_eq!(percents(&estimate(0.156_25, 0.002)), "15.6 ± 0.2 %");
         assert_eq!(ratios(&estimate(1.034, 0.0021)), "1.034 ± 0.002");

@@ -145,7 +145,9 @@ fn movement(report: &Report, stage: &StageReport, at: usize) -> Option<Plot> {
             mark: Some(movement.minimum * 100.0),
         })
         .collect();
-    (!bars.is_empty()).then(|| Plot {
+    // A server that dies, say, moves nothing.
+    let is_something = |bar: &Bar| bar.value > 0.0 || bar.mark.is_some_and(|least| least > 0.0);
+    bars.iter().any(is_something).then(|| Plot {
         name: format!("movement-{at}"),
         title: format!("Keys that {} moves", shown(&stage.step)),
         description: "A bar per scheme: keys that are on another server than before, in percent of all. The upright mark is the least that \
