@@ -43,7 +43,8 @@ mod words;
 
 pub use error::{OverLimit, PlanError, StuckMove};
 pub use goal::{Balance, Goal, Limits, ServerSpec};
-pub use pace::{MoveTime, Pace};
+pub(crate) use pace::Parts;
+pub use pace::{MoveLoad, MoveTime, Pace};
 pub use size::{NodeSize, Origin, Sample, Sizes};
 
 use crate::placement::NodeId;
