@@ -147,7 +147,10 @@ fn evenness(report: &Report, at: usize) -> String {
             )
         })
         .collect();
-    format!("The fullest server, relative to its share: {}.", and(&loads))
+    format!(
+        "The fullest server, relative to its share: {}.",
+        and(&loads)
+    )
 }
 
 /// Where memory does not suffice.

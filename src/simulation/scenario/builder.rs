@@ -118,6 +118,27 @@ impl ScenarioBuilder {
         self
     }
 
+    /// A step that adds so many servers, with made-up names.
+    pub fn add_made(self, count: usize) -> Self {
+        let added = self.steps.iter().flat_map(|step| match step {
+            Step::Add(servers) => servers.as_slice(),
+            Step::Replace { with, .. } => std::slice::from_ref(with),
+            _ => &[],
+        });
+        let taken: BTreeSet<&str> = self
+            .servers
+            .iter()
+            .chain(added)
+            .map(|server| &*server.name)
+            .collect();
+        let count = count.min(crate::simulation::fleet::SERVERS_MAX + 1);
+        let names = (0..)
+            .map(made_name)
+            .filter(|name| !taken.contains(name.as_str()));
+        let servers = names.take(count).map(Server::new).collect();
+        self.step(Step::Add(servers))
+    }
+
     /// What happens next; at most [`STEPS_MAX`].
     pub fn step(mut self, step: Step) -> Self {
         self.steps.push(step);
@@ -127,6 +148,20 @@ impl ScenarioBuilder {
     /// One more way to place the keys; 1 to [`SCHEMES_MAX`].
     pub fn scheme(mut self, scheme: Scheme) -> Self {
         self.schemes.push(scheme);
+        self
+    }
+
+    /// These in place of all so far, but for a cluster's own.
+    pub fn schemes(mut self, schemes: impl IntoIterator<Item = Scheme>) -> Self {
+        self.schemes
+            .retain(|scheme| matches!(scheme.method, Method::Given(..)));
+        self.schemes.extend(schemes);
+        self
+    }
+
+    /// Changes the keys so far.
+    pub fn change_keys(mut self, change: impl FnOnce(Keys) -> Keys) -> Self {
+        self.keys = change(self.keys);
         self
     }
 

@@ -7,10 +7,9 @@ use crate::simulation::capacity::CapacitySpec;
 use crate::simulation::fleet::{SERVERS_MAX, Server, Step, made_name};
 use crate::simulation::scheme::{Scheme, SchemeError};
 use crate::simulation::storm::StormSpec;
-use crate::simulation::workload::{Keys, LIST_BYTES_MAX, Popularity, ValueBytes};
+use crate::simulation::workload::{Keys, Popularity, ValueBytes};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 use toml::Value;
 use toml::de::{DeTable, DeValue};
@@ -283,18 +282,11 @@ fn keys_of(raw: RawKeys, directory: &Path) -> Result<Keys> {
 }
 
 fn key_file(file: &str, directory: &Path) -> Result<Keys> {
-    let path = directory.join(file);
-    let refused = |what: String| {
-        Problem::new("keys.file", what)
+    Keys::read(directory.join(file)).map_err(|error| {
+        Problem::new("keys.file", error.to_string())
             .expected("a file with one key a line, and after a tab its bytes, if they are known")
             .help("redis-cli --scan > keys.txt writes one")
-    };
-    let mut text = Vec::new();
-    std::fs::File::open(&path)
-        // Sizes after the keys take some more; more than that is no list of keys.
-        .and_then(|file| file.take(2 * LIST_BYTES_MAX as u64).read_to_end(&mut text))
-        .map_err(|error| refused(format!("{file} cannot be read: {error}")))?;
-    Keys::parse(file, &text).map_err(|error| refused(format!("{file}: {error}")))
+    })
 }
 
 fn popularity_of(value: &Value) -> Result<Popularity> {

@@ -14,7 +14,12 @@ const ROWS_MAX: usize = 16;
 pub(crate) fn tables(report: &Report) -> String {
     let mut text = head(report);
     let mut subject = String::new();
-    for Headline { subject: about, text: sentence, .. } in export::headlines(report) {
+    for Headline {
+        subject: about,
+        text: sentence,
+        ..
+    } in export::headlines(report)
+    {
         if about != subject {
             let _ = writeln!(text, "\n{}", styled(HEADING, &about));
             subject = about;
@@ -38,7 +43,9 @@ pub(crate) fn tables(report: &Report) -> String {
         }
     }
     if has_more {
-        text.push_str("\nServers of every scheme, and all rows: --html FILE, --csv DIR or --json.\n");
+        text.push_str(
+            "\nServers of every scheme, and all rows: --html FILE, --csv DIR or --json.\n",
+        );
     }
     text
 }
@@ -71,8 +78,13 @@ fn head(report: &Report) -> String {
 /// One scheme's servers, after each step, and its moves; where keys are hot, in the end.
 fn is_shown(report: &Report, table: &Table) -> bool {
     let first = |course: &str| {
-        let step = table.stage.and_then(|at| Some(&report.schemes.first()?.stages.get(at)?.step));
-        let mut courses = report.courses.iter().filter(|course| Some(&course.step) == step);
+        let step = table
+            .stage
+            .and_then(|at| Some(&report.schemes.first()?.stages.get(at)?.step));
+        let mut courses = report
+            .courses
+            .iter()
+            .filter(|course| Some(&course.step) == step);
         courses.next().is_some_and(|one| one.scheme == course)
     };
     match table.name {
@@ -87,7 +99,11 @@ fn is_shown(report: &Report, table: &Table) -> bool {
 }
 
 fn show(table: &Table) -> String {
-    let headings: Vec<String> = table.columns.iter().map(|c| c.heading.to_uppercase()).collect();
+    let headings: Vec<String> = table
+        .columns
+        .iter()
+        .map(|c| c.heading.to_uppercase())
+        .collect();
     let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
     let numbers: Vec<usize> = (0..table.columns.len())
         .filter(|&at| table.columns.get(at).is_some_and(|column| column.is_number))
