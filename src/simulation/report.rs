@@ -227,7 +227,7 @@ pub struct CourseReport {
     pub step: String,
     /// Until all is done, in seconds.
     pub total_s: f64,
-    /// All times in which some node takes no command, together, in milliseconds.
+    /// The freezes of all moves added up, in milliseconds: those that go on at the same time count each.
     pub freeze_ms: f64,
     /// The moves, by their begin.
     pub moves: Vec<CourseMove>,
@@ -319,9 +319,10 @@ pub struct StormScheme {
     pub hit_rate_min: f64,
     /// The most reads of the database, per second.
     pub database_reads_per_s_peak: f64,
-    /// Reads of the database more than without the step, in all.
+    /// Reads of the database more than without the step: the most that they are ahead. Where values expire, they fall back later, since what has just
+    /// been read need not be read so soon.
     pub extra_reads: f64,
-    /// Until the hit rate is within one percent of what it was, in seconds; `None`: not within the time that was looked at.
+    /// Until the hit rate is within one percent of what it was, and stays there, in seconds; `None`: not within the time that was looked at.
     pub recovered_s: Option<f64>,
     /// Over time.
     pub points: Vec<StormPoint>,
@@ -371,9 +372,10 @@ pub struct CapacityPoint {
     pub users: u64,
     /// What they take, in bytes.
     pub bytes: u64,
-    /// Servers that are needed, as nodes cannot be shared out more evenly than whole.
+    /// Servers that are needed, as nodes cannot be shared out more evenly than whole. More than there are nodes: as many as would do if nodes could be
+    /// cut.
     pub servers: u32,
-    /// Whether more are needed than the month before.
+    /// Whether more are needed than there are, at the start and in every month before.
     pub is_split: bool,
 }
 
