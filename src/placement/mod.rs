@@ -42,7 +42,7 @@
 mod algorithm;
 mod custom;
 mod explain;
-mod jump;
+pub(crate) mod jump;
 mod ketama;
 mod maglev;
 mod modulo;
@@ -89,7 +89,9 @@ pub const KETAMA_WEIGHT_TOTAL_MAX: u32 = 65_536;
 /// A virtual node: the unit of placement. Its number is its position in the placement's list of names.
 ///
 /// Its *name* is its hashing identity; a node has no address. Which server it lives on is the topology's business.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct NodeId(pub u16);
 
@@ -489,6 +491,19 @@ impl Placement {
     #[inline]
     pub fn has_homes(&self) -> bool {
         !matches!(self.built.lookup, Lookup::InTurn(_))
+    }
+
+    /// What a lookup reads beside the key, in bytes: the tables, without the nodes' names. `None` where a function of the program's own looks up.
+    pub fn table_bytes(&self) -> Option<u64> {
+        let bytes = match &self.built.lookup {
+            Lookup::Ketama(ring) => ring.bytes(),
+            Lookup::Modulo(_) | Lookup::Jump { .. } | Lookup::InTurn(_) => 0,
+            Lookup::Rendezvous(rendezvous) => rendezvous.bytes(),
+            Lookup::Maglev(maglev) => maglev.bytes(),
+            Lookup::Preset(preset) => preset.bytes(),
+            Lookup::Custom(_) => return None,
+        };
+        Some(bytes as u64)
     }
 
     /// Number of nodes: 1 to [`NODES_MAX`].

@@ -11,6 +11,7 @@ pub const SCHEMA: &str = "keyway.simulation/1";
 
 /// All of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Report {
     /// [`SCHEMA`].
@@ -53,6 +54,7 @@ pub struct Report {
 
 /// The keys of one repeat.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct KeysReport {
     /// In words: `synthetic, Zipf 0.99, 200 B each`.
@@ -65,6 +67,7 @@ pub struct KeysReport {
 
 /// A mean over repeats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Estimate {
     /// The mean of the repeats.
@@ -75,6 +78,7 @@ pub struct Estimate {
 
 /// How repeats differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Spread {
     /// Standard deviation of the repeats.
@@ -87,6 +91,7 @@ pub struct Spread {
 
 /// One way to place keys.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct SchemeReport {
     /// As it was asked for: `ketama@64`.
@@ -101,6 +106,7 @@ pub struct SchemeReport {
 
 /// How it is after a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct StageReport {
     /// `start`, or the step in words: `add f`.
@@ -122,6 +128,7 @@ pub struct StageReport {
 
 /// One server's part.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ShareReport {
     /// Its name.
@@ -144,6 +151,7 @@ pub struct ShareReport {
 
 /// How even something is over the servers that are up. A server's load is its part divided by its target, so that 1 is right for all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct BalanceReport {
     /// The largest load.
@@ -160,6 +168,7 @@ pub struct BalanceReport {
 
 /// What a step moved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct MovementReport {
     /// Keys that are on another server than before, as a fraction of all.
@@ -191,6 +200,7 @@ pub struct MovementReport {
 
 /// A key with many requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct HotKeyReport {
     /// The key; what is not UTF-8 is replaced.
@@ -203,6 +213,7 @@ pub struct HotKeyReport {
 
 /// How even servers are with so many nodes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct SensitivityReport {
     /// The algorithm.
@@ -219,6 +230,7 @@ pub struct SensitivityReport {
 
 /// The course of the moves of one step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CourseReport {
     /// The scheme's name.
@@ -237,6 +249,7 @@ pub struct CourseReport {
 
 /// One move in time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CourseMove {
     /// Moves of one wave go on at the same time.
@@ -267,6 +280,7 @@ pub struct CourseMove {
 
 /// What one server has to do while nodes move.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CourseServer {
     /// Its name.
@@ -281,6 +295,7 @@ pub struct CourseServer {
 
 /// From this time on, until the next point.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CoursePoint {
     /// In seconds from the begin of the step.
@@ -295,6 +310,7 @@ pub struct CoursePoint {
 
 /// What a cache's database sees when keys change server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct StormReport {
     /// The step that moves keys.
@@ -311,6 +327,7 @@ pub struct StormReport {
 
 /// One scheme's storm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct StormScheme {
     /// The scheme's name.
@@ -324,12 +341,29 @@ pub struct StormScheme {
     pub extra_reads: f64,
     /// Until the hit rate is within one percent of what it was, and stays there, in seconds; `None`: not within the time that was looked at.
     pub recovered_s: Option<f64>,
+    /// What the database cannot take at once; `None` if nobody said what it can take.
+    #[serde(default)]
+    pub overload: Option<StormOverload>,
     /// Over time.
     pub points: Vec<StormPoint>,
 }
 
-/// A moment of a storm.
+/// Reads that wait if a database takes no more than it can. At least: callers who give up and ask again make it more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct StormOverload {
+    /// The most reads that wait.
+    pub waiting_max: f64,
+    /// How long the last of them waits, in seconds.
+    pub wait_s_max: f64,
+    /// From then on none waits, in seconds; `None`: some still do at the end of the time that was looked at.
+    pub until_s: Option<f64>,
+}
+
+/// A moment of a storm: the mean over the second before it, or since the step if that is less.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct StormPoint {
     /// In seconds from the step on.
@@ -342,6 +376,7 @@ pub struct StormPoint {
 
 /// How many servers will be needed when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CapacityReport {
     /// In words: what a user takes, what a server may hold.
@@ -364,6 +399,7 @@ pub struct CapacityReport {
 
 /// A month of the growth curve.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CapacityPoint {
     /// From the start.
@@ -381,6 +417,7 @@ pub struct CapacityPoint {
 
 /// What a scheme costs, measured on this machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CostReport {
     /// The scheme's name.

@@ -24,8 +24,9 @@
 //! Keys are taken together in [classes](Popularity) of about the same popularity, and of each class a part moves. Assumed besides:
 //! - The cache holds every value for its TTL: nothing is evicted for want of memory. Values that stay behind on the old server take memory there until
 //!   they expire.
-//! - The database takes all reads in the same time. Where reads exceed what it can take, the true storm is longer and worse than this one: queries
-//!   queue, time out, and the keys stay absent.
+//! - The database takes all reads in the same time. If it is said what it can take, reads beyond that wait, one after another, and `overload` says how
+//!   many and how long; but the course of the hit rate stays that of a database that takes all. So where it is overloaded the true storm is worse than
+//!   this one: requests for what is waited for miss meanwhile, callers give up and ask again.
 //! - All values have the same TTL and nobody deletes them. So the keys that many ask for expire together, `D` after the step and again and again: a TTL
 //!   that varies from key to key smooths these waves, and the storm is over sooner.
 //!
@@ -43,7 +44,7 @@
 //! # Ok::<(), keyway::simulation::storm::StormError>(())
 //! ```
 
-use super::report::{StormPoint, StormReport, StormScheme};
+use super::report::{StormOverload, StormPoint, StormReport, StormScheme};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -80,7 +81,7 @@ pub struct StormSpec {
     pub database_latency_ms: f64,
     /// Whether of requests that miss one key at the same time only one reads the database. Default: no.
     pub coalesce: bool,
-    /// What the database can take, in reads per second. It is only reported: see the assumptions.
+    /// What the database can take, in reads per second: for `overload` in the report. Default: not said.
     pub database_reads_per_s_max: Option<f64>,
     /// How long to look, in minutes. Default: 60. At most 10,080, a week, and 100 TTLs.
     pub minutes: f64,
@@ -119,7 +120,7 @@ impl StormSpec {
             60_000.0,
         )?;
         if let Some(max) = self.database_reads_per_s_max {
-            within("database_reads_per_s_max", max, 0.0, 1e12)?;
+            within("database_reads_per_s_max", max, 0.001, 1e12)?;
         }
         within("minutes", self.minutes, 0.001, 10_080.0)?;
         if self.minutes * 60.0 > TTLS_MAX * self.ttl_s {
@@ -355,12 +356,18 @@ fn scheme(
         .collect();
     let mut points = Vec::new();
     let mut extra_reads: f64 = 0.0;
+    let mut queue = (spec.database_reads_per_s_max)
+        .map(|reads_per_s_max| Queue::new(reads_per_s_max, steady.database_reads_per_s));
     for (place, moment) in moments(spec).iter().enumerate() {
         let at_s = moment.at_s(spec.period_s());
         let now = |class: usize| courses[class][place].last;
         points.push(point(spec, &moved, at_s, steady, now));
         let all = |class: usize| courses[class][place].all;
-        extra_reads = extra_reads.max(ahead(spec, &moved, at_s, all));
+        let ahead = ahead(spec, &moved, at_s, all);
+        extra_reads = extra_reads.max(ahead);
+        if let Some(queue) = &mut queue {
+            queue.advance(at_s, ahead);
+        }
     }
     let of = |value: fn(&StormPoint) -> f64| points.iter().map(value);
     let hit_rate = |at_s: f64| {
@@ -374,7 +381,57 @@ fn scheme(
         database_reads_per_s_peak: of(|point| point.database_reads_per_s).fold(0.0, f64::max),
         extra_reads,
         recovered_s: recovered_s(&points, RECOVERED * steady.hit_rate, hit_rate),
+        overload: queue.map(|queue| queue.overload),
         points,
+    }
+}
+
+/// Reads that wait for a database that takes so many a second, in the order in which they come.
+struct Queue {
+    reads_per_s_max: f64,
+    steady_per_s: f64,
+    at_s: f64,
+    /// Reads that have come by then, less those that could have been taken.
+    net: f64,
+    waiting: f64,
+    overload: StormOverload,
+}
+
+impl Queue {
+    fn new(reads_per_s_max: f64, steady_per_s: f64) -> Queue {
+        Queue {
+            reads_per_s_max,
+            steady_per_s,
+            at_s: 0.0,
+            net: 0.0,
+            waiting: 0.0,
+            overload: StormOverload {
+                until_s: Some(0.0),
+                ..StormOverload::default()
+            },
+        }
+    }
+
+    /// Lindley: what waits is what waited and came, less what was taken, and never less than nothing.
+    fn advance(&mut self, at_s: f64, ahead: f64) {
+        let net = (self.steady_per_s - self.reads_per_s_max) * at_s + ahead;
+        let came = net - self.net;
+        let before = self.waiting;
+        let left = before + came;
+        self.waiting = left.max(0.0);
+        let overload = &mut self.overload;
+        overload.waiting_max = overload.waiting_max.max(self.waiting);
+        overload.wait_s_max = match overload.waiting_max > 0.0 {
+            true => overload.waiting_max / self.reads_per_s_max,
+            false => 0.0,
+        };
+        if self.waiting > 0.0 {
+            overload.until_s = None;
+        } else if before > 0.0 {
+            // Between the two moments, where a straight line meets nothing.
+            overload.until_s = Some(self.at_s + (at_s - self.at_s) * before / (before - left));
+        }
+        (self.at_s, self.net) = (at_s, net);
     }
 }
 

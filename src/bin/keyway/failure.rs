@@ -23,6 +23,12 @@ pub(crate) enum CliError {
     NoHomes(keyway::placement::Algorithm),
     #[error("the keys on standard input cannot be read: {0}")]
     Input(#[source] io::Error),
+    #[error("{} cannot be written: {error}", .file.display())]
+    Write {
+        file: std::path::PathBuf,
+        #[source]
+        error: io::Error,
+    },
     #[error("the result cannot be written: {0}")]
     Output(#[source] io::Error),
     #[error(

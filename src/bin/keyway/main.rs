@@ -6,6 +6,7 @@ mod demo;
 mod failure;
 mod locate;
 mod output;
+mod simulate;
 mod stats;
 
 use anstream::eprintln;

@@ -152,6 +152,61 @@ fn a_slow_database_is_read_by_everyone_who_asks_meanwhile_unless_they_coalesce()
 }
 
 #[test]
+fn reads_beyond_what_the_database_can_take_wait() {
+    // 1,000 keys, each asked for once a second, all of them lost: 1,000 e^-t reads a second, of which 100 are taken.
+    let spec = StormSpec {
+        requests_per_s: 1_000.0,
+        ttl_s: f64::INFINITY,
+        database_latency_ms: 0.0,
+        database_reads_per_s_max: Some(100.0),
+        minutes: 1.0,
+        ..StormSpec::default()
+    };
+    let (_, scheme) = one(&spec, &[Popularity::new(1_000, 1.0)], 1.0);
+    let overload = scheme.overload.unwrap();
+    // More come than go until ln 10 = 2.303 s: 1,000 - 100 - 230.3 wait then. All are read after 10 s, but for those that nobody has asked for.
+    near(overload.waiting_max, 669.74, 1.0);
+    near(overload.wait_s_max, 6.6974, 0.01);
+    near(overload.until_s.unwrap(), 10.0, 0.01);
+
+    // It takes all.
+    let plenty = StormSpec {
+        database_reads_per_s_max: Some(1_000.0),
+        ..spec
+    };
+    let (_, scheme) = one(&plenty, &[Popularity::new(1_000, 1.0)], 1.0);
+    assert_eq!(
+        scheme.overload,
+        Some(StormOverload {
+            waiting_max: 0.0,
+            wait_s_max: 0.0,
+            until_s: Some(0.0)
+        })
+    );
+    // Nobody said.
+    let unknown = StormSpec {
+        database_reads_per_s_max: None,
+        ..spec
+    };
+    assert_eq!(
+        one(&unknown, &[Popularity::new(1_000, 1.0)], 1.0)
+            .1
+            .overload,
+        None
+    );
+    // It is too slow even without the step: 1,000 / 11 misses a second.
+    let slow = StormSpec {
+        database_reads_per_s_max: Some(80.0),
+        ttl_s: 10.0,
+        ..spec
+    };
+    let (_, scheme) = one(&slow, &[Popularity::new(1_000, 1.0)], 0.0);
+    let overload = scheme.overload.unwrap();
+    assert_eq!(overload.until_s, None);
+    near(overload.waiting_max, (1_000.0 / 11.0 - 80.0) * 60.0, 1e-6);
+}
+
+#[test]
 fn what_moves_with_its_data_makes_no_storm() {
     let classes = Popularity::zipf(100_000, 0.99);
     let (report, scheme) = one(&StormSpec::default(), &classes, 0.0);

@@ -1,0 +1,4 @@
+//! `keyway simulate`.
+
+mod files;
+mod table;
