@@ -75,6 +75,8 @@ pub struct Facts {
     pub memory_bytes: Option<u64>,
     /// The bound on it, in bytes; 0 is none.
     pub memory_bytes_max: Option<u64>,
+    /// Memory of the data of all databases alone, without tables, connections and the like, in bytes.
+    pub memory_dataset_bytes: Option<u64>,
     /// What happens at that bound: `noeviction`, `allkeys-lru` and so on.
     pub memory_policy: Option<String>,
     /// Whether there is an append-only file.
@@ -279,6 +281,7 @@ fn facts_of_info(info: &Value, database: u32) -> Facts {
         clients_max: number("maxclients"),
         memory_bytes: number("used_memory"),
         memory_bytes_max: number("maxmemory"),
+        memory_dataset_bytes: number("used_memory_dataset"),
         memory_policy: field("maxmemory_policy"),
         appendonly: number("aof_enabled").map(|enabled| enabled != 0),
         commands_per_s: number("instantaneous_ops_per_sec"),

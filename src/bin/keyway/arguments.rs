@@ -8,6 +8,7 @@ Examples:
   keyway check cluster.toml                is this file right for what is on these servers?
   keyway locate cluster.toml user:42:name  on which server is this key?
   keyway stats cluster.toml                versions, memory, keys, clients of every server
+  keyway balance cluster.toml              how even is it: keys and bytes of every server and node
 
 A cluster file says how keys become nodes, and which server each node lives on:
   name = \"feeds\"
@@ -38,6 +39,7 @@ pub(crate) enum Command {
     Check(crate::check::Args),
     Locate(crate::locate::Args),
     Stats(crate::stats::Args),
+    Balance(crate::balance::Args),
     Demo(crate::demo::Args),
 }
 

@@ -21,6 +21,8 @@ pub(crate) enum CliError {
     Cluster(#[from] keyway::Error),
     #[error("by {0} no key has a home: any server may have any key. Ask each of them, with EXISTS")]
     NoHomes(keyway::placement::Algorithm),
+    #[error(transparent)]
+    Survey(#[from] keyway::survey::SurveyError),
     #[error("the keys on standard input cannot be read: {0}")]
     Input(#[source] io::Error),
     #[error("the result cannot be written: {0}")]
@@ -34,7 +36,9 @@ pub(crate) enum CliError {
 impl CliError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            CliError::File(_) | CliError::Input(_) | CliError::NoHomes(_) => WRONG_FILE.into(),
+            CliError::File(_) | CliError::Input(_) | CliError::NoHomes(_) | CliError::Survey(_) => {
+                WRONG_FILE.into()
+            }
             _ => PROBLEMS.into(),
         }
     }

@@ -1,0 +1,352 @@
+//! `keyway balance`: prints what [`keyway::survey`] sees.
+
+use crate::failure::{CliError, UNREACHABLE};
+use crate::output::{self, HEADING, bold, styled};
+use comfy_table::{Cell, Color};
+use indicatif::{ProgressBar, ProgressStyle};
+use keyway::Config;
+use keyway::inspect::Answer;
+use keyway::survey::{
+    self, Estimate, Options, Progress, Requests, SAMPLE_MAX, Spread, Survey, SurveyedNode,
+    SurveyedServer,
+};
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Nodes and keys that are shown unless all are asked for.
+const SHOWN: usize = 5;
+
+const EXAMPLES: &str = "\
+What the columns say:
+  KEYS, BYTES  what is there; ± is the 95 % interval of an estimate: 20 of 21 figures are no further off
+  SHARE        the server's bytes as a multiple of the mean of all servers; 1.00 is even
+  BY NODES     the same as a multiple of what its nodes should have: far from 1.00 only if nodes differ
+  LOAD         a node's bytes as a multiple of what it should have by its weight
+
+Exit codes: 0 fine, 1 the result could not be printed, 2 wrong usage or file, 3 a server could not be looked at.
+
+Examples:
+  keyway balance cluster.toml                    a first look, from 10,000 keys of every server
+  keyway balance cluster.toml --sample 100000    a third of the error
+  keyway balance cluster.toml --exact --nodes    every key, every node
+  keyway balance cluster.toml --json | jq '.nodes | max_by(.bytes.value)'
+  keyway plan cluster.toml --even --live         what would even it out";
+
+/// Show how even the live cluster is: keys and bytes of every server and node, hot nodes, the biggest keys
+///
+/// Connects to every server, writes nothing. Figures come from a sample (SCAN from a random place on, which is fair whatever keys are called,
+/// and MEMORY USAGE), so each has an interval; --exact looks at every key. Gentle: one question at a time, and a pause as long as the answer
+/// took. What a sample cannot see is a giant key that it did not meet: if a server's own figure for its memory says that there is one, so does
+/// the page.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The cluster file
+    file: PathBuf,
+    /// Keys to look at per server; a server with at most twice as many is looked at whole
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = sample, conflicts_with = "exact")]
+    sample: usize,
+    /// Look at every key: about 10 s per million keys of the largest server
+    #[arg(long)]
+    exact: bool,
+    /// Show every node, not only those that stand out
+    #[arg(long)]
+    nodes: bool,
+    /// Bound on each dial and each question: 500ms, 2s
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = crate::arguments::duration)]
+    timeout: Duration,
+    /// One JSON object with everything that was seen, every node included
+    #[arg(long)]
+    json: bool,
+}
+
+fn sample(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(sample) if (1..=SAMPLE_MAX).contains(&sample) => Ok(sample),
+        _ => Err(format!("expected a number from 1 to {SAMPLE_MAX}")),
+    }
+}
+
+pub(crate) async fn run(args: &Args) -> Result<ExitCode, CliError> {
+    let config = Config::from_file(&args.file)?;
+    let mut options = Options::default();
+    options.sample = args.sample;
+    options.exact = args.exact;
+    options.timeout = args.timeout;
+    let survey = looked_at(&config, &options).await?;
+    let text = match args.json {
+        true => output::json_page(&survey)?,
+        false => page(&survey, args),
+    };
+    output::print_verdict(&text)?;
+    Ok(match survey.failures().next() {
+        None => ExitCode::SUCCESS,
+        Some(_) => UNREACHABLE.into(),
+    })
+}
+
+/// Surveys, with a progress bar on a terminal.
+pub(crate) async fn looked_at(config: &Config, options: &Options) -> Result<Survey, CliError> {
+    let progress = ProgressBar::new(0);
+    if let Ok(style) =
+        ProgressStyle::with_template("looking at keys {bar:40} {human_pos} of {human_len}, {eta}")
+    {
+        progress.set_style(style);
+    }
+    let survey = survey::survey(config, options, |step| match step {
+        Progress::Expected(keys) => progress.inc_length(keys),
+        Progress::Looked(keys) => progress.inc(keys),
+        _ => progress.tick(),
+    })
+    .await;
+    progress.finish_and_clear();
+    Ok(survey?)
+}
+
+fn page(survey: &Survey, args: &Args) -> String {
+    let mut text = format!(
+        "{}: {} on {}\n{}\n\n",
+        survey.cluster,
+        survey.placement,
+        output::plural(survey.servers.len(), "server"),
+        how_well(survey),
+    );
+    text.push_str(&servers(&survey.servers));
+    let _ = write!(text, "\n{}", evenness(survey));
+    text.push_str(&nodes(survey, args.nodes));
+    text.push_str(&keys(survey));
+    text.push_str(&remarks(survey, args));
+    text
+}
+
+fn how_well(survey: &Survey) -> String {
+    let all: u64 = survey
+        .servers
+        .iter()
+        .filter_map(|server| server.held.as_ref())
+        .map(|held| held.keys)
+        .sum();
+    match survey.is_complete {
+        true => format!("All {} keys were looked at.", output::count(all)),
+        false => format!(
+            "{} of {} keys were looked at: ± is the 95 % interval.",
+            output::count(survey.looked_at),
+            output::count(all)
+        ),
+    }
+}
+
+fn servers(servers: &[SurveyedServer]) -> String {
+    let mut table = output::table(
+        &[
+            "SERVER", "ADDRESS", "NODES", "KEYS", "BYTES", "±", "SHARE", "BY NODES", "MEMORY",
+            "LIMIT", "OPS/S",
+        ],
+        &[2, 3, 4, 5, 6, 7, 8, 9, 10],
+    );
+    for server in servers {
+        let state = &server.state;
+        let mut row = vec![
+            Cell::new(&state.name),
+            Cell::new(output::place(&state.address, state.database)),
+            Cell::new(state.nodes),
+        ];
+        match (&server.held, &state.answer) {
+            (Some(held), Answer::Reached(facts)) => {
+                row.push(Cell::new(output::count(held.keys)));
+                row.extend(bytes(held.bytes));
+                row.push(load(held.load.bytes.unwrap_or(held.load.keys)));
+                row.push(load(
+                    held.load_by_nodes.bytes.unwrap_or(held.load_by_nodes.keys),
+                ));
+                row.extend(
+                    [
+                        facts.memory_bytes.map(output::bytes),
+                        facts.memory_bytes_max.map(|bytes| match bytes {
+                            0 => "none".to_owned(),
+                            _ => output::bytes(bytes),
+                        }),
+                        facts.commands_per_s.map(output::count),
+                    ]
+                    .map(output::or_unknown),
+                );
+            }
+            (None, Answer::Reached(_)) => row.push(bold("failed", Color::Red)),
+            (_, other) => row.push(output::absence(other)),
+        }
+        table.add_row(row);
+    }
+    output::lines(&table)
+}
+
+fn evenness(survey: &Survey) -> String {
+    let mut table = output::table(
+        &["EVENNESS OF", "MAX/MEAN", "MIN/MEAN", "SD", "BY SAMPLING"],
+        &[1, 2, 3, 4],
+    );
+    let evenness = &survey.evenness;
+    let rows = [
+        ("keys over servers", &evenness.servers_keys),
+        ("bytes over servers", &evenness.servers_bytes),
+        ("keys over nodes", &evenness.nodes_keys),
+        ("bytes over nodes", &evenness.nodes_bytes),
+    ];
+    for (what, spread) in rows {
+        if let Some(spread) = spread {
+            table.add_row(spread_row(what, spread));
+        }
+    }
+    match table.is_empty() {
+        true => "There are no keys.\n".to_owned(),
+        false => output::lines(&table),
+    }
+}
+
+fn spread_row(what: &str, spread: &Spread) -> Vec<Cell> {
+    vec![
+        Cell::new(what),
+        load(spread.max_over_mean),
+        load(spread.min_over_mean),
+        Cell::new(percent(spread.relative_sd)),
+        Cell::new(match spread.sampling_sd > 0.0 {
+            true => percent(spread.sampling_sd),
+            false => "-".to_owned(),
+        }),
+    ]
+}
+
+fn nodes(survey: &Survey, all: bool) -> String {
+    let by_bytes = survey.nodes_by_bytes();
+    let shown: Vec<&SurveyedNode> = match all {
+        true => survey.nodes.iter().collect(),
+        false => by_bytes.into_iter().take(SHOWN).collect(),
+    };
+    if shown.is_empty() || survey.looked_at == 0 && !all {
+        return String::new();
+    }
+    let by_counters = survey.requests == Requests::ByCounters;
+    let heading = match all {
+        true => "NODE",
+        false => "BIGGEST NODE",
+    };
+    let mut headers = vec![heading, "NAME", "SERVER", "KEYS", "±", "BYTES", "±", "LOAD"];
+    if by_counters {
+        headers.push("REQUESTS");
+    }
+    let mut table = output::table(&headers, &[0, 3, 4, 5, 6, 7, 8]);
+    for node in shown {
+        let mut row = vec![
+            Cell::new(node.node),
+            Cell::new(output::shown(node.name.as_bytes())),
+            Cell::new(&node.server),
+        ];
+        match node.keys {
+            None => row.push(Cell::new("?")),
+            Some(keys) => {
+                row.push(Cell::new(output::count(keys.value)));
+                row.push(error(&keys));
+                row.extend(bytes(node.bytes));
+                let of_node = node.load.unwrap_or_default();
+                row.push(load(of_node.bytes.unwrap_or(of_node.keys)));
+                row.extend(node.requests.map(|part| Cell::new(percent(part))));
+            }
+        }
+        table.add_row(row);
+    }
+    format!("\n{}", output::lines(&table))
+}
+
+fn keys(survey: &Survey) -> String {
+    let mut text = String::new();
+    let lists = [
+        ("BIGGEST KEY", &survey.biggest_keys),
+        ("MOST ACCESSED KEY", &survey.hottest_keys),
+    ];
+    for (heading, keys) in lists {
+        if keys.is_empty() {
+            continue;
+        }
+        let mut headers = vec![heading, "NODE", "SERVER", "BYTES"];
+        let has_accesses = keys.iter().any(|key| key.accesses.is_some());
+        if has_accesses {
+            headers.push("ACCESSES");
+        }
+        let mut table = output::table(&headers, &[1, 3, 4]);
+        for key in keys.iter().take(SHOWN) {
+            let mut row = vec![
+                Cell::new(output::shown(key.key.as_bytes())),
+                Cell::new(key.node.map_or("-".to_owned(), |node| node.to_string())),
+                Cell::new(&key.server),
+                Cell::new(output::bytes(key.bytes)),
+            ];
+            if has_accesses {
+                row.push(output::or_unknown(
+                    key.accesses
+                        .map(|accesses| format!("~{}", output::count(accesses))),
+                ));
+            }
+            table.add_row(row);
+        }
+        let _ = write!(text, "\n{}", output::lines(&table));
+    }
+    text
+}
+
+fn remarks(survey: &Survey, args: &Args) -> String {
+    let mut text = String::from("\n");
+    for advice in survey.advice() {
+        let _ = writeln!(text, "{advice}");
+    }
+    if survey.is_uneven() {
+        let _ = writeln!(
+            text,
+            "{}",
+            styled(
+                HEADING,
+                &format!("-> keyway plan {} --even --live", args.file.display())
+            )
+        );
+    }
+    for note in &survey.notes {
+        let _ = writeln!(text, "note: {}", output::shown(note.as_bytes()));
+    }
+    for (server, why) in survey.failures() {
+        let _ = writeln!(text, "{server}: {}", output::shown(why.as_bytes()));
+    }
+    if let Requests::No { why } = &survey.requests {
+        let _ = writeln!(text, "note: {why}");
+    }
+    text
+}
+
+/// The value, and how far it may be off.
+fn bytes(estimate: Option<Estimate>) -> [Cell; 2] {
+    match estimate {
+        Some(estimate) => [Cell::new(output::bytes(estimate.value)), error(&estimate)],
+        None => [Cell::new("?"), Cell::new("")],
+    }
+}
+
+fn error(estimate: &Estimate) -> Cell {
+    let error = estimate.relative_error();
+    Cell::new(match error {
+        0.0 => "exact".to_owned(),
+        _ if error.is_infinite() => format!("<{}", output::count(estimate.high)),
+        _ => percent(error),
+    })
+}
+
+fn load(load: f64) -> Cell {
+    let text = format!("{load:.2}");
+    match load {
+        1.5.. => bold(&text, Color::Red),
+        1.2.. => bold(&text, Color::Yellow),
+        _ => Cell::new(text),
+    }
+}
+
+fn percent(part: f64) -> String {
+    format!("{:.1} %", part * 100.0)
+}
