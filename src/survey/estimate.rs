@@ -78,13 +78,6 @@ impl Tally {
             .saturating_add(u128::from(bytes) * u128::from(bytes));
         self.accesses = self.accesses.saturating_add(accesses);
     }
-
-    pub(super) fn merge(&mut self, other: &Tally) {
-        self.keys += other.keys;
-        self.bytes = self.bytes.saturating_add(other.bytes);
-        self.squares = self.squares.saturating_add(other.squares);
-        self.accesses = self.accesses.saturating_add(other.accesses);
-    }
 }
 
 /// A server's keys, and the sample of them.
@@ -189,11 +182,13 @@ mod tests {
     use super::*;
     use fastrand::Rng;
 
+    const SAMPLES: usize = 400;
+
     fn gauss(rng: &mut Rng) -> f64 {
         libm::sqrt(-2.0 * libm::log(1.0 - rng.f64())) * libm::cos(std::f64::consts::TAU * rng.f64())
     }
 
-    /// How often, of 100 samples of `looked_at` of 20,000 keys over `nodes` nodes, a node's interval holds the truth: keys and bytes.
+    /// How often, of all samples of `looked_at` of 20,000 keys over `nodes` nodes, a node's interval holds the truth: keys and bytes.
     fn coverage(
         seed: u64,
         looked_at: usize,
@@ -209,7 +204,7 @@ mod tests {
             truth[node].add(bytes, 0);
         }
         let (mut keys_held, mut bytes_held) = (0, 0);
-        for _ in 0..100 {
+        for _ in 0..SAMPLES {
             let mut parts = vec![Tally::default(); nodes];
             for i in 0..looked_at {
                 let j = rng.usize(i..keys.len());
@@ -217,7 +212,11 @@ mod tests {
                 parts[keys[i].0].add(keys[i].1, 0);
             }
             let mut all = Tally::default();
-            parts.iter().for_each(|part| all.merge(part));
+            for part in &parts {
+                all.keys += part.keys;
+                all.bytes += part.bytes;
+                all.squares += part.squares;
+            }
             let population = Population::new(keys.len() as u64, all, false);
             for (part, truth) in parts.iter().zip(&truth) {
                 let holds = |estimate: Estimate, truth: u64| {
@@ -227,7 +226,7 @@ mod tests {
                 bytes_held += holds(population.bytes(part).unwrap(), truth.bytes);
             }
         }
-        let all = (100 * nodes) as f64;
+        let all = (SAMPLES * nodes) as f64;
         (f64::from(keys_held) / all, f64::from(bytes_held) / all)
     }
 
@@ -255,14 +254,14 @@ mod tests {
             (
                 "Pareto 1.5",
                 |rng| whole(100.0 * libm::pow(1.0 - rng.f64(), -1.0 / 1.5)),
-                0.80,
+                0.85,
             ),
         ];
         for (name, size, least) in sizes {
             for (looked_at, nodes) in [(2_000, 32), (5_000, 32), (2_000, 8)] {
                 let (keys, bytes) = coverage(1, looked_at, nodes, size);
                 assert!(
-                    keys >= 0.93,
+                    keys >= 0.94,
                     "{name}, {looked_at} over {nodes}: {keys} of keys"
                 );
                 assert!(

@@ -22,6 +22,7 @@ mod round_robin;
 mod sets;
 mod sets_failures;
 mod sorted;
+mod survey;
 mod timeline_cost;
 mod timeline_read;
 mod timeline_write;
