@@ -274,14 +274,14 @@ fn requests(
         Some((server, _)) if count(true) > 0 => {
             return Requests::No {
                 why: format!(
-                    "server {server} does not count accesses, others do: set maxmemory-policy allkeys-lfu or volatile-lfu on all"
+                    "server {server} does not count accesses, others do: set maxmemory, and maxmemory-policy allkeys-lfu or volatile-lfu, on all"
                 ),
             };
         }
         None if count(true) > 0 => {}
         _ => {
             return Requests::No {
-                why: "requests by node or key are only known where maxmemory-policy is allkeys-lfu or volatile-lfu (OBJECT FREQ); MONITOR \
+                why: "requests by node or key are only known where maxmemory is set and maxmemory-policy is allkeys-lfu or volatile-lfu (OBJECT FREQ); MONITOR \
                       would halve what a server can do, and is not used"
                     .to_owned(),
             };

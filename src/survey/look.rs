@@ -68,10 +68,12 @@ pub(super) async fn look(
     let (state, probe) = inspect::look(config, id, options.timeout).await;
     let keys = match (&state.answer, probe) {
         (Answer::Reached(facts), Some(mut probe)) => {
-            let is_lfu = facts
-                .memory_policy
-                .as_deref()
-                .is_some_and(|policy| policy.ends_with("-lfu"));
+            // Without a limit, keys whose value is the same small integer share one object, and so one counter.
+            let is_lfu = facts.memory_bytes_max.is_some_and(|bytes| bytes > 0)
+                && facts
+                    .memory_policy
+                    .as_deref()
+                    .is_some_and(|policy| policy.ends_with("-lfu"));
             let mut looking = Looking::new(config, id);
             match looking.walk(&mut probe, is_lfu, options, progress).await {
                 Ok(()) => Ok(looking.looked),

@@ -235,7 +235,7 @@ pub enum Requests {
         /// Why, and what to do.
         why: String,
     },
-    /// The servers evict by LFU, so they keep a counter per key. It is approximate (logarithmic, up to 255) and falls with time: good for
+    /// The servers have a limit and evict by LFU, so they keep a counter per key. It is approximate (logarithmic, up to 255) and falls with time: good for
     /// telling the hot from the cold.
     ByCounters,
 }
