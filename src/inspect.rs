@@ -85,6 +85,8 @@ pub struct Facts {
     pub save: Option<String>,
     /// Commands in the last second or so.
     pub commands_per_s: Option<u64>,
+    /// What clients send, in bytes per second, in the last second or so.
+    pub input_bytes_per_s: Option<u64>,
     /// Reads that found their key, since the start.
     pub hits: Option<u64>,
     /// Reads that did not.
@@ -285,6 +287,9 @@ fn facts_of_info(info: &Value, database: u32) -> Facts {
         memory_policy: field("maxmemory_policy"),
         appendonly: number("aof_enabled").map(|enabled| enabled != 0),
         commands_per_s: number("instantaneous_ops_per_sec"),
+        input_bytes_per_s: field("instantaneous_input_kbps")
+            .and_then(|kib| kib.parse::<f64>().ok())
+            .map(|kib| (kib * 1024.0) as u64),
         hits: number("keyspace_hits"),
         misses: number("keyspace_misses"),
         keys,

@@ -32,11 +32,13 @@
 //! **Keys** are DBSIZE, which still counts expired keys that nobody has met since.
 
 mod advice;
+mod calibrate;
 mod estimate;
 mod judge;
 mod look;
 
 pub use advice::EVEN_MAX;
+pub use calibrate::{CalibrateError, CalibrateOptions, Calibration, Figure, ServerPace, calibrate};
 pub use estimate::Estimate;
 
 use crate::config::Config;

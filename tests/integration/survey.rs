@@ -417,6 +417,7 @@ async fn requests_by_node_and_hot_keys_are_known_where_servers_count_them() {
 async fn a_survey_writes_nothing_and_leaves_what_eviction_goes_by_as_it_is() {
     let server = RedisServer::builder()
         .arg("--maxmemory-policy", "allkeys-lfu")
+        .arg("--maxmemory", "1gb")
         .start()
         .await;
     run_script(&server, "for i = 1, 100 do redis.call('SET', i, i) end").await;

@@ -7,8 +7,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use keyway::Config;
 use keyway::inspect::Answer;
 use keyway::survey::{
-    self, Estimate, Options, Progress, Requests, SAMPLE_MAX, Spread, Survey, SurveyedNode,
-    SurveyedServer,
+    self, CalibrateOptions, Estimate, Options, Progress, Requests, SAMPLE_MAX, Spread, Survey,
+    SurveyedNode, SurveyedServer,
 };
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -20,9 +20,9 @@ const SHOWN: usize = 5;
 
 const EXAMPLES: &str = "\
 What the columns say:
-  KEYS, BYTES  what is there; ± is the 95 % interval of an estimate: 20 of 21 figures are no further off
+  KEYS, BYTES  what is there; ± says how far an estimate is off, 19 of 20 times
   SHARE        the server's bytes as a multiple of the mean of all servers; 1.00 is even
-  BY NODES     the same as a multiple of what its nodes should have: far from 1.00 only if nodes differ
+  BY NODES     the same as a multiple of what its nodes should have by their weights
   LOAD         a node's bytes as a multiple of what it should have by its weight
 
 Exit codes: 0 fine, 1 the result could not be printed, 2 wrong usage or file, 3 a server could not be looked at.
@@ -32,6 +32,7 @@ Examples:
   keyway balance cluster.toml --sample 100000    a third of the error
   keyway balance cluster.toml --exact --nodes    every key, every node
   keyway balance cluster.toml --json | jq '.nodes | max_by(.bytes.value)'
+  keyway balance cluster.toml --calibrate        what a simulation of moves has to know of servers and wire
   keyway plan cluster.toml --even --live         what would even it out";
 
 /// Show how even the live cluster is: keys and bytes of every server and node, hot nodes, the biggest keys
@@ -48,7 +49,7 @@ pub(crate) struct Args {
     /// Keys to look at per server; a server with at most twice as many is looked at whole
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = sample, conflicts_with = "exact")]
     sample: usize,
-    /// Look at every key: about 10 s per million keys of the largest server
+    /// Look at every key: about 15 s per million keys of the largest server
     #[arg(long)]
     exact: bool,
     /// Show every node, not only those that stand out
@@ -57,6 +58,13 @@ pub(crate) struct Args {
     /// Bound on each dial and each question: 500ms, 2s
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = crate::arguments::duration)]
     timeout: Duration,
+    /// In place of all that: measure how fast servers and wire are, and print the table [pace] of a scenario. Reads only: PING, SCAN, ECHO of
+    /// 1 MiB, DUMP of some small values, CLIENT LIST; some 3 s per server
+    #[arg(long, conflicts_with_all = ["sample", "exact", "nodes"])]
+    calibrate: bool,
+    /// With --calibrate: also measure writing, on this server: at most 2,000 copies of values, 8 MiB, under keyway:calibrate:, removed at once
+    #[arg(long, value_name = "SERVER", requires = "calibrate")]
+    write_to: Option<String>,
     /// One JSON object with everything that was seen, every node included
     #[arg(long)]
     json: bool,
@@ -71,6 +79,9 @@ fn sample(text: &str) -> Result<usize, String> {
 
 pub(crate) async fn run(args: &Args) -> Result<ExitCode, CliError> {
     let config = Config::from_file(&args.file)?;
+    if args.calibrate {
+        return calibrated(&config, args).await;
+    }
     let mut options = Options::default();
     options.sample = args.sample;
     options.exact = args.exact;
@@ -82,6 +93,22 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode, CliError> {
     };
     output::print_verdict(&text)?;
     Ok(match survey.failures().next() {
+        None => ExitCode::SUCCESS,
+        Some(_) => UNREACHABLE.into(),
+    })
+}
+
+async fn calibrated(config: &Config, args: &Args) -> Result<ExitCode, CliError> {
+    let mut options = CalibrateOptions::default();
+    options.timeout = args.timeout;
+    options.write_to = args.write_to.clone();
+    let calibration = survey::calibrate(config, &options).await?;
+    let text = match args.json {
+        true => output::json_page(&calibration)?,
+        false => calibration.to_toml(),
+    };
+    output::print_verdict(&text)?;
+    Ok(match calibration.failures().next() {
         None => ExitCode::SUCCESS,
         Some(_) => UNREACHABLE.into(),
     })
@@ -141,18 +168,14 @@ fn how_well(survey: &Survey) -> String {
 fn servers(servers: &[SurveyedServer]) -> String {
     let mut table = output::table(
         &[
-            "SERVER", "ADDRESS", "NODES", "KEYS", "BYTES", "±", "SHARE", "BY NODES", "MEMORY",
-            "LIMIT", "OPS/S",
+            "SERVER", "NODES", "KEYS", "BYTES", "±", "SHARE", "BY NODES", "MEMORY", "LIMIT",
+            "OPS/S",
         ],
-        &[2, 3, 4, 5, 6, 7, 8, 9, 10],
+        &[1, 2, 3, 4, 5, 6, 7, 8, 9],
     );
     for server in servers {
         let state = &server.state;
-        let mut row = vec![
-            Cell::new(&state.name),
-            Cell::new(output::place(&state.address, state.database)),
-            Cell::new(state.nodes),
-        ];
+        let mut row = vec![Cell::new(&state.name), Cell::new(state.nodes)];
         match (&server.held, &state.answer) {
             (Some(held), Answer::Reached(facts)) => {
                 row.push(Cell::new(output::count(held.keys)));
@@ -300,23 +323,24 @@ fn remarks(survey: &Survey, args: &Args) -> String {
         let _ = writeln!(text, "{advice}");
     }
     if survey.is_uneven() {
-        let _ = writeln!(
-            text,
-            "{}",
-            styled(
-                HEADING,
-                &format!("-> keyway plan {} --even --live", args.file.display())
-            )
-        );
+        let plan = format!("-> keyway plan {} --even --live", args.file.display());
+        let _ = writeln!(text, "{}", styled(HEADING, &plan));
     }
-    for note in &survey.notes {
-        let _ = writeln!(text, "note: {}", output::shown(note.as_bytes()));
-    }
+    let mut rows = Vec::new();
     for (server, why) in survey.failures() {
-        let _ = writeln!(text, "{server}: {}", output::shown(why.as_bytes()));
+        let why = output::shown(why.as_bytes()).into_owned();
+        rows.push(vec![bold(server, Color::Red), Cell::new(why)]);
     }
-    if let Requests::No { why } = &survey.requests {
-        let _ = writeln!(text, "note: {why}");
+    let unknown = match &survey.requests {
+        Requests::No { why } => Some(why),
+        _ => None,
+    };
+    for note in survey.notes.iter().chain(unknown) {
+        let note = output::shown(note.as_bytes()).into_owned();
+        rows.push(vec![bold("note", Color::Cyan), Cell::new(note)]);
+    }
+    if !rows.is_empty() {
+        let _ = write!(text, "\n{}", output::lines(&output::list(rows)));
     }
     text
 }

@@ -23,6 +23,8 @@ pub(crate) enum CliError {
     NoHomes(keyway::placement::Algorithm),
     #[error(transparent)]
     Survey(#[from] keyway::survey::SurveyError),
+    #[error(transparent)]
+    Calibrate(#[from] keyway::survey::CalibrateError),
     #[error("the keys on standard input cannot be read: {0}")]
     Input(#[source] io::Error),
     #[error("the result cannot be written: {0}")]
@@ -36,6 +38,9 @@ pub(crate) enum CliError {
 impl CliError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
+            CliError::Calibrate(keyway::survey::CalibrateError::NoServer { .. }) => {
+                UNREACHABLE.into()
+            }
             CliError::File(_) | CliError::Input(_) | CliError::NoHomes(_) | CliError::Survey(_) => {
                 WRONG_FILE.into()
             }
