@@ -235,7 +235,7 @@ impl Calibration {
                 "migrate_work_us" => pace.migrate_work_us.to_string(),
                 "commands_per_s_max" => pace.commands_per_s_max.to_string(),
                 _ => format!(
-                    "{{ copy_source = {}, copy_destination = {}, install_source = {}, install_destination = {}, purge = {} }}",
+                    "{{ copy_source = {:?}, copy_destination = {:?}, install_source = {:?}, install_destination = {:?}, purge = {:?} }}",
                     pace.load.copy_source,
                     pace.load.copy_destination,
                     pace.load.install_source,
