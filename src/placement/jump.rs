@@ -3,7 +3,7 @@
 //! Source: J. Lamping, E. Veach, "A Fast, Minimal Memory, Consistent Hash Algorithm", arXiv:1406.2294, figure 1.
 
 /// The node of a key. Expected cost: ln(`node_count`) rounds.
-pub(super) fn node(key_hash: u64, node_count: u16) -> u16 {
+pub(crate) fn node(key_hash: u64, node_count: u16) -> u16 {
     let node_count = i64::from(node_count);
     let mut state = key_hash;
     let (mut node, mut next) = (0_i64, 0_i64);

@@ -42,7 +42,7 @@
 mod algorithm;
 mod custom;
 mod explain;
-mod jump;
+pub(crate) mod jump;
 mod ketama;
 mod maglev;
 mod modulo;
