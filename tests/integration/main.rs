@@ -21,6 +21,7 @@ mod redis_rs;
 mod round_robin;
 mod sets;
 mod sets_failures;
+mod simulation_live;
 mod sorted;
 mod survey;
 mod timeline_cost;
