@@ -28,6 +28,12 @@ pub enum PlanError {
         /// Its nodes.
         nodes: usize,
     },
+    /// A server that is to be added is to have no node.
+    #[error("server {name} is to be added, and has weight 0; expected a weight of 1 or more")]
+    AddedWithoutWeight {
+        /// Its name.
+        name: Arc<str>,
+    },
     /// Two servers of one name.
     #[error("server {name} is listed twice; expected each name once")]
     RepeatedServer {
@@ -195,7 +201,7 @@ fn stuck(moves: &[StuckMove], is_certain: bool) -> String {
     for one in moves.iter().take(LINES_MAX) {
         let _ = write!(
             text,
-            "\n  {} of {} to {}, which holds {} of {}: {} are missing for the smallest",
+            "\n  {} of {} to {}, which holds {} of {}: short of {} for the smallest",
             plural(one.nodes, "node"),
             one.from,
             one.to,
@@ -208,7 +214,7 @@ fn stuck(moves: &[StuckMove], is_certain: bool) -> String {
     if let Some(least) = moves.iter().min_by_key(|one| one.missing_bytes) {
         let _ = write!(
             text,
-            "\nraise the limit of {} by {} or more for the time of the moves, or add a spare server to the goal",
+            "\nraise the limit of {} by at least {} for the time of the moves, or let a spare server take part",
             least.to,
             bytes(least.missing_bytes)
         );

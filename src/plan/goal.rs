@@ -193,6 +193,9 @@ fn add(
             return Err(PlanError::EmptyName);
         }
         match seats.get(name) {
+            Some(seat) if seat.weight == 0 && seat.nodes_before == 0 && !seat.is_old => {
+                return Err(PlanError::AddedWithoutWeight { name: name.clone() });
+            }
             Some(seat) if seat.nodes_before > 0 => {
                 return Err(PlanError::AlreadyThere {
                     name: name.clone(),

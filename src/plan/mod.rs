@@ -45,7 +45,7 @@ pub use error::{OverLimit, PlanError, StuckMove};
 pub use goal::{Balance, Goal, Limits, ServerSpec};
 pub(crate) use pace::Parts;
 pub use pace::{MoveLoad, MoveTime, Pace};
-pub use size::{NodeSize, Origin, Sizes};
+pub use size::{NodeSize, Origin, Sample, Sizes};
 
 use crate::placement::NodeId;
 use crate::topology::{NodeState, Topology};
@@ -66,8 +66,35 @@ pub struct Plan {
     node_count: usize,
     limits: Limits,
     sizes: SizesSummary,
+    reached: Option<Reached>,
     moves: Vec<Move>,
     servers: Vec<ServerChange>,
+}
+
+/// How even a plan leaves the servers that have a weight. A server's load is what it has divided by its share, so that 1 is right for all.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Reached {
+    /// By nodes, before the first move.
+    pub nodes_before: Loads,
+    /// By nodes, after the last.
+    pub nodes_after: Loads,
+    /// By bytes, before; `None` if nodes take none.
+    pub bytes_before: Option<Loads>,
+    /// By bytes, after.
+    pub bytes_after: Option<Loads>,
+    /// Whether every server is within the tolerance of [`Balance::Bytes`]; `None` for [`Balance::Nodes`].
+    pub is_within_tolerance: Option<bool>,
+}
+
+/// The extremes of servers' loads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Loads {
+    /// The smallest.
+    pub lowest: f64,
+    /// The largest.
+    pub highest: f64,
 }
 
 /// Where a plan's sizes come from, and how far they can be trusted.
@@ -265,6 +292,7 @@ impl Plan {
                 relative_error: sizes.relative_error,
                 total: sizes.total(),
             },
+            reached: reached(problem, assignment, limits.balance),
             moves,
             servers: changes(problem, assignment, &legs, stays),
         })
@@ -313,6 +341,11 @@ impl Plan {
             sum.bytes = sum.bytes.saturating_add(one.bytes);
         }
         sum
+    }
+
+    /// How even it becomes; `None` if no server has a weight.
+    pub fn reached(&self) -> Option<&Reached> {
+        self.reached.as_ref()
     }
 
     /// Where the sizes come from.
@@ -523,4 +556,51 @@ fn holdings(problem: &Problem<'_>, assignment: &[usize]) -> Vec<Holding> {
         holdings[server].bytes += size.bytes;
     }
     holdings
+}
+
+fn reached(problem: &Problem<'_>, assignment: &[usize], balance: Balance) -> Option<Reached> {
+    let weights: u64 = problem.weight_total();
+    let (before, after) = (
+        holdings(problem, &problem.origin),
+        holdings(problem, assignment),
+    );
+    let loads = |holdings: &[Holding], part: fn(&Holding) -> u64| -> Option<Loads> {
+        let total: u64 = holdings.iter().map(part).sum();
+        if weights == 0 || total == 0 {
+            return None;
+        }
+        let mut loads = problem
+            .seats
+            .iter()
+            .zip(holdings)
+            .filter(|(seat, _)| seat.weight > 0)
+            .map(|(seat, holding)| {
+                let share = total as f64 * (f64::from(seat.weight) / weights as f64);
+                part(holding) as f64 / share
+            });
+        let first = loads.next()?;
+        Some(loads.fold(
+            Loads {
+                lowest: first,
+                highest: first,
+            },
+            |all, load| Loads {
+                lowest: all.lowest.min(load),
+                highest: all.highest.max(load),
+            },
+        ))
+    };
+    let evenness = search::Evenness::new(problem, balance);
+    Some(Reached {
+        nodes_before: loads(&before, |holding| holding.nodes as u64)?,
+        nodes_after: loads(&after, |holding| holding.nodes as u64)?,
+        bytes_before: loads(&before, |holding| holding.bytes),
+        bytes_after: loads(&after, |holding| holding.bytes),
+        is_within_tolerance: matches!(balance, Balance::Bytes { .. }).then(|| {
+            (0..after.len()).all(|server| {
+                let Holding { nodes, bytes, .. } = after[server];
+                evenness.of(problem, server, nodes, bytes) == 0
+            })
+        }),
+    })
 }

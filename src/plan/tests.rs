@@ -1,5 +1,9 @@
 //! Plans held against what they promise.
 
+mod optimum;
+mod promises;
+mod replay;
+
 use super::*;
 use crate::topology::Epoch;
 

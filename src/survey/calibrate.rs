@@ -622,8 +622,7 @@ async fn write(
             .collect()
     };
     let installed = install(&mut probe, &names, dumps).await;
-    let removed = remove(&mut probe, &names).await;
-    let removed = match removed {
+    let removed = match remove(&mut probe, &names).await {
         Ok(removed) => Ok(removed),
         // The connection may be what broke.
         Err(first) => match inspect::look(config, id, timeout).await {
@@ -631,19 +630,13 @@ async fn write(
             _ => Err(first),
         },
     };
-    match removed {
-        Ok(removed) => pace.remove_keys_per_s = removed,
-        Err(why) => {
-            return Err(format!(
-                "what was written under keyway:calibrate: could not be removed ({why}); it goes away by itself within a minute"
-            ));
-        }
-    }
+    let removed = removed.map_err(|why| {
+        format!(
+            "what was written under keyway:calibrate: could not be removed ({why}); it goes away by itself within a minute"
+        )
+    })?;
     pace.install_keys_per_s = installed?;
-    // Keys that never came are removed much faster than those that did.
-    if pace.install_keys_per_s.is_none() {
-        pace.remove_keys_per_s = None;
-    }
+    pace.remove_keys_per_s = removed;
     Ok(())
 }
 
@@ -690,19 +683,26 @@ async fn install(
     Ok(rate(installed, begin.elapsed()))
 }
 
+/// Tries all of them, whatever becomes of one.
 async fn remove(probe: &mut Probe, names: &[String]) -> Result<Option<u64>, String> {
     let begin = Instant::now();
-    let mut removed = 0;
+    let (mut removed, mut failure) = (0, None);
     for names in names.chunks(PIPELINE) {
         let unlinks: Vec<Cmd> = names
             .iter()
             .map(|name| cmd("UNLINK").arg(name).to_owned())
             .collect();
         for reply in ask(probe, &unlinks).await? {
-            removed += understand::<usize>(Some(reply)).map_err(|why| format!("UNLINK: {why}"))?;
+            match understand::<usize>(Some(reply)) {
+                Ok(count) => removed += count,
+                Err(why) => failure = failure.or(Some(format!("UNLINK: {why}"))),
+            }
         }
     }
-    Ok(rate(removed, begin.elapsed()))
+    match failure {
+        Some(why) => Err(why),
+        None => Ok(rate(removed, begin.elapsed())),
+    }
 }
 
 async fn ask(probe: &mut Probe, questions: &[Cmd]) -> Result<Vec<Value>, String> {

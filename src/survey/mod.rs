@@ -353,7 +353,8 @@ impl Survey {
                 keys: keys.value,
                 bytes: bytes.value,
             });
-            errors.push(bytes.relative_error());
+            // Of a node of which no key was seen nothing is known: its error is all of it.
+            errors.push(bytes.relative_error().min(1.0));
         }
         errors.sort_by(f64::total_cmp);
         let held = || {

@@ -2,11 +2,11 @@
 
 use crate::fixture::{RedisServer, TestCluster, parse};
 use futures::StreamExt;
-use keyway::plan::{Goal, Limits, Plan, ServerSpec};
+use keyway::plan::{Goal, Limits, Plan, ServerSpec, Sizes};
 use keyway::simulation::report::{Report, StageReport};
 use keyway::simulation::{self, Keys, Scenario, Server, Step};
 use keyway::survey::{Options, survey};
-use keyway::{Cluster, Config};
+use keyway::{Cluster, Config, NodeId};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -105,7 +105,7 @@ async fn a_million_keys_are_on_the_servers_where_the_simulation_has_them() {
 /// One node per server, as twemproxy places keys: by what its nutcracker.yml calls them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_are_where_the_simulation_has_them_by_a_plain_ring_too() {
-    const KEYS: u64 = 300_000;
+    const KEYS: u64 = 1_000_000;
     let fixture = TestCluster::with_nodes(4, 4).await;
     let names: Vec<String> = fixture
         .servers
@@ -178,31 +178,38 @@ async fn the_keys_that_a_new_server_would_get_are_those_counted_on_the_nodes_tha
         .map(|server| ServerSpec::new(server.name.clone()))
         .collect();
     servers.push(ServerSpec::new("new"));
-    let goal = Goal::Add(vec!["new".into()]);
-    let plan = Plan::for_goal(
-        config.topology(),
-        &goal,
-        &servers,
-        &sizes,
-        &Limits::default(),
-    )
-    .unwrap();
-    assert_eq!(plan.nodes_moved(), 10);
+    let plan_by = |sizes: &Sizes| {
+        let (goal, limits) = (Goal::Add(vec!["new".into()]), Limits::default());
+        let plan = Plan::for_goal(config.topology(), &goal, &servers, sizes, &limits).unwrap();
+        assert_eq!(plan.nodes_moved(), 10);
+        plan
+    };
     // Counted on the servers, one key at a time.
-    let moved: Vec<_> = plan.moves().iter().flat_map(|one| &one.nodes).collect();
-    let mut on_servers = 0;
-    for server in &fixture.servers {
-        let mut redis = server.connection().await;
-        let names: Vec<String> = redis::cmd("KEYS")
-            .arg("*")
-            .query_async(&mut redis)
-            .await
-            .unwrap();
-        let moves = |key: &String| moved.contains(&&config.placement().node(key.as_bytes()));
-        on_servers += names.iter().filter(|key| moves(key)).count() as u64;
-    }
-    assert_eq!(plan.size_moved().keys, on_servers);
+    let on_nodes_of = async |plan: &Plan| {
+        let moves: Vec<NodeId> = plan
+            .moves()
+            .iter()
+            .flat_map(|one| one.nodes.clone())
+            .collect();
+        let mut count = 0;
+        for server in &fixture.servers {
+            let mut redis = server.connection().await;
+            let names: Vec<String> = redis::cmd("KEYS")
+                .arg("*")
+                .query_async(&mut redis)
+                .await
+                .unwrap();
+            let is_moved = |key: &&String| moves.contains(&config.placement().node(key.as_bytes()));
+            count += names.iter().filter(is_moved).count() as u64;
+        }
+        count
+    };
+    // By what is really there the smallest nodes go; by nothing but their number, others.
+    let by_survey = plan_by(&sizes);
+    assert_eq!(by_survey.size_moved().keys, on_nodes_of(&by_survey).await);
+    let by_number = plan_by(&Sizes::even(64, KEYS, KEYS));
     let movement = report.schemes[0].stages[1].movement.as_ref().unwrap();
     assert_eq!(movement.nodes_moved, Some(10));
-    assert_eq!(whole(movement.moved.mean * KEYS as f64), on_servers);
+    let predicted = whole(movement.moved.mean * KEYS as f64);
+    assert_eq!(predicted, on_nodes_of(&by_number).await);
 }

@@ -4,7 +4,8 @@ use crate::fixture::{RedisServer, TestCluster, cluster_toml, parse, seeded};
 use keyway::Config;
 use keyway::inspect::Answer;
 use keyway::survey::{
-    Estimate, Options, Progress, Requests, Survey, SurveyError, UnknownSizes, survey,
+    CalibrateError, CalibrateOptions, Calibration, Estimate, Options, Progress, Requests, Survey,
+    SurveyError, UnknownSizes, calibrate, survey,
 };
 use redis::AsyncCommands;
 use std::cell::Cell;
@@ -513,4 +514,182 @@ async fn the_whole_of_a_server_has_a_deadline_and_what_was_seen_by_then_is_a_sam
     );
     let total: u64 = node_keys(&survey).iter().sum();
     assert!((49_000..=51_000).contains(&total), "{total}");
+}
+
+/// Everything that servers keep, to see whether a calibration has left something.
+async fn all_keys(servers: &[RedisServer]) -> Vec<Vec<String>> {
+    let mut all = Vec::new();
+    for server in servers {
+        let mut keys: Vec<String> = server.connection().await.keys("*").await.unwrap();
+        keys.sort_unstable();
+        all.push(keys);
+    }
+    all
+}
+
+fn calibrate_options(change: impl FnOnce(&mut CalibrateOptions)) -> CalibrateOptions {
+    let mut options = CalibrateOptions::default();
+    options.timeout = PATIENCE;
+    change(&mut options);
+    options
+}
+
+fn is_measured(calibration: &Calibration, field: &str) -> bool {
+    let mut figures = calibration.figures.iter();
+    figures
+        .find(|figure| figure.field == field)
+        .unwrap_or_else(|| panic!("{field}: {calibration:?}"))
+        .is_measured
+}
+
+#[tokio::test]
+async fn a_calibration_reads_what_it_can_and_says_what_it_assumes() {
+    let fixture = TestCluster::start(2).await;
+    fill(&fixture, 5_000).await;
+    let mut redis = fixture.servers[0].connection().await;
+    let _: () = redis::cmd("CONFIG")
+        .arg("RESETSTAT")
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    let calibration = calibrate(&fixture.config(), &calibrate_options(|_| {}))
+        .await
+        .unwrap();
+    assert_eq!(calibration.failures().count(), 0, "{calibration:?}");
+    for field in [
+        "round_trip_us",
+        "scan_keys_per_s",
+        "connections",
+        "sync_delay_ms",
+    ] {
+        assert!(is_measured(&calibration, field), "{field}");
+    }
+    for field in ["remove_keys_per_s", "split_work_us", "load"] {
+        assert!(!is_measured(&calibration, field), "{field}");
+    }
+    for server in &calibration.servers {
+        assert!(server.round_trip_us.unwrap() < 1_000_000);
+        assert!(server.wire_bytes_per_s.unwrap() > 100_000);
+        assert!(server.read_keys_per_s.unwrap() > 100);
+        assert!(server.client_list_us.is_some());
+        assert_eq!(server.install_keys_per_s, None);
+        // What the fixture sets is the delay itself.
+        assert_eq!(server.sync_delay_ms, Some(0));
+    }
+    assert_eq!(calibration.pace.check(), Ok(()));
+    let info: String = redis::cmd("INFO")
+        .arg("commandstats")
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    for write in [
+        "cmdstat_restore",
+        "cmdstat_set:",
+        "cmdstat_unlink",
+        "cmdstat_del:",
+    ] {
+        assert!(!info.contains(write), "{info}");
+    }
+}
+
+#[tokio::test]
+async fn a_calibration_that_writes_leaves_nothing_behind() {
+    let fixture = TestCluster::start(2).await;
+    fill(&fixture, 3_000).await;
+    let before = all_keys(&fixture.servers).await;
+    let options = calibrate_options(|options| options.write_to = Some("s1".to_owned()));
+    let calibration = calibrate(&fixture.config(), &options).await.unwrap();
+    assert_eq!(calibration.failures().count(), 0, "{calibration:?}");
+    assert!(is_measured(&calibration, "install_keys_per_s"));
+    assert!(is_measured(&calibration, "remove_keys_per_s"));
+    assert!(calibration.servers[1].install_keys_per_s.unwrap() > 100);
+    assert_eq!(calibration.servers[0].install_keys_per_s, None);
+    assert_eq!(all_keys(&fixture.servers).await, before);
+
+    let nowhere = calibrate_options(|options| options.write_to = Some("s9".to_owned()));
+    let error = calibrate(&fixture.config(), &nowhere).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "there is no server s9: the file has s0, s1"
+    );
+}
+
+#[tokio::test]
+async fn a_calibration_whose_writes_fail_half_way_removes_what_it_wrote() {
+    let source = RedisServer::start().await;
+    let fill = "for i = 1, 2000 do redis.call('SET', i, i) end";
+    run_script(&source, fill).await;
+    // RESTORE is refused of every tenth name; UNLINK of none.
+    let rules = "mover on >secret ~* +@all -restore (+restore ~keyway:calibrate:*[0-8])";
+    let full = RedisServer::builder().user_acl(rules).start().await;
+    let url = format!("redis://127.0.0.1:{}", full.port());
+    let as_mover = format!("redis://mover:secret@127.0.0.1:{}", full.port());
+    let toml = cluster_toml("", 2, &[source.port(), full.port()]).replace(&url, &as_mover);
+    let options = calibrate_options(|options| options.write_to = Some("s1".to_owned()));
+    let calibration = calibrate(&parse(&toml), &options).await.unwrap();
+    let failures: Vec<(&str, &str)> = calibration.failures().collect();
+    assert!(
+        matches!(failures[..], [("s1", why)] if why.starts_with("RESTORE: NOPERM")),
+        "{failures:?}"
+    );
+    assert!(!is_measured(&calibration, "install_keys_per_s"));
+    assert!(!is_measured(&calibration, "remove_keys_per_s"));
+    let mut redis = full.connection().await;
+    let info: String = redis::cmd("INFO")
+        .arg("commandstats")
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    assert!(
+        info.contains("cmdstat_restore:calls="),
+        "some were written: {info}"
+    );
+    assert_eq!(dbsize(&full).await, 0);
+}
+
+#[tokio::test]
+async fn a_calibration_writes_nothing_where_keys_could_be_evicted_and_passes_over_dead_servers() {
+    let small = RedisServer::builder()
+        .arg("--maxmemory", "30mb")
+        .start()
+        .await;
+    let mut dead = RedisServer::start().await;
+    run_script(&small, "for i = 1, 500 do redis.call('SET', i, i) end").await;
+    let config = parse(&cluster_toml("", 2, &[small.port(), dead.port()]));
+    dead.kill();
+    let options = calibrate_options(|options| options.write_to = Some("s0".to_owned()));
+    let calibration = calibrate(&config, &options).await.unwrap();
+    let failures: Vec<(&str, &str)> = calibration.failures().collect();
+    assert!(
+        matches!(failures[..], [("s0", full), ("s1", gone)]
+            if full.contains("nothing was written") && gone.contains("refused")),
+        "{failures:?}"
+    );
+    assert!(is_measured(&calibration, "round_trip_us"));
+    assert!(calibration.to_toml().contains("\n# s1 is not in it"));
+    drop(small);
+    let error = calibrate(&config, &calibrate_options(|_| {}))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, CalibrateError::NoServer { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_giant_is_not_read_by_a_calibration() {
+    let server = RedisServer::start().await;
+    let fill = "for i = 1, 300 do redis.call('SET', i, string.rep('x', 10 * i)) end \
+                for i = 1, 20 do redis.call('SET', 'big:' .. i, string.rep('x', 100000)) end";
+    run_script(&server, fill).await;
+    let config = parse(&cluster_toml("", 2, &[server.port()]));
+    let calibration = calibrate(&config, &calibrate_options(|_| {}))
+        .await
+        .unwrap();
+    assert!(calibration.servers[0].read_keys_per_s.is_some());
+    let mut redis = server.connection().await;
+    let info: String = redis::cmd("INFO")
+        .arg("commandstats")
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    assert!(info.contains("cmdstat_dump:calls=300,"), "{info}");
 }
