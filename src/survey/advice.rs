@@ -137,3 +137,102 @@ fn nearly_full(server: &SurveyedServer) -> Option<String> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// Servers as (nodes, load, load by nodes, memory used of 100); nodes as their bytes, one estimate each.
+    fn survey(servers: &[(usize, f64, f64, u64)], nodes: &[u64], biggest: Value) -> Survey {
+        let exact = |value: u64| json!({"value": value, "low": value, "high": value});
+        let bytes: u64 = nodes.iter().sum();
+        let servers: Vec<Value> = servers
+            .iter()
+            .zip(["a", "b", "c"])
+            .map(|(&(nodes, load, by_nodes, used), name)| {
+                let held = bytes as f64 * load / servers.len() as f64;
+                json!({
+                    "name": name, "address": "", "database": 0, "nodes": nodes, "state": "reached",
+                    "memory_bytes": used, "memory_bytes_max": 100, "memory_policy": "noeviction", "target": 0.5,
+                    "held": {
+                        "keys": 100, "looked_at": 100, "is_complete": true, "bytes": exact(held as u64),
+                        "misplaced_keys": exact(0), "misplaced_bytes": null,
+                        "load": {"keys": load, "bytes": load}, "load_by_nodes": {"keys": by_nodes, "bytes": by_nodes},
+                    },
+                    "failure": null,
+                })
+            })
+            .collect();
+        let nodes: Vec<Value> = nodes
+            .iter()
+            .enumerate()
+            .map(|(node, &bytes)| {
+                json!({
+                    "node": node, "name": "", "server": "a", "keys": exact(100), "bytes": exact(bytes), "load": null,
+                    "requests": null,
+                })
+            })
+            .collect();
+        serde_json::from_value(json!({
+            "cluster": "feeds", "placement": "", "is_complete": true, "looked_at": 0, "servers": servers, "nodes": nodes,
+            "evenness": {}, "requests": {"known": "by_counters"}, "biggest_keys": biggest, "hottest_keys": [],
+            "notes": [],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_fullest_server_is_named_with_the_reason() {
+        let advice =
+            |servers: &[(usize, f64, f64, u64)]| survey(servers, &[10; 8], json!([])).advice();
+        let even = [(4, 1.02, 1.02, 10), (4, 0.98, 0.98, 10)];
+        assert_eq!(
+            advice(&even),
+            ["Servers are even: a, the fullest, has 1.02 of their mean."]
+        );
+        assert!(!survey(&even, &[10; 8], json!([])).is_uneven());
+        let by_count = [(2, 0.5, 1.0, 10), (6, 1.5, 1.0, 10)];
+        assert_eq!(
+            advice(&by_count),
+            ["b has 1.50 of the mean of all servers: it has 6 of 8 nodes."]
+        );
+        assert!(survey(&by_count, &[10; 8], json!([])).is_uneven());
+        assert_eq!(
+            advice(&[(4, 1.31, 1.31, 10), (4, 0.69, 0.69, 10)]),
+            ["a has 1.31 of the mean of all servers: its 4 nodes hold 1.31 of what they should."]
+        );
+        assert_eq!(
+            advice(&[(5, 1.6, 1.28, 10), (3, 0.4, 0.53, 10)]),
+            [
+                "a has 1.60 of the mean of all servers: it has 5 of 8 nodes, and they hold 1.28 of what they should."
+            ]
+        );
+    }
+
+    #[test]
+    fn a_server_that_is_nearly_full_comes_first() {
+        let advice = survey(&[(4, 1.0, 1.0, 79), (4, 1.0, 1.0, 93)], &[10; 8], json!([])).advice();
+        assert_eq!(
+            advice[0],
+            "b uses 93 % of its memory limit: at 100 % it refuses writes."
+        );
+        assert_eq!(advice.len(), 2, "{advice:?}");
+    }
+
+    #[test]
+    fn what_no_plan_can_divide_is_named() {
+        // 150 of 220 bytes in one node, 110 for each server.
+        let nodes = [150, 10, 10, 10, 10, 10, 10, 10];
+        let servers = [(4, 1.64, 1.64, 10), (4, 0.36, 0.36, 10)];
+        let key = json!([{"key": "home", "node": 0, "server": "a", "bytes": 75, "accesses": null}]);
+        let advice = survey(&servers, &nodes, key).advice();
+        assert_eq!(
+            advice[1..],
+            [
+                "Node 0 alone has 1.36 of the mean of all servers: no plan makes them even, as a node is never divided.",
+                "One key takes 50 % of node 0: \"home\", 75 bytes. It stays in one piece wherever the node goes."
+            ]
+        );
+    }
+}

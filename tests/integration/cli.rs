@@ -514,3 +514,64 @@ fn help_teaches() {
     }
     assert!(help(&["check", "--help"]).contains("3  a server could not be reached"));
 }
+
+#[tokio::test]
+async fn balance_shows_how_even_a_cluster_is_and_which_server_is_down() {
+    let mut fixture = TestCluster::start(2).await;
+    fill(&fixture, 3000).await;
+    let cli = Cli::new(&fixture.toml());
+    let output = cli.run("balance", &["--exact"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    let page = text(&output.stdout);
+    assert!(page.contains("All 3,000 keys were looked at."), "{page}");
+    assert!(page.contains("keys over servers"), "{page}");
+    assert!(!page.contains('\x1b'), "no colours in a pipe: {page:?}");
+
+    let output = cli.run("balance", &["--json", "--sample", "100"]);
+    assert_eq!(output.status.code(), Some(0));
+    let survey = json(&output);
+    assert_eq!(survey["nodes"].as_array().unwrap().len(), 64);
+    assert_eq!(survey["is_complete"], false);
+
+    fixture.servers[1].kill();
+    let output = cli.run("balance", &[]);
+    assert_eq!(output.status.code(), Some(3));
+    let page = text(&output.stdout);
+    assert!(page.contains("s1") && page.contains("down"), "{page}");
+    assert_eq!(cli.run("balance", &["--calibrate"]).status.code(), Some(3));
+}
+
+#[tokio::test]
+async fn balance_calibrates_and_prints_a_table_that_toml_reads() {
+    let fixture = TestCluster::start(2).await;
+    fill(&fixture, 3000).await;
+    let cli = Cli::new(&fixture.toml());
+    let output = cli.run("balance", &["--calibrate", "--write-to", "s0"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let page = text(&output.stdout);
+    assert!(page.contains("\n# measured: "), "{page}");
+    assert!(page.contains("\n# assumed: "), "{page}");
+    assert!(page.contains("\n[pace]\n"), "{page}");
+    let calibration = json(&cli.run("balance", &["--calibrate", "--json"]));
+    assert!(calibration["pace"]["round_trip_us"].as_u64().unwrap() > 0);
+
+    let output = cli.run("balance", &["--calibrate", "--write-to", "s7"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        text(&output.stderr),
+        "error: there is no server s7: the file has s0, s1\n"
+    );
+}
+
+#[test]
+fn balance_refuses_a_placement_without_homes() {
+    let toml = cluster_toml("", 2, &[1, 2]).replace("\"ketama\"", "\"nydus-round-robin\"");
+    let output = Cli::new(&toml).run("balance", &[]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(
+        said.starts_with("error: by nydus-round-robin no key has a home"),
+        "{said}"
+    );
+}

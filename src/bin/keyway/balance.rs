@@ -374,3 +374,124 @@ fn load(load: f64) -> Cell {
 fn percent(part: f64) -> String {
     format!("{:.1} %", part * 100.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anstream::adapter::strip_str;
+    use clap::Parser;
+    use serde_json::{Value, json};
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn args(rest: &[&str]) -> Args {
+        let line = ["balance", "cluster.toml"].iter().chain(rest);
+        Line::try_parse_from(line).unwrap().args
+    }
+
+    fn estimate(value: u64, off: u64) -> Value {
+        json!({"value": value, "low": value - off, "high": value + off})
+    }
+
+    fn server(name: &str, nodes: usize, keys: u64, load: f64) -> Value {
+        let load = json!({"keys": load, "bytes": load});
+        json!({
+            "name": name, "address": "10.0.0.1:6379", "database": 0, "nodes": nodes, "state": "reached",
+            "memory_bytes": 1_572_864, "memory_bytes_max": 0, "commands_per_s": 48_211, "target": 0.5,
+            "held": {
+                "keys": keys, "looked_at": 1000, "is_complete": false, "bytes": estimate(keys * 100, keys),
+                "misplaced_keys": estimate(0, 0), "misplaced_bytes": null, "load": load, "load_by_nodes": load,
+            },
+            "failure": null,
+        })
+    }
+
+    fn survey(servers: Vec<Value>, nodes: Vec<Value>, requests: Value) -> Survey {
+        let spread = json!({"max_over_mean": 1.31, "min_over_mean": 0.69, "relative_sd": 0.31, "sampling_sd": 0.0});
+        let sampled = json!({"max_over_mean": 1.1, "min_over_mean": 0.9, "relative_sd": 0.08, "sampling_sd": 0.05});
+        serde_json::from_value(json!({
+            "cluster": "feeds", "placement": "ketama over 2 nodes", "is_complete": false, "looked_at": 2_000,
+            "servers": servers, "nodes": nodes, "requests": requests,
+            "evenness": {"servers_keys": spread, "servers_bytes": null, "nodes_keys": sampled, "nodes_bytes": sampled},
+            "biggest_keys": [{"key": "\u{1b}[2J", "node": 1, "server": "a", "bytes": 2_048, "accesses": null}],
+            "hottest_keys": [], "notes": ["a: something to know"],
+        }))
+        .unwrap()
+    }
+
+    fn node(node: u16, keys: Value, bytes: Value, requests: Value) -> Value {
+        let load = json!({"keys": 1.5, "bytes": 1.4});
+        json!({
+            "node": node, "name": format!("n{node}"), "server": "a", "keys": keys, "bytes": bytes, "load": load,
+            "requests": requests,
+        })
+    }
+
+    #[test]
+    fn a_page_of_a_sample_with_a_server_that_is_down() {
+        let down = json!({
+            "name": "c", "address": "10.0.0.3:6379", "database": 0, "nodes": 1, "state": "unreachable",
+            "cause": "Connection refused", "target": 0.5, "held": null, "failure": "Connection refused",
+        });
+        let nodes = vec![
+            node(
+                0,
+                estimate(4_000, 400),
+                estimate(400_000, 50_000),
+                json!(null),
+            ),
+            node(
+                1,
+                json!({"value": 0, "low": 0, "high": 12}),
+                json!(null),
+                json!(null),
+            ),
+            node(2, json!(null), json!(null), json!(null)),
+        ];
+        let requests = json!({"known": "no", "why": "servers do not count"});
+        let survey = survey(
+            vec![
+                server("a", 40, 13_100, 1.31),
+                server("b", 24, 6_900, 0.69),
+                down,
+            ],
+            nodes,
+            requests,
+        );
+        insta::assert_snapshot!(strip_str(&page(&survey, &args(&[]))), @"");
+    }
+
+    #[test]
+    fn a_page_with_every_node_and_its_requests() {
+        let nodes = vec![
+            node(0, estimate(4_000, 0), estimate(400_000, 0), json!(0.75)),
+            node(1, estimate(2_000, 0), estimate(200_000, 0), json!(0.25)),
+        ];
+        let mut survey = survey(
+            vec![server("a", 1, 4_000, 1.0)],
+            nodes,
+            json!({"known": "by_counters"}),
+        );
+        survey.is_complete = true;
+        survey.notes.clear();
+        insta::assert_snapshot!(strip_str(&page(&survey, &args(&["--nodes"]))), @"");
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        for wrong in [
+            &["--sample", "0"][..],
+            &["--sample", "1000001"],
+            &["--sample", "5", "--exact"],
+            &["--write-to", "a"],
+            &["--calibrate", "--nodes"],
+        ] {
+            let line = ["balance", "cluster.toml"].iter().chain(wrong);
+            assert!(Line::try_parse_from(line).is_err(), "{wrong:?}");
+        }
+    }
+}
