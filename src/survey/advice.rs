@@ -224,7 +224,7 @@ mod tests {
     fn what_no_plan_can_divide_is_named() {
         // 150 of 220 bytes in one node, 110 for each server.
         let nodes = [150, 10, 10, 10, 10, 10, 10, 10];
-        let servers = [(4, 1.64, 1.64, 10), (4, 0.36, 0.36, 10)];
+        let servers = [(4, 1.6, 1.6, 10), (4, 0.4, 0.4, 10)];
         let key = json!([{"key": "home", "node": 0, "server": "a", "bytes": 75, "accesses": null}]);
         let advice = survey(&servers, &nodes, key).advice();
         assert_eq!(

@@ -21,7 +21,7 @@ const SHOWN: usize = 5;
 const EXAMPLES: &str = "\
 What the columns say:
   KEYS, BYTES  what is there; ± says how far an estimate is off, 19 of 20 times
-  SHARE        the server's bytes as a multiple of the mean of all servers; 1.00 is even
+  SHARE        the server's bytes (keys, where bytes are not known) as a multiple of the mean of all
   BY NODES     the same as a multiple of what its nodes should have by their weights
   LOAD         a node's bytes as a multiple of what it should have by its weight
 
@@ -462,7 +462,38 @@ mod tests {
             nodes,
             requests,
         );
-        insta::assert_snapshot!(strip_str(&page(&survey, &args(&[]))), @"");
+        insta::assert_snapshot!(strip_str(&page(&survey, &args(&[]))), @r"
+        feeds: ketama over 2 nodes on 3 servers
+        2,000 of 20,000 keys were looked at: ± is the 95 % interval.
+
+        SERVER  NODES    KEYS      BYTES      ±  SHARE  BY NODES   MEMORY  LIMIT   OPS/S
+        ──────────────────────────────────────────────────────────────────────────────────
+        a          40  13,100    1.2 MiB  1.0 %   1.31      1.31  1.5 MiB   none  48,211
+        b          24   6,900  673.8 KiB  1.0 %   0.69      0.69  1.5 MiB   none  48,211
+        c           1    down
+
+        EVENNESS OF        MAX/MEAN  MIN/MEAN      SD  BY SAMPLING
+        ────────────────────────────────────────────────────────────
+        keys over servers      1.31      0.69  31.0 %            -
+        keys over nodes        1.10      0.90   8.0 %        5.0 %
+        bytes over nodes       1.10      0.90   8.0 %        5.0 %
+
+        BIGGEST NODE  NAME  SERVER   KEYS       ±      BYTES       ±  LOAD
+        ────────────────────────────────────────────────────────────────────
+                   0  n0    a       4,000  10.0 %  390.6 KiB  12.5 %  1.40
+                   1  n1    a           0     <12          ?          1.40
+
+        BIGGEST KEY  NODE  SERVER    BYTES
+        ────────────────────────────────────
+        \u{1b}[2J       1  a       2.0 KiB
+
+        a has 1.31 of the mean of all servers: its 40 nodes hold 1.31 of what they should.
+        -> keyway plan cluster.toml --even --live
+
+        c     Connection refused
+        note  a: something to know
+        note  servers do not count
+        ");
     }
 
     #[test]
@@ -478,7 +509,31 @@ mod tests {
         );
         survey.is_complete = true;
         survey.notes.clear();
-        insta::assert_snapshot!(strip_str(&page(&survey, &args(&["--nodes"]))), @"");
+        insta::assert_snapshot!(strip_str(&page(&survey, &args(&["--nodes"]))), @r"
+        feeds: ketama over 2 nodes on 1 server
+        All 4,000 keys were looked at.
+
+        SERVER  NODES   KEYS      BYTES      ±  SHARE  BY NODES   MEMORY  LIMIT   OPS/S
+        ─────────────────────────────────────────────────────────────────────────────────
+        a           1  4,000  390.6 KiB  1.0 %   1.00      1.00  1.5 MiB   none  48,211
+
+        EVENNESS OF        MAX/MEAN  MIN/MEAN      SD  BY SAMPLING
+        ────────────────────────────────────────────────────────────
+        keys over servers      1.31      0.69  31.0 %            -
+        keys over nodes        1.10      0.90   8.0 %        5.0 %
+        bytes over nodes       1.10      0.90   8.0 %        5.0 %
+
+        NODE  NAME  SERVER   KEYS      ±      BYTES      ±  LOAD  REQUESTS
+        ────────────────────────────────────────────────────────────────────
+           0  n0    a       4,000  exact  390.6 KiB  exact  1.40    75.0 %
+           1  n1    a       2,000  exact  195.3 KiB  exact  1.40    25.0 %
+
+        BIGGEST KEY  NODE  SERVER    BYTES
+        ────────────────────────────────────
+        \u{1b}[2J       1  a       2.0 KiB
+
+        a has all there is.
+        ");
     }
 
     #[test]

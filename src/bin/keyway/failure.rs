@@ -41,9 +41,11 @@ impl CliError {
             CliError::Calibrate(keyway::survey::CalibrateError::NoServer { .. }) => {
                 UNREACHABLE.into()
             }
-            CliError::File(_) | CliError::Input(_) | CliError::NoHomes(_) | CliError::Survey(_) => {
-                WRONG_FILE.into()
-            }
+            CliError::File(_)
+            | CliError::Input(_)
+            | CliError::NoHomes(_)
+            | CliError::Survey(_)
+            | CliError::Calibrate(_) => WRONG_FILE.into(),
             _ => PROBLEMS.into(),
         }
     }
