@@ -44,7 +44,8 @@ pub use estimate::Estimate;
 use crate::config::Config;
 use crate::inspect::ServerState;
 use crate::placement::{Algorithm, NodeId};
-use crate::plan::{NodeSize, Origin, Sizes};
+use crate::plan::{Balance, Goal, Limits, NodeSize, Origin, Plan, PlanError, ServerSpec, Sizes};
+use crate::topology::Topology;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -286,6 +287,18 @@ pub enum UnknownSizes {
     },
 }
 
+/// Why a survey leads to no plan.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoPlan {
+    /// Sizes are not known.
+    #[error(transparent)]
+    Sizes(#[from] UnknownSizes),
+    /// There is no such plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
 /// Looks at all servers at once, each on a connection of its own. `progress` hears how far it is.
 ///
 /// One that cannot be reached is told as such and says nothing about the others.
@@ -370,6 +383,24 @@ impl Survey {
             },
             relative_error: errors.get(errors.len() / 2).copied().unwrap_or(0.0),
         })
+    }
+
+    /// What would even servers out: the few moves that bring each to within 5 % of the mean of all bytes, or as near as whole nodes get; the
+    /// plan of `keyway plan FILE --even --live`. Asks nobody. `topology` is that of the cluster which was surveyed.
+    ///
+    /// # Errors
+    /// Sizes that are not known, a topology that is not at rest.
+    pub fn even_out(&self, topology: &Topology) -> Result<Plan, NoPlan> {
+        let servers: Vec<ServerSpec> = topology
+            .servers()
+            .map(|id| ServerSpec::new(topology.server_name(id).clone()))
+            .collect();
+        let limits = Limits {
+            balance: Balance::Bytes { tolerance: 0.05 },
+            ..Limits::default()
+        };
+        let plan = Plan::for_goal(topology, &Goal::Even, &servers, &self.sizes()?, &limits)?;
+        Ok(plan)
     }
 
     fn unknown(&self, node: &SurveyedNode) -> UnknownSizes {

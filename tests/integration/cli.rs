@@ -1,6 +1,6 @@
 //! The command line against real servers: what it prints, and the code it exits with.
 
-use crate::fixture::{RedisServer, TestCluster, cluster_toml};
+use crate::fixture::{RedisServer, TestCluster, cluster_toml, parse};
 use redis::AsyncCommands;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
@@ -533,6 +533,23 @@ async fn balance_shows_how_even_a_cluster_is_and_which_server_is_down() {
     let survey = json(&output);
     assert_eq!(survey["nodes"].as_array().unwrap().len(), 64);
     assert_eq!(survey["is_complete"], false);
+
+    // Three quarters of the nodes on one of them.
+    for server in &fixture.servers {
+        let _: () = server.connection().await.flushall().await.unwrap();
+    }
+    let uneven = fixture
+        .toml()
+        .replace("0-31", "0-47")
+        .replace("32-63", "48-63");
+    let config = parse(&uneven);
+    let cluster = keyway::Cluster::connect_config(config).await.unwrap();
+    let pairs: Vec<(String, usize)> = (0..3000).map(|i| (format!("user:{i}"), i)).collect();
+    let _: () = cluster.clone().mset(&pairs).await.unwrap();
+    let output = Cli::new(&uneven).run("balance", &["--exact"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let page = text(&output.stdout);
+    assert!(page.contains(" --even --live would move 1"), "{page}");
 
     fixture.servers[1].kill();
     let output = cli.run("balance", &[]);

@@ -10,6 +10,7 @@ use keyway::survey::{
     self, CalibrateOptions, Estimate, Options, Progress, Requests, SAMPLE_MAX, Spread, Survey,
     SurveyedNode, SurveyedServer,
 };
+use keyway::topology::Topology;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -89,7 +90,7 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode, CliError> {
     let survey = looked_at(&config, &options).await?;
     let text = match args.json {
         true => output::json_page(&survey)?,
-        false => page(&survey, args),
+        false => page(&survey, config.topology(), args),
     };
     output::print_verdict(&text)?;
     Ok(match survey.failures().next() {
@@ -132,7 +133,7 @@ pub(crate) async fn looked_at(config: &Config, options: &Options) -> Result<Surv
     Ok(survey?)
 }
 
-fn page(survey: &Survey, args: &Args) -> String {
+fn page(survey: &Survey, topology: &Topology, args: &Args) -> String {
     let mut text = format!(
         "{}: {} on {}\n{}\n\n",
         survey.cluster,
@@ -144,7 +145,7 @@ fn page(survey: &Survey, args: &Args) -> String {
     let _ = write!(text, "\n{}", evenness(survey));
     text.push_str(&nodes(survey, args.nodes));
     text.push_str(&keys(survey));
-    text.push_str(&remarks(survey, args));
+    text.push_str(&remarks(survey, topology, args));
     text
 }
 
@@ -317,14 +318,13 @@ fn keys(survey: &Survey) -> String {
     text
 }
 
-fn remarks(survey: &Survey, args: &Args) -> String {
+fn remarks(survey: &Survey, topology: &Topology, args: &Args) -> String {
     let mut text = String::from("\n");
     for advice in survey.advice() {
         let _ = writeln!(text, "{advice}");
     }
     if survey.is_uneven() {
-        let plan = format!("-> keyway plan {} --even --live", args.file.display());
-        let _ = writeln!(text, "{}", styled(HEADING, &plan));
+        let _ = writeln!(text, "{}", way_out(survey, topology, args));
     }
     let mut rows = Vec::new();
     for (server, why) in survey.failures() {
@@ -343,6 +343,28 @@ fn remarks(survey: &Survey, args: &Args) -> String {
         let _ = write!(text, "\n{}", output::lines(&output::list(rows)));
     }
     text
+}
+
+/// What would even servers out.
+fn way_out(survey: &Survey, topology: &Topology, args: &Args) -> String {
+    let command = format!("keyway plan {} --even --live", args.file.display());
+    match survey.even_out(topology) {
+        Ok(plan) if plan.is_empty() => "No move of whole nodes makes them more even.".to_owned(),
+        Ok(plan) => {
+            let (moved, total) = (plan.size_moved().bytes, plan.sizes().total.bytes);
+            let fullest = plan.servers().iter().map(|server| server.after.bytes).max();
+            let mean = total as f64 / plan.servers().len().max(1) as f64;
+            format!(
+                "{} would move {} ({}, {} of all) and leave the fullest server {:.2} of the mean.",
+                styled(HEADING, &command),
+                output::plural(plan.nodes_moved(), "node"),
+                output::bytes(moved),
+                percent(moved as f64 / total.max(1) as f64),
+                fullest.unwrap_or(0) as f64 / mean.max(1.0),
+            )
+        }
+        Err(why) => format!("There is no plan to even them out: {why}"),
+    }
 }
 
 /// The value, and how far it may be off.
@@ -423,10 +445,18 @@ mod tests {
         .unwrap()
     }
 
+    fn topology() -> std::sync::Arc<Topology> {
+        let toml = "name = \"feeds\"\n[placement]\nalgorithm = \"ketama\"\nnodes = 3\n\
+            [servers.a]\nurl = \"redis://h:1\"\nnodes = \"0-1\"\n[servers.b]\nurl = \"redis://h:2\"\nnodes = []\n\
+            [servers.c]\nurl = \"redis://h:3\"\nnodes = \"2\"\n";
+        let config = Config::parse(toml, "cluster.toml".as_ref(), &|_| None).unwrap();
+        config.topology().clone()
+    }
+
     fn node(node: u16, keys: Value, bytes: Value, requests: Value) -> Value {
         let load = json!({"keys": 1.5, "bytes": 1.4});
         json!({
-            "node": node, "name": format!("n{node}"), "server": "a", "keys": keys, "bytes": bytes, "load": load,
+            "node": node, "name": format!("n{node}"), "server": if node < 2 { "a" } else { "c" }, "keys": keys, "bytes": bytes, "load": load,
             "requests": requests,
         })
     }
@@ -447,7 +477,7 @@ mod tests {
             node(
                 1,
                 json!({"value": 0, "low": 0, "high": 12}),
-                json!(null),
+                json!({"value": 0, "low": 0, "high": 1_300}),
                 json!(null),
             ),
             node(2, json!(null), json!(null), json!(null)),
@@ -462,7 +492,7 @@ mod tests {
             nodes,
             requests,
         );
-        insta::assert_snapshot!(strip_str(&page(&survey, &args(&[]))), @r"
+        insta::assert_snapshot!(strip_str(&page(&survey, &topology(), &args(&[]))), @r"
         feeds: ketama over 2 nodes on 3 servers
         2,000 of 20,000 keys were looked at: ± is the 95 % interval.
 
@@ -509,7 +539,7 @@ mod tests {
         );
         survey.is_complete = true;
         survey.notes.clear();
-        insta::assert_snapshot!(strip_str(&page(&survey, &args(&["--nodes"]))), @r"
+        insta::assert_snapshot!(strip_str(&page(&survey, &topology(), &args(&["--nodes"]))), @r"
         feeds: ketama over 2 nodes on 1 server
         All 4,000 keys were looked at.
 
