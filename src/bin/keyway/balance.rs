@@ -511,14 +511,14 @@ mod tests {
         BIGGEST NODE  NAME  SERVER   KEYS       ±      BYTES       ±  LOAD
         ────────────────────────────────────────────────────────────────────
                    0  n0    a       4,000  10.0 %  390.6 KiB  12.5 %  1.40
-                   1  n1    a           0     <12          ?          1.40
+                   1  n1    a           0     <12        0 B  <1,300  1.40
 
         BIGGEST KEY  NODE  SERVER    BYTES
         ────────────────────────────────────
         \u{1b}[2J       1  a       2.0 KiB
 
         a has 1.31 of the mean of all servers: its 40 nodes hold 1.31 of what they should.
-        -> keyway plan cluster.toml --even --live
+        There is no plan to even them out: how big the nodes on server c are is not known: Connection refused. Survey again when it can be reached
 
         c     Connection refused
         note  a: something to know
