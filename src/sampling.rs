@@ -38,7 +38,7 @@ pub(crate) struct Walk {
 
 impl Walk {
     /// Up to `wanted` different keys (a few more, as an answer is taken whole) of a database of about `total`: all of it if it has no more
-    /// than that, else from a random place on. Takes 16 bytes of memory per key.
+    /// than that, else from a random place on. Takes about 16 bytes of memory per key.
     pub(crate) fn sample(total: u64, wanted: usize) -> Walk {
         let is_whole = total <= wanted as u64;
         Walk {

@@ -50,7 +50,7 @@ use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Most keys sampled per server: 32 bytes of memory each until the server is done.
+/// Most keys sampled per server: about 16 bytes of memory each until the server is done.
 pub const SAMPLE_MAX: usize = 1_000_000;
 
 /// Biggest keys that are kept, per server and over all.
@@ -63,7 +63,7 @@ pub struct Options {
     /// Keys to look at per server. Default 10,000, which makes a node that has a hundredth of its server's keys known to 20 % either way; four
     /// times as many halve that. 1 to [`SAMPLE_MAX`]. A server that has at most twice as many is looked at whole.
     pub sample: usize,
-    /// Look at every key. Default false. Takes about 10 s per million keys of the largest server.
+    /// Look at every key. Default false. Takes about 15 s per million keys of the largest server.
     pub exact: bool,
     /// Bound on each dial and on each question to a server. Default 5 s.
     pub timeout: Duration,
@@ -305,7 +305,7 @@ pub enum NoPlan {
 ///
 /// **Load on a server**: one question at a time, each a SCAN of 250 keys and a MEMORY USAGE for each, well below a millisecond of its time; the
 /// pause after it is as long as the answer took, so that a server is ours half of the time at most. **Memory here**: a few numbers per node,
-/// and 32 bytes per sampled key; [`Options::exact`] keeps no keys. Every wait has a deadline; nothing is written, and no key is touched as
+/// and about 16 bytes per sampled key; [`Options::exact`] keeps no keys. Every wait has a deadline; nothing is written, and no key is touched as
 /// far as eviction goes.
 ///
 /// # Errors
