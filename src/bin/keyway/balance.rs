@@ -71,7 +71,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-fn sample(text: &str) -> Result<usize, String> {
+pub(crate) fn sample(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(sample) if (1..=SAMPLE_MAX).contains(&sample) => Ok(sample),
         _ => Err(format!("expected a number from 1 to {SAMPLE_MAX}")),

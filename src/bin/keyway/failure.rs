@@ -19,10 +19,19 @@ pub(crate) enum CliError {
     File(#[from] keyway::config::ConfigError),
     #[error(transparent)]
     Cluster(#[from] keyway::Error),
+    /// What the user asked for cannot be; the text says what can.
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0} cannot be read: {1}")]
+    Unreadable(String, #[source] io::Error),
+    #[error(transparent)]
+    Plan(#[from] keyway::plan::PlanError),
     #[error("by {0} no key has a home: any server may have any key. Ask each of them, with EXISTS")]
     NoHomes(keyway::placement::Algorithm),
     #[error(transparent)]
     Survey(#[from] keyway::survey::SurveyError),
+    #[error(transparent)]
+    Sizes(#[from] keyway::survey::UnknownSizes),
     #[error(transparent)]
     Calibrate(#[from] keyway::survey::CalibrateError),
     #[error("the keys on standard input cannot be read: {0}")]
@@ -38,10 +47,13 @@ pub(crate) enum CliError {
 impl CliError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            CliError::Calibrate(keyway::survey::CalibrateError::NoServer { .. }) => {
-                UNREACHABLE.into()
-            }
+            CliError::Plan(error) if error.is_about_room() => PROBLEMS.into(),
+            CliError::Calibrate(keyway::survey::CalibrateError::NoServer { .. })
+            | CliError::Sizes(_) => UNREACHABLE.into(),
             CliError::File(_)
+            | CliError::Usage(_)
+            | CliError::Unreadable(..)
+            | CliError::Plan(_)
             | CliError::Input(_)
             | CliError::NoHomes(_)
             | CliError::Survey(_)
