@@ -592,3 +592,57 @@ fn balance_refuses_a_placement_without_homes() {
         "{said}"
     );
 }
+
+#[tokio::test]
+async fn plan_goes_by_what_is_on_the_servers_if_told_to() {
+    let mut fixture = TestCluster::start(2).await;
+    let uneven = fixture
+        .toml()
+        .replace("0-31", "0-47")
+        .replace("32-63", "48-63");
+    let config = parse(&uneven);
+    let cluster = keyway::Cluster::connect_config(config.clone())
+        .await
+        .unwrap();
+    let pairs: Vec<(String, usize)> = (0..3000).map(|i| (format!("user:{i}"), i)).collect();
+    let _: () = cluster.clone().mset(&pairs).await.unwrap();
+    let cli = Cli::new(&uneven);
+    let output = cli.run("plan", &["--even", "--live", "--exact", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let plan = json(&output);
+    assert_eq!(plan["sizes"]["origin"]["from"], "sampled");
+    assert_eq!(plan["sizes"]["total"]["keys"], 3000);
+    // What it says of each move is what is there.
+    let mut moved = 0;
+    for one in plan["moves"].as_array().unwrap() {
+        let nodes: Vec<u64> = one["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|node| node.as_u64().unwrap())
+            .collect();
+        let here = |(key, _): &&(String, usize)| {
+            nodes.contains(&u64::from(config.placement().node(key.as_bytes()).0))
+        };
+        let count = pairs.iter().filter(here).count() as u64;
+        assert_eq!(one["keys"].as_u64(), Some(count));
+        moved += count;
+    }
+    assert!((500..1_000).contains(&moved), "{moved}");
+
+    fixture.servers[1].kill();
+    let output = cli.run("plan", &["--even", "--live"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(
+        said.starts_with("error: how big the nodes on server s1 are is not known"),
+        "{said}"
+    );
+    for wrong in [
+        &["--even", "--exact"][..],
+        &["--even", "--live", "--bytes", "1GiB"],
+        &["--even", "--live", "--keys-file", "-"],
+    ] {
+        assert_eq!(cli.run("plan", wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}
