@@ -96,10 +96,12 @@ pub mod plan;
 mod pool;
 mod resp;
 mod routing;
+mod sampling;
 mod scatter;
 pub mod sets;
 pub mod simulation;
 pub mod stats;
+pub mod survey;
 pub mod timeline;
 pub mod topology;
 

@@ -10,6 +10,7 @@ Examples:
   keyway plan cluster.toml --add f         which nodes would go to a new server, in which order
   keyway simulate --servers 5 --add 1      what does a sixth server move, by which scheme?
   keyway stats cluster.toml                versions, memory, keys, clients of every server
+  keyway balance cluster.toml              how even is it: keys and bytes of every server and node
 
 A cluster file says how keys become nodes, and which server each node lives on:
   name = \"feeds\"
@@ -41,6 +42,7 @@ pub(crate) enum Command {
     Locate(crate::locate::Args),
     Plan(crate::plan::Args),
     Stats(crate::stats::Args),
+    Balance(crate::balance::Args),
     Simulate(crate::simulate::Args),
     Demo(crate::demo::Args),
 }

@@ -30,6 +30,12 @@ pub(crate) enum CliError {
     NoHomes(keyway::placement::Algorithm),
     #[error(transparent)]
     Simulation(#[from] keyway::simulation::RunError),
+    #[error(transparent)]
+    Survey(#[from] keyway::survey::SurveyError),
+    #[error(transparent)]
+    Sizes(#[from] keyway::survey::UnknownSizes),
+    #[error(transparent)]
+    Calibrate(#[from] keyway::survey::CalibrateError),
     #[error("the keys on standard input cannot be read: {0}")]
     Input(#[source] io::Error),
     #[error("{} cannot be written: {error}", .file.display())]
@@ -50,12 +56,16 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             CliError::Plan(error) if error.is_about_room() => PROBLEMS.into(),
+            CliError::Calibrate(keyway::survey::CalibrateError::NoServer { .. })
+            | CliError::Sizes(_) => UNREACHABLE.into(),
             CliError::File(_)
             | CliError::Usage(_)
             | CliError::Unreadable(..)
             | CliError::Plan(_)
             | CliError::Input(_)
-            | CliError::NoHomes(_) => WRONG_FILE.into(),
+            | CliError::NoHomes(_)
+            | CliError::Survey(_)
+            | CliError::Calibrate(_) => WRONG_FILE.into(),
             _ => PROBLEMS.into(),
         }
     }

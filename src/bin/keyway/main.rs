@@ -1,6 +1,7 @@
 //! The keyway command line: reads arguments, calls the library, prints. It decides nothing that a user of the library could not.
 
 mod arguments;
+mod balance;
 mod check;
 mod demo;
 mod failure;
@@ -37,6 +38,7 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         Command::Plan(args) => plan::run(&args),
         Command::Check(args) => runtime()?.block_on(check::run(&args)),
         Command::Stats(args) => runtime()?.block_on(stats::run(&args)),
+        Command::Balance(args) => runtime()?.block_on(balance::run(&args)),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
         Command::Demo(args) => Ok(runtime()?.block_on(demo::run(args))),
     }
