@@ -8,13 +8,18 @@ use std::fmt::Write;
 
 const COLUMNS_MAX: u16 = 100;
 /// A table's: who needs more asks for a page or for CSV.
-const ROWS_MAX: usize = 16;
+const ROWS_MAX: usize = 24;
 
 /// Everything that a person wants to know first.
 pub(crate) fn tables(report: &Report) -> String {
     let mut text = head(report);
     let mut subject = String::new();
-    for Headline { subject: about, text: sentence, .. } in export::headlines(report) {
+    for Headline {
+        subject: about,
+        text: sentence,
+        ..
+    } in export::headlines(report)
+    {
         if about != subject {
             let _ = writeln!(text, "\n{}", styled(HEADING, &about));
             subject = about;
@@ -38,7 +43,9 @@ pub(crate) fn tables(report: &Report) -> String {
         }
     }
     if has_more {
-        text.push_str("\nServers of every scheme, and all rows: --html FILE, --csv DIR or --json.\n");
+        text.push_str(
+            "\nServers of every scheme, and all rows: --html FILE, --csv DIR or --json.\n",
+        );
     }
     text
 }
@@ -71,8 +78,13 @@ fn head(report: &Report) -> String {
 /// One scheme's servers, after each step, and its moves; where keys are hot, in the end.
 fn is_shown(report: &Report, table: &Table) -> bool {
     let first = |course: &str| {
-        let step = table.stage.and_then(|at| Some(&report.schemes.first()?.stages.get(at)?.step));
-        let mut courses = report.courses.iter().filter(|course| Some(&course.step) == step);
+        let step = table
+            .stage
+            .and_then(|at| Some(&report.schemes.first()?.stages.get(at)?.step));
+        let mut courses = report
+            .courses
+            .iter()
+            .filter(|course| Some(&course.step) == step);
         courses.next().is_some_and(|one| one.scheme == course)
     };
     match table.name {
@@ -87,7 +99,11 @@ fn is_shown(report: &Report, table: &Table) -> bool {
 }
 
 fn show(table: &Table) -> String {
-    let headings: Vec<String> = table.columns.iter().map(|c| c.heading.to_uppercase()).collect();
+    let headings: Vec<String> = table
+        .columns
+        .iter()
+        .map(|c| c.heading.to_uppercase())
+        .collect();
     let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
     let numbers: Vec<usize> = (0..table.columns.len())
         .filter(|&at| table.columns.get(at).is_some_and(|column| column.is_number))
@@ -110,7 +126,11 @@ fn show(table: &Table) -> String {
 
 /// `- ` and a sentence.
 fn item(text: &str) -> String {
-    within(output::list(vec![vec![Cell::new("-"), Cell::new(text)]]))
+    let mut list = output::list(vec![vec![Cell::new("-"), Cell::new(text)]]);
+    if let Some(sign) = list.column_mut(0) {
+        sign.set_padding((0, 1));
+    }
+    within(list)
 }
 
 /// A text in as many lines as it needs.
@@ -122,7 +142,8 @@ fn wrapped(text: &str) -> String {
 fn within(mut table: comfy_table::Table) -> String {
     table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(COLUMNS_MAX);
-    output::lines(&table)
+    // What has held figures and units together has done its work.
+    output::lines(&table).replace('\u{a0}', " ")
 }
 
 #[cfg(test)]
