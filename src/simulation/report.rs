@@ -239,7 +239,7 @@ pub struct CourseReport {
     pub step: String,
     /// Until all is done, in seconds.
     pub total_s: f64,
-    /// All times in which some node takes no command, together, in milliseconds.
+    /// The freezes of all moves added up, in milliseconds: those that go on at the same time count each.
     pub freeze_ms: f64,
     /// The moves, by their begin.
     pub moves: Vec<CourseMove>,
@@ -336,15 +336,32 @@ pub struct StormScheme {
     pub hit_rate_min: f64,
     /// The most reads of the database, per second.
     pub database_reads_per_s_peak: f64,
-    /// Reads of the database more than without the step, in all.
+    /// Reads of the database more than without the step: the most that they are ahead. Where values expire, they fall back later, since what has just
+    /// been read need not be read so soon.
     pub extra_reads: f64,
-    /// Until the hit rate is within one percent of what it was, in seconds; `None`: not within the time that was looked at.
+    /// Until the hit rate is within one percent of what it was, and stays there, in seconds; `None`: not within the time that was looked at.
     pub recovered_s: Option<f64>,
+    /// What the database cannot take at once; `None` if nobody said what it can take.
+    #[serde(default)]
+    pub overload: Option<StormOverload>,
     /// Over time.
     pub points: Vec<StormPoint>,
 }
 
-/// A moment of a storm.
+/// Reads that wait if a database takes no more than it can. At least: callers who give up and ask again make it more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct StormOverload {
+    /// The most reads that wait.
+    pub waiting_max: f64,
+    /// How long the last of them waits, in seconds.
+    pub wait_s_max: f64,
+    /// From then on none waits, in seconds; `None`: some still do at the end of the time that was looked at.
+    pub until_s: Option<f64>,
+}
+
+/// A moment of a storm: the mean over the second before it, or since the step if that is less.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
@@ -391,9 +408,10 @@ pub struct CapacityPoint {
     pub users: u64,
     /// What they take, in bytes.
     pub bytes: u64,
-    /// Servers that are needed, as nodes cannot be shared out more evenly than whole.
+    /// Servers that are needed, as nodes cannot be shared out more evenly than whole. More than there are nodes: as many as would do if nodes could be
+    /// cut.
     pub servers: u32,
-    /// Whether more are needed than the month before.
+    /// Whether more are needed than there are, at the start and in every month before.
     pub is_split: bool,
 }
 

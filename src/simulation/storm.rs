@@ -12,18 +12,23 @@
 //! - a request at `t` finds no value with probability `u(t) = w(t) + M(t) - M(t - d)`: nobody has asked yet, or the database has not answered yet;
 //! - in the steady state, `u = (1/l + d) / (1/l + D)`: a hit rate of `l * ttl / (1 + l * D)`.
 //!
-//! Reads are `M(t)` less `t * l / (1 + l * D)` ahead of what they would have been. With a TTL that comes down again, since what has just been read need
-//! not be read so soon: `extra_reads` is the most that they are ahead.
-//!
 //! Every request that finds no value reads the database, at a rate of `l * u(t)`; if callers `coalesce` theirs, one of them does, at `l * w(t)`. The reads
 //! without coalescing are of requests that come while the first is read; that they set the value again, up to `d` later, is left out.
+//!
+//! A point of the report is the mean over the second before it, as monitoring shows it, or since the step where that is less; so the first point is the
+//! moment of the step itself, when all that moved is missing. The means are exact, by `M` and its integral.
+//!
+//! With a TTL, reads are ahead of what they would have been only for a while, since what has just been read need not be read so soon: `extra_reads` is
+//! the most that they are ahead.
 //!
 //! Keys are taken together in [classes](Popularity) of about the same popularity, and of each class a part moves. Assumed besides:
 //! - The cache holds every value for its TTL: nothing is evicted for want of memory. Values that stay behind on the old server take memory there until
 //!   they expire.
-//! - The database takes all reads in the same time. Where reads exceed what it can take, the true storm is longer and worse than this one: queries
-//!   queue, time out, and the keys stay absent.
-//! - All values have the same TTL and nobody deletes them. A TTL that varies smooths the second wave, at `D`.
+//! - The database takes all reads in the same time. If it is said what it can take, reads beyond that wait, one after another, and `overload` says how
+//!   many and how long; but the course of the hit rate stays that of a database that takes all. So where it is overloaded the true storm is worse than
+//!   this one: requests for what is waited for miss meanwhile, callers give up and ask again.
+//! - All values have the same TTL and nobody deletes them. So the keys that many ask for expire together, `D` after the step and again and again: a TTL
+//!   that varies from key to key smooths these waves, and the storm is over sooner.
 //!
 //! ```
 //! use keyway::simulation::storm::{Popularity, StormInput, StormSpec, storm};
@@ -39,8 +44,9 @@
 //! # Ok::<(), keyway::simulation::storm::StormError>(())
 //! ```
 
-use super::report::{StormPoint, StormReport, StormScheme};
+use super::report::{StormOverload, StormPoint, StormReport, StormScheme};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Most classes of popularity.
@@ -52,12 +58,13 @@ const TTLS_MAX: f64 = 100.0;
 /// Ranks that are classes of their own; then a doubling of ranks is [`CLASSES_PER_DOUBLING`] classes.
 const SINGLE_RANKS: u64 = 32;
 const CLASSES_PER_DOUBLING: u64 = 8;
-/// Moments to look at: evenly over the time, closer together after each moment at which something begins, and how many of those.
+/// What a point is the mean of.
+const WINDOW_S: f64 = 1.0;
+/// Moments to look at: evenly over the time; after the step, closer and closer to it; and after each of the waves that follow it.
 const POINTS_EVEN: u32 = 120;
-const POINTS_AFTER: u32 = 40;
-const WAVES_MAX: u32 = 4;
-/// The first moment that is looked at after each of these.
+const POINTS_AFTER_STEP: u32 = 60;
 const CLOSEST_S: f64 = 1e-3;
+const POINTS_AFTER_WAVE_S: [f64; 7] = [0.0, 0.25, 1.0, 2.0, 5.0, 10.0, 30.0];
 /// Recovered: the hit rate is this much of what it was.
 const RECOVERED: f64 = 0.99;
 
@@ -68,13 +75,13 @@ const RECOVERED: f64 = 0.99;
 pub struct StormSpec {
     /// Requests to the cache, per second, all together. Default: 10,000.
     pub requests_per_s: f64,
-    /// How long a value lives, in seconds; `inf`: for ever. Default: 3,600.
+    /// How long a value lives, in seconds, at least 1; `inf`: for ever. Default: 3,600.
     pub ttl_s: f64,
     /// How long the database takes to answer, in milliseconds. Default: 5.
     pub database_latency_ms: f64,
     /// Whether of requests that miss one key at the same time only one reads the database. Default: no.
     pub coalesce: bool,
-    /// What the database can take, in reads per second. It is only reported: see the assumptions.
+    /// What the database can take, in reads per second: for `overload` in the report. Default: not said.
     pub database_reads_per_s_max: Option<f64>,
     /// How long to look, in minutes. Default: 60. At most 10,080, a week, and 100 TTLs.
     pub minutes: f64,
@@ -105,7 +112,7 @@ impl StormSpec {
         };
         within("requests_per_s", self.requests_per_s, 0.001, 1e12)?;
         // For ever is fine, NaN is not.
-        within("ttl_s", self.ttl_s, 0.001, f64::INFINITY)?;
+        within("ttl_s", self.ttl_s, 1.0, f64::INFINITY)?;
         within(
             "database_latency_ms",
             self.database_latency_ms,
@@ -113,7 +120,7 @@ impl StormSpec {
             60_000.0,
         )?;
         if let Some(max) = self.database_reads_per_s_max {
-            within("database_reads_per_s_max", max, 0.0, 1e12)?;
+            within("database_reads_per_s_max", max, 0.001, 1e12)?;
         }
         within("minutes", self.minutes, 0.001, 10_080.0)?;
         if self.minutes * 60.0 > TTLS_MAX * self.ttl_s {
@@ -270,7 +277,7 @@ pub enum StormError {
 
 /// The storm of each scheme when `step` is taken.
 ///
-/// Cost: some 300 moments times the classes times the TTLs that have gone by: COST
+/// Cost: 200 to 900 moments times the classes, for all schemes together: some 5 ms for a million keys and a time of one TTL, 0.2 s for 100 TTLs.
 ///
 /// # Errors
 /// [`StormError`] for a spec, classes or fractions that cannot be.
@@ -297,6 +304,14 @@ pub fn storm(
         .map(|class| Class::new(class, class.requests / all, spec))
         .collect();
     let steady = steady(spec, &classes);
+    let moments = moments(spec);
+    let is_moved = |at: usize| inputs.iter().any(|input| input.moved[at] > 0.0);
+    let courses: Vec<Vec<Course>> = (classes.iter().enumerate())
+        .map(|(at, class)| match is_moved(at) && class.rate > 0.0 {
+            true => class.course(&moments),
+            false => Vec::new(),
+        })
+        .collect();
     Ok(StormReport {
         step: step.to_owned(),
         requests_per_s: spec.requests_per_s,
@@ -304,7 +319,7 @@ pub fn storm(
         database_reads_per_s_max: spec.database_reads_per_s_max,
         schemes: inputs
             .iter()
-            .map(|input| scheme(spec, &classes, input, steady))
+            .map(|input| scheme(spec, &classes, &courses, input, steady))
             .collect(),
     })
 }
@@ -327,6 +342,7 @@ fn check(input: &StormInput, classes: usize, at: usize) -> Result<(), StormError
 fn scheme(
     spec: &StormSpec,
     classes: &[Class],
+    courses: &[Vec<Course>],
     input: &StormInput,
     steady: StormPoint,
 ) -> StormScheme {
@@ -334,22 +350,88 @@ fn scheme(
         .zip(input.moved.iter().copied())
         .filter(|(class, moved)| class.rate > 0.0 && *moved > 0.0)
         .collect();
-    let moments = moments(spec);
-    let points: Vec<StormPoint> = (moments.iter())
-        .map(|&at_s| point(spec, &moved, at_s, steady))
+    let courses: Vec<&Vec<Course>> = (courses.iter().zip(&input.moved))
+        .filter(|(course, moved)| !course.is_empty() && **moved > 0.0)
+        .map(|(course, _)| course)
         .collect();
+    let mut points = Vec::new();
+    let mut extra_reads: f64 = 0.0;
+    let mut queue = (spec.database_reads_per_s_max)
+        .map(|reads_per_s_max| Queue::new(reads_per_s_max, steady.database_reads_per_s));
+    for (place, moment) in moments(spec).iter().enumerate() {
+        let at_s = moment.at_s(spec.period_s());
+        let now = |class: usize| courses[class][place].last;
+        points.push(point(spec, &moved, at_s, steady, now));
+        let all = |class: usize| courses[class][place].all;
+        let ahead = ahead(spec, &moved, at_s, all);
+        extra_reads = extra_reads.max(ahead);
+        if let Some(queue) = &mut queue {
+            queue.advance(at_s, ahead);
+        }
+    }
     let of = |value: fn(&StormPoint) -> f64| points.iter().map(value);
+    let hit_rate = |at_s: f64| {
+        let from_s = (at_s - WINDOW_S).max(0.0);
+        let now = |class: usize| moved[class].0.mean(from_s, at_s);
+        point(spec, &moved, at_s, steady, now).hit_rate
+    };
     StormScheme {
         scheme: input.scheme.clone(),
         hit_rate_min: of(|point| point.hit_rate).fold(f64::INFINITY, f64::min),
         database_reads_per_s_peak: of(|point| point.database_reads_per_s).fold(0.0, f64::max),
-        extra_reads: (moments.iter())
-            .map(|&at_s| extra_reads(spec, &moved, at_s))
-            .fold(0.0, f64::max),
-        recovered_s: recovered_s(&points, RECOVERED * steady.hit_rate, |at_s| {
-            point(spec, &moved, at_s, steady).hit_rate
-        }),
+        extra_reads,
+        recovered_s: recovered_s(&points, RECOVERED * steady.hit_rate, hit_rate),
+        overload: queue.map(|queue| queue.overload),
         points,
+    }
+}
+
+/// Reads that wait for a database that takes so many a second, in the order in which they come.
+struct Queue {
+    reads_per_s_max: f64,
+    steady_per_s: f64,
+    at_s: f64,
+    /// Reads that have come by then, less those that could have been taken.
+    net: f64,
+    waiting: f64,
+    overload: StormOverload,
+}
+
+impl Queue {
+    fn new(reads_per_s_max: f64, steady_per_s: f64) -> Queue {
+        Queue {
+            reads_per_s_max,
+            steady_per_s,
+            at_s: 0.0,
+            net: 0.0,
+            waiting: 0.0,
+            overload: StormOverload {
+                until_s: Some(0.0),
+                ..StormOverload::default()
+            },
+        }
+    }
+
+    /// Lindley: what waits is what waited and came, less what was taken, and never less than nothing.
+    fn advance(&mut self, at_s: f64, ahead: f64) {
+        let net = (self.steady_per_s - self.reads_per_s_max) * at_s + ahead;
+        let came = net - self.net;
+        let before = self.waiting;
+        let left = before + came;
+        self.waiting = left.max(0.0);
+        let overload = &mut self.overload;
+        overload.waiting_max = overload.waiting_max.max(self.waiting);
+        overload.wait_s_max = match overload.waiting_max > 0.0 {
+            true => overload.waiting_max / self.reads_per_s_max,
+            false => 0.0,
+        };
+        if self.waiting > 0.0 {
+            overload.until_s = None;
+        } else if before > 0.0 {
+            // Between the two moments, where a straight line meets nothing.
+            overload.until_s = Some(self.at_s + (at_s - self.at_s) * before / (before - left));
+        }
+        (self.at_s, self.net) = (at_s, net);
     }
 }
 
@@ -366,10 +448,17 @@ fn steady(spec: &StormSpec, classes: &[Class]) -> StormPoint {
     }
 }
 
-fn point(spec: &StormSpec, moved: &[(Class, f64)], at_s: f64, steady: StormPoint) -> StormPoint {
+/// How it is if of each class that moved it is as `now` says.
+fn point(
+    spec: &StormSpec,
+    moved: &[(Class, f64)],
+    at_s: f64,
+    steady: StormPoint,
+    now: impl Fn(usize) -> Chances,
+) -> StormPoint {
     let (mut misses, mut reads) = (0.0, 0.0);
-    for (class, moved) in moved {
-        let (now, before) = (class.at(at_s), class.steady());
+    for (at, (class, moved)) in moved.iter().enumerate() {
+        let (now, before) = (now(at), class.steady());
         let share = class.share * moved;
         misses += share * (now.miss - before.miss);
         reads += share * (now.reading(spec) - before.reading(spec));
@@ -381,17 +470,19 @@ fn point(spec: &StormSpec, moved: &[(Class, f64)], at_s: f64, steady: StormPoint
     }
 }
 
-/// Reads of the database until then, less those that there would have been without the step.
-fn extra_reads(spec: &StormSpec, moved: &[(Class, f64)], at_s: f64) -> f64 {
-    let each = |(class, moved): &(Class, f64)| {
-        let more = class.begun(at_s) - at_s * class.rate * class.steady().wait;
-        let reads = match spec.coalesce {
-            true => 1.0,
-            false => 1.0 + class.rate * class.latency_s,
-        };
-        class.keys * moved * more * reads
-    };
-    moved.iter().map(each).fold(0.0, |all, reads| all + reads)
+/// Reads of the database until then, less those that there would have been without the step. `all` says how it was since the step.
+fn ahead(
+    spec: &StormSpec,
+    moved: &[(Class, f64)],
+    at_s: f64,
+    all: impl Fn(usize) -> Chances,
+) -> f64 {
+    let mut ahead = 0.0;
+    for (at, (class, moved)) in moved.iter().enumerate() {
+        let more = all(at).reading(spec) - class.steady().reading(spec);
+        ahead += class.keys * moved * class.rate * at_s * more;
+    }
+    ahead
 }
 
 /// The last moment at which the hit rate passes `enough` for good; between two points it is looked for by halving.
@@ -410,30 +501,41 @@ fn recovered_s(points: &[StormPoint], enough: f64, hit_rate: impl Fn(f64) -> f64
     Some(high)
 }
 
-/// The moments to look at, ascending: evenly over the time, and closer and closer to each begin of a wave.
-fn moments(spec: &StormSpec) -> Vec<f64> {
-    let horizon_s = spec.horizon_s();
-    let mut moments: Vec<f64> = (0..=POINTS_EVEN)
-        .map(|at| horizon_s * f64::from(at) / f64::from(POINTS_EVEN))
+/// So long after the begin of a wave. Many moments are the same time after different waves, and have all but one term in common.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Moment {
+    wave: usize,
+    /// Less than a period.
+    after_s: f64,
+}
+
+impl Moment {
+    fn at_s(self, period_s: f64) -> f64 {
+        match self.wave {
+            0 => self.after_s,
+            wave => wave as f64 * period_s + self.after_s,
+        }
+    }
+}
+
+/// The moments to look at, ascending.
+fn moments(spec: &StormSpec) -> Vec<Moment> {
+    let (horizon_s, period_s) = (spec.horizon_s(), spec.period_s());
+    let step_s = horizon_s / f64::from(POINTS_EVEN);
+    let even = (0..=POINTS_EVEN).map(|at| step_s * f64::from(at));
+    let after_each: Vec<f64> = even.chain(POINTS_AFTER_WAVE_S).collect();
+    let ratio = libm::log(horizon_s / CLOSEST_S).max(0.0) / f64::from(POINTS_AFTER_STEP);
+    let after_step = (0..POINTS_AFTER_STEP).map(|at| CLOSEST_S * libm::exp(ratio * f64::from(at)));
+    let waves = libm::floor(horizon_s / period_s) as usize;
+    let mut moments: Vec<Moment> = after_step
+        .map(|after_s| Moment { wave: 0, after_s })
         .collect();
-    let mut begins = vec![0.0];
-    for wave in 0..=WAVES_MAX {
-        // The second of each pair is when the first values are back: 0 and d, D and D + d, and so on.
-        let begin_s = f64::from(wave) * spec.period_s();
-        begins.extend([begin_s, begin_s + spec.latency_s()]);
+    for wave in 0..=waves {
+        moments.extend(after_each.iter().map(|&after_s| Moment { wave, after_s }));
     }
-    for begin_s in begins.into_iter().filter(|begin_s| *begin_s < horizon_s) {
-        moments.push(begin_s);
-        let span_s = (horizon_s - begin_s).min(spec.period_s());
-        let ratio = libm::log((span_s / CLOSEST_S).max(1.0));
-        moments.extend((0..POINTS_AFTER).map(|at| {
-            let part = f64::from(at) / f64::from(POINTS_AFTER);
-            begin_s + CLOSEST_S.min(span_s) * libm::exp(ratio * part)
-        }));
-    }
-    moments.retain(|at_s| (0.0..=horizon_s).contains(at_s));
-    moments.sort_by(f64::total_cmp);
-    moments.dedup_by(|a, b| *a - *b < 1e-9);
+    moments.retain(|moment| moment.after_s < period_s && moment.at_s(period_s) <= horizon_s);
+    moments.sort_by(|a, b| a.at_s(period_s).total_cmp(&b.at_s(period_s)));
+    moments.dedup_by(|a, b| a.at_s(period_s) - b.at_s(period_s) < 1e-6);
     moments
 }
 
@@ -449,12 +551,12 @@ struct Class {
     period_s: f64,
 }
 
-/// A key that was absent at time 0.
+/// Of a key's requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Chances {
-    /// That nobody has asked yet, since the value was there last: `w`.
+    /// Those that are the first since the value was there: `w`.
     wait: f64,
-    /// That a request finds no value: `u`.
+    /// Those that find no value: `u`.
     miss: f64,
 }
 
@@ -499,16 +601,84 @@ impl Class {
         }
     }
 
-    /// At `t_s` after the value was lost.
-    fn at(&self, t_s: f64) -> Chances {
-        let wait = self.wait(t_s);
-        let reading = match self.latency_s > 0.0 {
-            true => self.begun(t_s) - self.begun(t_s - self.latency_s),
-            false => 0.0,
+    /// How it is at these moments, if the value was lost at 0.
+    fn course(&self, moments: &[Moment]) -> Vec<Course> {
+        let mut untils: BTreeMap<u64, Vec<Until>> = BTreeMap::new();
+        let mut until = |wave: usize, after_s: f64| {
+            let (wave, after_s) = match (after_s < 0.0, wave) {
+                (false, _) => (wave, after_s),
+                (true, 0) => return Until::default(),
+                // What is taken off is less than a period: a second, or a second and the time of a read, and a TTL is at least a second.
+                (true, _) => (wave - 1, after_s + self.period_s),
+            };
+            let series = untils.entry(after_s.to_bits()).or_default();
+            while series.len() <= wave {
+                let before = series.last().copied().unwrap_or_default();
+                let wave = series.len();
+                let at_s = Moment { wave, after_s }.at_s(self.period_s);
+                series.push(self.next(before, at_s));
+            }
+            series[wave]
         };
+        let course = |&Moment { wave, after_s }: &Moment| {
+            let at_s = Moment { wave, after_s }.at_s(self.period_s);
+            let to = (until(wave, after_s), until(wave, after_s - self.latency_s));
+            let from_s = after_s - WINDOW_S;
+            let from = (until(wave, from_s), until(wave, from_s - self.latency_s));
+            Course {
+                last: self.mean_of(from, to, at_s.min(WINDOW_S)),
+                all: self.mean_of(Default::default(), to, at_s),
+            }
+        };
+        moments.iter().map(course).collect()
+    }
+
+    /// The mean from `from_s` until `to_s` after the value was lost; of no time, what is true at its loss.
+    fn mean(&self, from_s: f64, to_s: f64) -> Chances {
+        let until = |at_s: f64| (self.until(at_s), self.until(at_s - self.latency_s));
+        self.mean_of(until(from_s), until(to_s), to_s - from_s)
+    }
+
+    /// By what was begun until the begin and the end of a time, and until `d` before each.
+    fn mean_of(&self, from: (Until, Until), to: (Until, Until), span_s: f64) -> Chances {
+        if span_s <= 0.0 {
+            return Chances {
+                wait: 1.0,
+                miss: 1.0,
+            };
+        }
+        // Reads begin at the rate of requests, where nobody has asked yet.
+        let wait = ((to.0.begun - from.0.begun) / (self.rate * span_s)).clamp(0.0, 1.0);
+        let ever = (to.0.begun_integral - from.0.begun_integral) / span_s;
+        let answered = (to.1.begun_integral - from.1.begun_integral) / span_s;
         Chances {
             wait,
-            miss: (wait + reading).clamp(wait.min(1.0), 1.0),
+            miss: (wait + (ever - answered).max(0.0)).min(1.0),
+        }
+    }
+
+    /// `M` and its integral.
+    fn until(&self, t_s: f64) -> Until {
+        let mut until = Until::default();
+        if t_s > 0.0 {
+            let waves = libm::floor(t_s / self.period_s) as usize;
+            for back in (0..=waves).rev() {
+                let at_s = match back {
+                    0 => t_s,
+                    _ => (t_s - back as f64 * self.period_s).max(0.0),
+                };
+                until = self.next(until, at_s);
+            }
+        }
+        until
+    }
+
+    /// At `at_s`, by what it was a period before: one term more. `1 - w` integrates to `t - M(t) / l`.
+    fn next(&self, before: Until, at_s: f64) -> Until {
+        let begun = before.begun + 1.0 - self.wait(at_s);
+        Until {
+            begun,
+            begun_integral: before.begun_integral + at_s - begun / self.rate,
         }
     }
 
@@ -536,16 +706,20 @@ impl Class {
         }
         all.min(1.0)
     }
+}
 
-    /// `M`: reads begun, those of requests that come while one is under way not counted.
-    fn begun(&self, t_s: f64) -> f64 {
-        let (mut begun, mut since_s) = (0.0, t_s);
-        while since_s > 0.0 {
-            begun += 1.0 - self.wait(since_s);
-            since_s -= self.period_s;
-        }
-        begun
-    }
+/// How it was with a key that was lost: over the second before a moment, and since the step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Course {
+    last: Chances,
+    all: Chances,
+}
+
+/// What was begun until a moment by one key: `M`, and its integral.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Until {
+    begun: f64,
+    begun_integral: f64,
 }
 
 /// The chance of `count` events where `mean` are expected.
@@ -557,448 +731,4 @@ fn poisson(count: f64, mean: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[track_caller]
-    fn near(found: f64, expected: f64, tolerance: f64) {
-        let off = (found - expected).abs();
-        assert!(
-            off <= tolerance,
-            "{found} is not within {tolerance} of {expected}"
-        );
-    }
-
-    fn at(scheme: &StormScheme, at_s: f64) -> StormPoint {
-        *scheme
-            .points
-            .iter()
-            .rfind(|point| point.at_s <= at_s)
-            .unwrap()
-    }
-
-    fn one(spec: &StormSpec, classes: &[Popularity], moved: f64) -> (StormReport, StormScheme) {
-        let report = storm(
-            spec,
-            "step",
-            classes,
-            &[StormInput::even("s", moved, classes)],
-        )
-        .unwrap();
-        let scheme = report.schemes[0].clone();
-        (report, scheme)
-    }
-
-    #[test]
-    fn keys_that_are_all_alike_and_never_expire_come_back_one_by_one() {
-        // 1,000 keys, each asked for once a second; half of them lost. Nothing else misses.
-        let spec = StormSpec {
-            requests_per_s: 1_000.0,
-            ttl_s: f64::INFINITY,
-            database_latency_ms: 0.0,
-            minutes: 1.0,
-            ..StormSpec::default()
-        };
-        let (report, scheme) = one(&spec, &[Popularity::new(1_000, 1.0)], 0.5);
-        assert_eq!(report.hit_rate_before, 1.0);
-        near(scheme.hit_rate_min, 0.5, 1e-12);
-        near(scheme.database_reads_per_s_peak, 500.0, 1e-9);
-        // After 1 s, e^-1 of them have not been asked for.
-        let point = at(&scheme, 1.0);
-        near(point.hit_rate, 1.0 - 0.5 * libm::exp(-point.at_s), 1e-12);
-        // 0.5 e^-t = 0.01 at ln 50.
-        near(scheme.recovered_s.unwrap(), 3.912_023, 1e-5);
-        // Each of the 500 once.
-        near(scheme.extra_reads, 500.0, 1e-6);
-    }
-
-    #[test]
-    fn with_a_ttl_the_steady_state_is_a_renewal_process_and_keys_that_came_back_together_expire_together()
-     {
-        // Asked for ten times a second, with a TTL of 10 s: 100 of 101 requests hit.
-        let spec = StormSpec {
-            requests_per_s: 10.0,
-            ttl_s: 10.0,
-            database_latency_ms: 0.0,
-            minutes: 1.0,
-            ..StormSpec::default()
-        };
-        let (report, scheme) = one(&spec, &[Popularity::new(1, 1.0)], 1.0);
-        near(report.hit_rate_before, 100.0 / 101.0, 1e-12);
-        assert_eq!(scheme.hit_rate_min, 0.0);
-        near(at(&scheme, 9.0).hit_rate, 1.0, 1e-12);
-        // 0.1 s after the first values expired, of keys that came back a tenth of a second after the step or later: Poisson(1; 1) = 0.368.
-        let class = Class::new(&Popularity::new(1, 1.0), 1.0, &spec);
-        near(class.wait(10.1), libm::exp(-1.0), 1e-6);
-        // After 10.3 s a third wave cannot have begun: Poisson(0; 103) + Poisson(1; 3).
-        near(class.wait(10.3), 3.0 * libm::exp(-3.0), 1e-12);
-        // Long after, the steady state.
-        near(class.wait(300_000.0), 1.0 / 101.0, 1e-6);
-        // One read after 0.1 s, less 10 * 1/101 of a read in every second that goes by; the most is right after it.
-        let (ahead, _) =
-            (0..10_000)
-                .map(|ms| f64::from(ms) / 1e3)
-                .fold((0.0, 0.0), |(most, when), t: f64| {
-                    let ahead = 1.0 - libm::exp(-10.0 * t) - t * 10.0 / 101.0;
-                    if ahead > most {
-                        (ahead, t)
-                    } else {
-                        (most, when)
-                    }
-                });
-        near(scheme.extra_reads, ahead, 0.01);
-    }
-
-    #[test]
-    fn a_slow_database_is_read_by_everyone_who_asks_meanwhile_unless_they_coalesce() {
-        // One key, 1,000 requests a second, 100 ms: 1 request begins the read and 100 come while it is under way.
-        let spec = StormSpec {
-            requests_per_s: 1_000.0,
-            ttl_s: f64::INFINITY,
-            database_latency_ms: 100.0,
-            minutes: 1.0,
-            ..StormSpec::default()
-        };
-        let key = [Popularity::new(1, 1.0)];
-        let (_, each) = one(&spec, &key, 1.0);
-        near(each.extra_reads, 101.0, 1e-9);
-        near(at(&each, 0.09).database_reads_per_s, 1_000.0, 1e-6);
-        near(at(&each, 0.2).database_reads_per_s, 0.0, 1e-6);
-        let (_, together) = one(
-            &StormSpec {
-                coalesce: true,
-                ..spec
-            },
-            &key,
-            1.0,
-        );
-        near(together.extra_reads, 1.0, 1e-9);
-        near(at(&together, 0.09).database_reads_per_s, 0.0, 1e-6);
-        // They all wait, either way.
-        near(at(&together, 0.09).hit_rate, 0.0, 1e-6);
-        assert_eq!(each.recovered_s, together.recovered_s);
-        near(
-            together.recovered_s.unwrap(),
-            0.1 + libm::log(100.0) / 1_000.0,
-            1e-6,
-        );
-    }
-
-    #[test]
-    fn what_moves_with_its_data_makes_no_storm() {
-        let classes = Popularity::zipf(100_000, 0.99);
-        let (report, scheme) = one(&StormSpec::default(), &classes, 0.0);
-        assert!(
-            scheme
-                .points
-                .iter()
-                .all(|point| point.hit_rate == report.hit_rate_before)
-        );
-        assert_eq!(
-            (scheme.hit_rate_min, scheme.recovered_s, scheme.extra_reads),
-            (report.hit_rate_before, Some(0.0), 0.0)
-        );
-    }
-
-    #[test]
-    fn a_storm_that_outlasts_the_time_has_no_end() {
-        let spec = StormSpec {
-            requests_per_s: 1.0,
-            minutes: 1.0,
-            ..StormSpec::default()
-        };
-        let (_, scheme) = one(&spec, &[Popularity::new(100, 1.0)], 1.0);
-        assert_eq!(scheme.recovered_s, None);
-    }
-
-    #[test]
-    fn classes_cover_all_ranks_once_and_agree_with_the_sum_over_keys() {
-        let mut next = 0;
-        for class in 0..400 {
-            let ranks = Popularity::ranks_of(class);
-            assert_eq!(ranks.start, next);
-            for rank in [
-                ranks.start,
-                ranks.start + (ranks.end - ranks.start) / 2,
-                ranks.end - 1,
-            ] {
-                assert_eq!(Popularity::class_of(rank), class, "rank {rank}");
-            }
-            next = ranks.end;
-        }
-        assert_eq!(Popularity::ranks_of(100_000), 0..0);
-        assert!(Popularity::class_of(u64::MAX) < CLASSES_MAX);
-
-        for exponent in [0.0, 0.5, 0.99, 1.0, 1.3] {
-            let classes = Popularity::zipf(100_000, exponent);
-            assert_eq!(classes.iter().map(|class| class.keys).sum::<u64>(), 100_000);
-            let sum: f64 = (1..=100_000)
-                .map(|rank| libm::pow(f64::from(rank), -exponent))
-                .sum();
-            let found: f64 = classes.iter().map(|class| class.requests).sum();
-            near(found / sum, 1.0, 1e-6);
-
-            // The hit rate by classes is that of a sum over all keys.
-            let spec = StormSpec {
-                ttl_s: 60.0,
-                requests_per_s: 1_000.0,
-                ..StormSpec::default()
-            };
-            let (report, _) = one(&spec, &classes, 0.5);
-            let each: f64 = (1..=100_000)
-                .map(|rank| {
-                    let share = libm::pow(f64::from(rank), -exponent) / sum;
-                    let rate = 1_000.0 * share;
-                    share * (60.0 * rate) / (1.0 + rate * 60.005)
-                })
-                .sum();
-            near(report.hit_rate_before, each, 1e-4);
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_is_refused() {
-        let classes = [Popularity::new(10, 1.0)];
-        let refused = |spec: StormSpec, classes: &[Popularity], moved: Vec<f64>| {
-            let input = StormInput {
-                scheme: "s".into(),
-                moved,
-            };
-            storm(&spec, "step", classes, &[input])
-                .unwrap_err()
-                .to_string()
-        };
-        let fine = StormSpec::default();
-        assert_eq!(
-            refused(
-                StormSpec {
-                    requests_per_s: f64::NAN,
-                    ..fine
-                },
-                &classes,
-                vec![0.0]
-            ),
-            "requests_per_s: NaN: expected 0.001 to 1000000000000"
-        );
-        assert_eq!(
-            refused(StormSpec { ttl_s: 1.0, ..fine }, &classes, vec![0.0]),
-            "minutes: 60: expected at most 1.6666666666666667 here, 100 times the TTL of 1 s; a storm is over long before"
-        );
-        assert_eq!(
-            refused(fine, &[], vec![]),
-            "the classes' requests are 0 together; expected 1 to 4096 classes with a number of at least 0 each, and some above 0"
-        );
-        assert_eq!(
-            refused(fine, &classes, vec![1.5]),
-            "scheme s: a fraction of 1.5; expected a fraction, 0 to 1, for each of the 1 classes, and at most 1000 schemes"
-        );
-        assert!(refused(fine, &classes, vec![]).starts_with("scheme s: 0 fractions; expected"));
-        let read: StormSpec = toml::from_str("ttl_s = inf\nrequests_per_s = 5e4").unwrap();
-        assert_eq!(
-            read,
-            StormSpec {
-                ttl_s: f64::INFINITY,
-                requests_per_s: 5e4,
-                ..fine
-            }
-        );
-        assert!(toml::from_str::<StormSpec>("ttl = 5").is_err());
-    }
-
-    /// What happened to one key in one life.
-    #[derive(Clone, Copy)]
-    struct Life {
-        /// The value is there from then until then.
-        from_s: f64,
-        until_s: f64,
-    }
-
-    /// Every request of every key, one after another, by its definition. A warm-up of five to six TTLs, so that keys do not begin together; then
-    /// the step at 0.
-    fn brute_force(
-        spec: &StormSpec,
-        keys: u32,
-        exponent: f64,
-        seed: u64,
-        bins: &[(f64, f64)],
-    ) -> (Vec<[f64; 3]>, f64) {
-        let mut state = seed;
-        let mut uniform = || {
-            // splitmix64
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = state;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-        };
-        let sum: f64 = (1..=keys)
-            .map(|rank| libm::pow(f64::from(rank), -exponent))
-            .sum();
-        let end_s = bins[bins.len() - 1].1;
-        // Requests, misses and reads by bin, and the most that reads until the end of a bin are ahead is left to the caller.
-        let mut counts = vec![[0.0; 3]; bins.len()];
-        let mut reads_after = 0.0;
-        for rank in 1..=keys {
-            let rate = spec.requests_per_s * libm::pow(f64::from(rank), -exponent) / sum;
-            let moved = rank % 2 == 0;
-            let mut life = Life {
-                from_s: f64::INFINITY,
-                until_s: f64::NEG_INFINITY,
-            };
-            let mut lost = !moved;
-            let mut now_s = -spec.ttl_s * (5.0 + uniform());
-            loop {
-                now_s -= libm::log(1.0 - uniform()) / rate;
-                if now_s >= end_s {
-                    break;
-                }
-                if now_s >= 0.0 && !lost {
-                    lost = true;
-                    life = Life {
-                        from_s: f64::INFINITY,
-                        until_s: f64::NEG_INFINITY,
-                    };
-                }
-                let is_hit = life.from_s <= now_s && now_s < life.until_s;
-                let is_reading = now_s < life.from_s && life.until_s > f64::NEG_INFINITY;
-                let mut reads = 0.0;
-                if !is_hit {
-                    if !is_reading {
-                        let from_s = now_s + spec.latency_s();
-                        life = Life {
-                            from_s,
-                            until_s: from_s + spec.ttl_s,
-                        };
-                    }
-                    reads = if is_reading && spec.coalesce {
-                        0.0
-                    } else {
-                        1.0
-                    };
-                }
-                if now_s >= 0.0 {
-                    reads_after += reads;
-                    if let Some(bin) = bins.iter().position(|bin| bin.0 <= now_s && now_s < bin.1) {
-                        counts[bin][0] += 1.0;
-                        counts[bin][1] += f64::from(u8::from(!is_hit));
-                        counts[bin][2] += reads;
-                    }
-                }
-            }
-        }
-        (counts, reads_after)
-    }
-
-    /// The model's mean over a bin, by many moments.
-    fn model(
-        spec: &StormSpec,
-        classes: &[Class],
-        moved: &[(Class, f64)],
-        bin: (f64, f64),
-    ) -> (f64, f64) {
-        let steady = steady(spec, classes);
-        let pieces = 50;
-        let mut mean = (0.0, 0.0);
-        for piece in 0..pieces {
-            let at_s = bin.0 + (bin.1 - bin.0) * (f64::from(piece) + 0.5) / f64::from(pieces);
-            let point = point(spec, moved, at_s, steady);
-            mean.0 += point.hit_rate / f64::from(pieces);
-            mean.1 += point.database_reads_per_s / f64::from(pieces);
-        }
-        mean
-    }
-
-    #[test]
-    fn the_model_agrees_with_a_simulation_of_every_request() {
-        // 400 keys, 2,000 requests a second, a TTL of 6 s: waves at 0, 6 and 12 s. Ten seeds, so some 5,000 to 40,000 requests a bin.
-        let bins = [
-            (0.0, 0.25),
-            (0.25, 1.0),
-            (1.0, 3.0),
-            (3.0, 5.5),
-            (6.0, 6.5),
-            (6.5, 8.0),
-            (8.0, 11.0),
-            (12.0, 13.0),
-            (13.0, 15.0),
-        ];
-        for (latency_ms, coalesce) in [(0.0, false), (50.0, false), (50.0, true)] {
-            let spec = StormSpec {
-                requests_per_s: 2_000.0,
-                ttl_s: 6.0,
-                database_latency_ms: latency_ms,
-                coalesce,
-                minutes: 0.25,
-                ..StormSpec::default()
-            };
-            // One class per key: what is to be shown is the course, not the classes.
-            let keys: Vec<Popularity> = (1..=400)
-                .map(|rank| Popularity::new(1, libm::pow(f64::from(rank), -0.9)))
-                .collect();
-            let all: f64 = keys.iter().map(|key| key.requests).sum();
-            let classes: Vec<Class> = keys
-                .iter()
-                .map(|key| Class::new(key, key.requests / all, &spec))
-                .collect();
-            let moved: Vec<(Class, f64)> = classes
-                .iter()
-                .copied()
-                .skip(1)
-                .step_by(2)
-                .map(|class| (class, 1.0))
-                .collect();
-
-            let mut counts = vec![[0.0; 3]; bins.len()];
-            let mut reads = 0.0;
-            for seed in 0..10 {
-                let (found, after) = brute_force(&spec, 400, 0.9, seed, &bins);
-                reads += after / 10.0;
-                for (all, one) in counts.iter_mut().zip(found) {
-                    for (all, one) in all.iter_mut().zip(one) {
-                        *all += one / 10.0;
-                    }
-                }
-            }
-            for (bin, [requests, misses, reads]) in bins.into_iter().zip(counts) {
-                let (hit_rate, reads_per_s) = model(&spec, &classes, &moved, bin);
-                // A hundredth in the hit rate; reads within 4 %, and 10 a second.
-                near(1.0 - misses / requests, hit_rate, 0.01);
-                let found = reads / (bin.1 - bin.0);
-                near(found, reads_per_s, 0.04 * reads_per_s + 10.0);
-            }
-            // All reads of 15 s: those of the steady state and those that the step adds.
-            let expected = steady(&spec, &classes).database_reads_per_s * 15.0
-                + extra_reads(&spec, &moved, 15.0);
-            near(reads, expected, 0.02 * expected);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn chances_are_chances_and_more_moved_keys_are_more_misses(
-            rate in 0.001_f64..1e5, ttl_s in 0.5_f64..1e4, latency_ms in 0.0_f64..500.0, at in 0.0_f64..20.0, moved in 0.0_f64..0.9,
-        ) {
-            let spec = StormSpec { requests_per_s: rate, ttl_s, database_latency_ms: latency_ms, minutes: ttl_s / 20.0, ..StormSpec::default() };
-            let class = Class::new(&Popularity::new(1, 1.0), 1.0, &spec);
-            let t_s = at * ttl_s;
-            let now = class.at(t_s);
-            prop_assert!(0.0 <= now.wait && now.wait <= now.miss && now.miss <= 1.0, "{:?}", now);
-            // Reads begin at the rate of requests times the chance that nobody has asked: M' = l w.
-            let step_s = (0.01 / rate).min(ttl_s / 1e3);
-            if t_s > step_s && (t_s - step_s) % class.period_s > 2.0 * step_s && t_s % class.period_s > 2.0 * step_s {
-                let begun = class.begun(t_s) - class.begun(t_s - step_s);
-                let expected = rate * step_s * (class.wait(t_s) + 4.0 * class.wait(t_s - step_s / 2.0) + class.wait(t_s - step_s)) / 6.0;
-                prop_assert!((begun - expected).abs() <= 1e-6 * expected + 1e-8, "{} begun, {} expected", begun, expected);
-            }
-            let classes = [Popularity::new(7, 1.0), Popularity::new(1_000, 0.5)];
-            let (_, less) = one(&spec, &classes, moved);
-            let (_, more) = one(&spec, &classes, moved + 0.1);
-            prop_assert!(more.hit_rate_min <= less.hit_rate_min + 1e-12);
-            prop_assert!(more.database_reads_per_s_peak >= less.database_reads_per_s_peak - 1e-9);
-            prop_assert!(more.extra_reads >= less.extra_reads);
-            prop_assert!(less.points.windows(2).all(|pair| pair[0].at_s < pair[1].at_s));
-            prop_assert!(less.points[0].at_s == 0.0);
-        }
-    }
-}
+mod tests;
