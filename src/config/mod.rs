@@ -25,6 +25,10 @@ pub use secret::{Password, Secret};
 pub use settings::{Limits, Mode, MultiKey, Pool, Protocol, Retry, Startup, Tcp, Timeouts};
 pub use source::ConfigError;
 
+pub(crate) use quantity::parse_size;
+pub(crate) use schema::closest;
+pub(crate) use source::{Problem, Source};
+
 use crate::{placement::Placement, topology::Topology};
 use std::{path::Path, sync::Arc};
 
@@ -162,7 +166,7 @@ impl Config {
 /// A file larger than this is not a configuration.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-fn read(path: &Path) -> std::io::Result<String> {
+pub(crate) fn read(path: &Path) -> std::io::Result<String> {
     use std::io::{Error, ErrorKind, Read};
     let mut text = String::new();
     std::fs::File::open(path)?

@@ -48,7 +48,7 @@ const SIZE_UNITS: [(&str, u64); 4] = [
 ];
 
 /// Reads `"64MiB"`, `"512 KiB"`; in bytes.
-pub(super) fn parse_size(text: &str) -> Option<u64> {
+pub(crate) fn parse_size(text: &str) -> Option<u64> {
     let (number, unit) = split_unit(text)?;
     let (_, bytes) = SIZE_UNITS.into_iter().find(|(name, _)| *name == unit)?;
     number.parse::<u64>().ok()?.checked_mul(bytes)

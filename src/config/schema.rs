@@ -145,7 +145,7 @@ pub(super) fn closest_setting(key: &str) -> Option<&'static str> {
     })
 }
 
-pub(super) fn closest<'s>(word: &str, candidates: &[&'s str]) -> Option<&'s str> {
+pub(crate) fn closest<'s>(word: &str, candidates: &[&'s str]) -> Option<&'s str> {
     let lower = word.to_lowercase().replace('-', "_");
     if let Some((_, meant)) = ALIASES.iter().find(|(alias, _)| *alias == lower)
         && let Some(candidate) = candidates.iter().find(|candidate| *candidate == meant)

@@ -31,7 +31,7 @@ impl ConfigError {
     }
 
     /// A file that cannot be read at all.
-    pub(super) fn unreadable(path: &Path, source: std::io::Error) -> ConfigError {
+    pub(crate) fn unreadable(path: &Path, source: std::io::Error) -> ConfigError {
         let help = match source.kind() {
             std::io::ErrorKind::NotFound => {
                 "check the path; relative paths start at the current directory"
@@ -122,7 +122,7 @@ impl Report {
 
 /// Something wrong with a setting, before it is known where that was written. Boxed, since it travels in every Result here.
 #[derive(Debug)]
-pub(super) struct Problem(Box<Details>);
+pub(crate) struct Problem(Box<Details>);
 
 #[derive(Debug, Default)]
 struct Details {
@@ -139,7 +139,7 @@ struct Details {
 }
 
 impl Problem {
-    pub(super) fn new(path: impl Into<String>, what: impl Into<String>) -> Problem {
+    pub(crate) fn new(path: impl Into<String>, what: impl Into<String>) -> Problem {
         Problem(Box::new(Details {
             path: path.into(),
             what: what.into(),
@@ -148,41 +148,41 @@ impl Problem {
     }
 
     /// The place in the text, where it is another than the setting's value.
-    pub(super) fn at(mut self, at: Range<usize>) -> Self {
+    pub(crate) fn at(mut self, at: Range<usize>) -> Self {
         self.0.at = Some(at);
         self
     }
 
     /// The value, for configurations made in code; a file shows its own text. Never a password.
-    pub(super) fn value(mut self, value: impl fmt::Display) -> Self {
+    pub(crate) fn value(mut self, value: impl fmt::Display) -> Self {
         self.0.value = Some(value.to_string());
         self
     }
 
     /// What is to be said about the value: "which ...".
-    pub(super) fn note(mut self, note: impl Into<String>) -> Self {
+    pub(crate) fn note(mut self, note: impl Into<String>) -> Self {
         self.0.note = note.into();
         self
     }
 
     /// Another setting, whose line ends the note.
-    pub(super) fn related(mut self, path: impl Into<String>) -> Self {
+    pub(crate) fn related(mut self, path: impl Into<String>) -> Self {
         self.0.related = Some(path.into());
         self
     }
 
-    pub(super) fn expected(mut self, expected: impl Into<String>) -> Self {
+    pub(crate) fn expected(mut self, expected: impl Into<String>) -> Self {
         self.0.expected = expected.into();
         self
     }
 
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.0.help = help.into();
         self
     }
 
     /// The error for a configuration made in code.
-    pub(super) fn in_code(self, cluster: &str) -> ConfigError {
+    pub(crate) fn in_code(self, cluster: &str) -> ConfigError {
         let problem = *self.0;
         let mut parts: Vec<String> = problem.value.into_iter().collect();
         parts.extend(Some(problem.note).filter(|note| !note.is_empty()));
@@ -207,7 +207,7 @@ impl Problem {
 }
 
 /// A text with what is known about it: where each setting is, and what must not be printed.
-pub(super) struct Source<'a> {
+pub(crate) struct Source<'a> {
     text: &'a str,
     origin: String,
     spans: HashMap<String, Range<usize>>,
@@ -219,10 +219,10 @@ pub(super) struct Source<'a> {
 const HIDDEN_BYTES_MIN: usize = 4;
 
 /// Longest line shown; of a longer one, the part around the mark.
-pub(super) const SHOWN_CHARS_MAX: usize = 120;
+pub(crate) const SHOWN_CHARS_MAX: usize = 120;
 
 impl<'a> Source<'a> {
-    pub(super) fn new(text: &'a str, origin: &Path) -> Source<'a> {
+    pub(crate) fn new(text: &'a str, origin: &Path) -> Source<'a> {
         Source {
             text,
             origin: origin.display().to_string(),
@@ -231,12 +231,12 @@ impl<'a> Source<'a> {
         }
     }
 
-    pub(super) fn locate(&mut self, path: &str, at: Range<usize>) {
+    pub(crate) fn locate(&mut self, path: &str, at: Range<usize>) {
         self.spans.insert(path.to_owned(), at);
     }
 
     /// From now on, no message shows `secret`.
-    pub(super) fn hide(&mut self, secret: &str, shown: String) {
+    pub(crate) fn hide(&mut self, secret: &str, shown: String) {
         if secret.len() >= HIDDEN_BYTES_MIN {
             self.hidden.push((secret.to_owned(), shown));
             // The longest first, or a part of one that contains another would stay.
@@ -245,7 +245,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    pub(super) fn error(&self, problem: Problem) -> ConfigError {
+    pub(crate) fn error(&self, problem: Problem) -> ConfigError {
         let problem = *problem.0;
         let at = problem
             .at

@@ -89,7 +89,9 @@ pub const KETAMA_WEIGHT_TOTAL_MAX: u32 = 65_536;
 /// A virtual node: the unit of placement. Its number is its position in the placement's list of names.
 ///
 /// Its *name* is its hashing identity; a node has no address. Which server it lives on is the topology's business.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct NodeId(pub u16);
 

@@ -6,7 +6,8 @@
 mod pace;
 mod size;
 
-pub use pace::{MoveTime, Pace};
+pub(crate) use pace::Parts;
+pub use pace::{MoveLoad, MoveTime, Pace};
 pub use size::{NodeSize, Origin, Sizes};
 
 use crate::placement::NodeId;

@@ -1,4 +1,31 @@
 //! Simulation: what a change of servers would cost, before anything moves. Needs no server, is seeded, and says its seed.
 
+mod balance;
+pub mod capacity;
+mod count;
+pub mod course;
+mod fleet;
+mod mix;
+mod movement;
+mod outcome;
 pub mod report;
+mod run;
+mod scenario;
+mod scheme;
+mod statistics;
 pub mod study;
+mod track;
+pub mod workload;
+
+pub use fleet::{NAME_BYTES_MAX, SERVERS_MAX, Server, Step};
+pub use outcome::HOT_KEYS;
+pub use run::{Observer, Progress, RunError, run, uninterrupted};
+pub use scenario::{
+    CELLS_MAX, REPEATS_MAX, SCHEMES_MAX, SENSITIVITY_MAX, STEPS_MAX, Scenario, ScenarioBuilder,
+    Vary,
+};
+pub use scheme::{BuildError, SCHEME_BYTES_MAX, Scheme, SchemeError};
+pub use workload::{Keys, KeysError, Popularity, ValueBytes};
+
+#[cfg(test)]
+mod tests;

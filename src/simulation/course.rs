@@ -1,0 +1,933 @@
+//! The course of a plan: when each move begins and ends, and what every server has to hold and to do meanwhile.
+//!
+//! Waves follow each other; the moves of a wave begin together. A move goes through its parts as [`Pace::time`] says: a split waits for the
+//! synchronization, copies, freezes, removes; a migrate freezes, installs, removes. Copying (or installing) and removing are work that servers share
+//! out: of `n` moves that work on a server at a moment, each goes at `1/n` of its pace, and a move at the pace of the slower of its two servers.
+//! So a move that is alone takes exactly [`Pace::time`].
+//!
+//! - Memory: the destination of a split counts as holding all of the source's data from the begin of the copy until both have removed what is
+//!   the other's; that of a migrate holds the nodes' data from the end of the freeze on. The source gives memory back when the removing is done. Not
+//!   counted: the buffer for the destination ([`Pace::backlog_bytes`]), pages that a fork copies, the marker of installed keys (about 43 B each).
+//! - Requests follow their node: they leave the source when the freeze begins and reach the destination when it ends; in between callers wait.
+//! - Moves load servers by [`MoveLoad`](crate::plan::MoveLoad), times the pace at which they go. A server is not slowed down by what it has to do:
+//!   where requests and moves together exceed 1, moves take longer than said here, and callers wait.
+//!
+//! ```
+//! use keyway::placement::NodeId;
+//! use keyway::plan::{Move, MoveKind, Pace, ServerSpec, Sizes};
+//! use keyway::simulation::course::{Setting, Traffic, course};
+//! use keyway::topology::{Epoch, Topology};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Four nodes of 1 GiB and a million keys each on server a; two of them go to b, which is new.
+//! let old = Topology::new(Epoch(0), 4, vec![("a".into(), (0..4).map(NodeId).collect())])?;
+//! let servers = [ServerSpec::new("a"), ServerSpec::new("b")];
+//! let sizes = Sizes::even(4, 4_000_000, 4 << 30);
+//! let pace = Pace::default();
+//! let setting = Setting { scheme: "ketama@4", step: "add b", old: &old, servers: &servers, sizes: &sizes, pace: &pace, traffic: Traffic::none() };
+//! let report = course(&setting, &[Move::new([2, 3].map(NodeId), "a", "b", MoveKind::Split, &sizes)])?;
+//! assert_eq!(report.servers[1].memory_bytes_peak, 4 << 30);
+//! assert_eq!(report.moves[0].copy_s, 0.5 + 5.0 + 40.96);
+//! # Ok(()) }
+//! ```
+
+use super::report::{CourseMove, CoursePoint, CourseReport, CourseServer};
+use crate::placement::NodeId;
+use crate::plan::{Move, MoveKind, NodeSize, Pace, Parts, ServerSpec, Sizes};
+use crate::topology::Topology;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What a plan is carried out on.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// The scheme's name, for the report.
+    pub scheme: &'a str,
+    /// The step in words, for the report.
+    pub step: &'a str,
+    /// Where nodes are before.
+    pub old: &'a Topology,
+    /// What servers may hold. Those that `old` has and this has not, hold what they like.
+    pub servers: &'a [ServerSpec],
+    /// What nodes hold.
+    pub sizes: &'a Sizes,
+    /// How fast it goes.
+    pub pace: &'a Pace,
+    /// What clients ask meanwhile.
+    pub traffic: Traffic<'a>,
+}
+
+/// Requests of clients.
+#[derive(Clone, Copy, Debug)]
+pub struct Traffic<'a> {
+    /// In all, per second.
+    pub requests_per_s: f64,
+    /// Each node's part, by node, relative to the sum of all; empty: by the number of their keys.
+    pub shares: &'a [f64],
+}
+
+impl Traffic<'_> {
+    /// Nobody asks.
+    pub fn none() -> Self {
+        Traffic {
+            requests_per_s: 0.0,
+            shares: &[],
+        }
+    }
+}
+
+/// A plan that does not fit its setting.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CourseError {
+    /// Sizes or shares that are not one per node.
+    #[error("{found} {what} for {nodes} nodes; expected one for each")]
+    Count {
+        /// What there must be one of for each node.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many nodes.
+        nodes: usize,
+    },
+    /// A move of a node that is elsewhere at that time, or nowhere.
+    #[error(
+        "a move takes node {node} from {from}, which does not have it at that time; expected a plan for this topology"
+    )]
+    NotThere {
+        /// The node.
+        node: NodeId,
+        /// The server that the move takes it from.
+        from: Arc<str>,
+    },
+    /// A node that two moves of one wave take, or a move that leads nowhere.
+    #[error(
+        "node {node} is moved from {from} twice at a time, or to where it is; expected each node in one move, to another server"
+    )]
+    NoMove {
+        /// The node.
+        node: NodeId,
+        /// The server that the move takes it from.
+        from: Arc<str>,
+    },
+    /// A move to or from a server that is not there.
+    #[error("a move names server {0}, which is neither in the topology nor among the servers")]
+    UnknownServer(Arc<str>),
+    /// A rate or a share that is no number of requests.
+    #[error("{0} requests; expected a number of at least 0")]
+    Requests(f64),
+    /// A pace that cannot be.
+    #[error("pace: {0}: {1}")]
+    Pace(&'static str, String),
+}
+
+/// How a plan goes.
+///
+/// Cost: for each of a wave's moves a pass over the wave's moves and over the servers; the plan that adds a server to a thousand takes milliseconds.
+///
+/// # Errors
+/// [`CourseError`] for moves that do not fit `setting`, and for a pace that [`Pace::check`] refuses.
+pub fn course(setting: &Setting<'_>, moves: &[Move]) -> Result<CourseReport, CourseError> {
+    setting
+        .pace
+        .check()
+        .map_err(|(field, why)| CourseError::Pace(field, why))?;
+    let mut state = State::new(setting)?;
+    let mut waves: BTreeMap<usize, Vec<&Move>> = BTreeMap::new();
+    for one in moves {
+        waves.entry(one.wave).or_default().push(one);
+    }
+    let mut done = Vec::with_capacity(moves.len());
+    for wave in waves.values() {
+        run_wave(&mut state, wave, &mut done)?;
+    }
+    Ok(CourseReport {
+        scheme: setting.scheme.to_owned(),
+        step: setting.step.to_owned(),
+        total_s: state.now_s,
+        freeze_ms: done.iter().map(|one| one.freeze_ms).sum(),
+        moves: done,
+        servers: state.servers.into_iter().map(Server::report).collect(),
+    })
+}
+
+/// Requests are counted in these, so that adding and taking away leaves nothing over.
+const SHARE_UNITS: f64 = (1_u64 << 50) as f64;
+
+struct State<'a> {
+    setting: &'a Setting<'a>,
+    now_s: f64,
+    servers: Vec<Server>,
+    by_name: BTreeMap<Arc<str>, usize>,
+    /// Indexed by node.
+    owner: Vec<usize>,
+    /// Indexed by node, in units.
+    shares: Vec<u64>,
+    /// The load of all requests together, if one server had them.
+    load_of_all: f64,
+}
+
+struct Server {
+    name: Arc<str>,
+    memory_bytes_max: Option<u64>,
+    memory_bytes: u64,
+    memory_bytes_peak: u64,
+    /// In units.
+    share: u64,
+    points: Vec<CoursePoint>,
+}
+
+impl<'a> State<'a> {
+    fn new(setting: &'a Setting<'a>) -> Result<Self, CourseError> {
+        let old = setting.old;
+        let nodes = old.node_count();
+        let count = |what, found| match found == nodes {
+            true => Ok(()),
+            false => Err(CourseError::Count { what, found, nodes }),
+        };
+        count("sizes", setting.sizes.nodes.len())?;
+        if !setting.traffic.shares.is_empty() {
+            count("shares of requests", setting.traffic.shares.len())?;
+        }
+
+        let mut servers: Vec<Server> = Vec::new();
+        let mut by_name = BTreeMap::new();
+        let limits = setting
+            .servers
+            .iter()
+            .map(|spec| (&spec.name, spec.memory_bytes_max));
+        let others = old.servers().map(|server| (old.server_name(server), None));
+        for (name, memory_bytes_max) in limits.chain(others) {
+            if by_name.contains_key(name) {
+                continue;
+            }
+            by_name.insert(name.clone(), servers.len());
+            servers.push(Server {
+                name: name.clone(),
+                memory_bytes_max,
+                memory_bytes: 0,
+                memory_bytes_peak: 0,
+                share: 0,
+                points: Vec::new(),
+            });
+        }
+
+        let shares = shares(setting)?;
+        let mut owner = Vec::with_capacity(nodes);
+        for (node, &share) in (0_u16..=u16::MAX).map(NodeId).zip(&shares) {
+            let server = by_name[old.server_name(old.server_of(node))];
+            owner.push(server);
+            servers[server].hold(setting.sizes.nodes[node.index()].bytes);
+            servers[server].share += share;
+        }
+        let load_of_all =
+            setting.traffic.requests_per_s / setting.pace.commands_per_s_max.max(1) as f64;
+        let mut state = State {
+            setting,
+            now_s: 0.0,
+            servers,
+            by_name,
+            owner,
+            shares,
+            load_of_all,
+        };
+        state.mark(&[]);
+        Ok(state)
+    }
+
+    fn server(&self, name: &Arc<str>) -> Result<usize, CourseError> {
+        let found = self.by_name.get(name).copied();
+        found.ok_or_else(|| CourseError::UnknownServer(name.clone()))
+    }
+
+    /// What each server's nodes hold.
+    fn held(&self) -> Vec<NodeSize> {
+        let mut held = vec![NodeSize::default(); self.servers.len()];
+        for (owner, size) in self.owner.iter().zip(&self.setting.sizes.nodes) {
+            held[*owner] = sum([held[*owner], *size].into_iter());
+        }
+        held
+    }
+
+    /// Notes every server's state where it is another than before.
+    fn mark(&mut self, running: &[Running]) {
+        let mut work = vec![0.0; self.servers.len()];
+        for one in running {
+            let (from, to) = one.load(&self.setting.pace.load);
+            let speed = one.speed;
+            work[one.from] += from * speed;
+            work[one.to] += to * speed;
+        }
+        let (at_s, load_of_all) = (self.now_s, self.load_of_all);
+        for (server, moves) in self.servers.iter_mut().zip(work) {
+            server.mark(CoursePoint {
+                at_s,
+                requests: server.share as f64 / SHARE_UNITS * load_of_all,
+                moves,
+                memory_bytes: server.memory_bytes,
+            });
+        }
+    }
+}
+
+/// Every node's part of all requests, in units.
+fn shares(setting: &Setting<'_>) -> Result<Vec<u64>, CourseError> {
+    let traffic = &setting.traffic;
+    let by_keys = setting.sizes.nodes.iter().map(|size| size.keys as f64);
+    let parts: Vec<f64> = match traffic.shares.is_empty() {
+        true => by_keys.collect(),
+        false => traffic.shares.to_vec(),
+    };
+    let wrong = parts.iter().chain([&traffic.requests_per_s]);
+    if let Some(&wrong) = wrong
+        .into_iter()
+        .find(|part| !part.is_finite() || **part < 0.0)
+    {
+        return Err(CourseError::Requests(wrong));
+    }
+    let all: f64 = parts.iter().sum();
+    let unit = |part: f64| (part / all.max(f64::MIN_POSITIVE) * SHARE_UNITS) as u64;
+    Ok(parts.into_iter().map(unit).collect())
+}
+
+impl Server {
+    fn hold(&mut self, bytes: u64) {
+        self.memory_bytes = self.memory_bytes.saturating_add(bytes);
+        self.memory_bytes_peak = self.memory_bytes_peak.max(self.memory_bytes);
+    }
+
+    fn mark(&mut self, point: CoursePoint) {
+        let same = |a: &CoursePoint| {
+            a.requests == point.requests
+                && a.moves == point.moves
+                && a.memory_bytes == point.memory_bytes
+        };
+        if self.points.last().is_some_and(same) {
+            return;
+        }
+        // What lasts no time is no state. The peak of memory is kept apart.
+        if self.points.last().is_some_and(|a| a.at_s == point.at_s) {
+            self.points.pop();
+            if self.points.last().is_some_and(same) {
+                return;
+            }
+        }
+        self.points.push(point);
+    }
+
+    fn report(self) -> CourseServer {
+        CourseServer {
+            server: self.name.to_string(),
+            memory_bytes_peak: self.memory_bytes_peak,
+            memory_bytes_max: self.memory_bytes_max,
+            points: self.points,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Wait,
+    Copy,
+    Freeze,
+    Purge,
+}
+
+const SPLIT: [Part; 4] = [Part::Wait, Part::Copy, Part::Freeze, Part::Purge];
+const MIGRATE: [Part; 3] = [Part::Freeze, Part::Copy, Part::Purge];
+
+/// A move that goes on.
+struct Running<'a> {
+    one: &'a Move,
+    /// Its place in the report.
+    place: usize,
+    from: usize,
+    to: usize,
+    source: NodeSize,
+    moved: NodeSize,
+    share: u64,
+    parts: Parts,
+    /// Index into [`SPLIT`] or [`MIGRATE`].
+    at: usize,
+    /// What is left of the part, in seconds if the move were alone.
+    left_s: f64,
+    speed: f64,
+}
+
+impl Running<'_> {
+    fn order(&self) -> &'static [Part] {
+        match self.one.kind {
+            MoveKind::Split => &SPLIT,
+            MoveKind::Migrate => &MIGRATE,
+        }
+    }
+
+    fn part(&self) -> Part {
+        self.order()[self.at]
+    }
+
+    fn begin(&mut self, at: usize) {
+        self.at = at;
+        self.left_s = match self.part() {
+            Part::Wait => self.parts.wait_s,
+            Part::Copy => self.parts.copy_s,
+            Part::Freeze => self.parts.freeze_s,
+            Part::Purge => self.parts.purge_s,
+        };
+    }
+
+    /// The servers that the part makes work.
+    fn workers(&self) -> (Option<usize>, Option<usize>) {
+        match (self.part(), self.one.kind) {
+            (Part::Wait | Part::Freeze, _) => (None, None),
+            (Part::Purge, MoveKind::Migrate) => (Some(self.from), None),
+            (Part::Copy, _) | (Part::Purge, MoveKind::Split) => (Some(self.from), Some(self.to)),
+        }
+    }
+
+    /// What the part takes at full pace, of the source and of the destination.
+    fn load(&self, load: &crate::plan::MoveLoad) -> (f64, f64) {
+        match (self.part(), self.one.kind) {
+            (Part::Wait | Part::Freeze, _) => (0.0, 0.0),
+            (Part::Copy, MoveKind::Split) => (load.copy_source, load.copy_destination),
+            (Part::Copy, MoveKind::Migrate) => (load.install_source, load.install_destination),
+            (Part::Purge, MoveKind::Split) => (load.purge, load.purge),
+            (Part::Purge, MoveKind::Migrate) => (load.purge, 0.0),
+        }
+    }
+}
+
+fn run_wave<'a>(
+    state: &mut State<'_>,
+    wave: &[&'a Move],
+    done: &mut Vec<CourseMove>,
+) -> Result<(), CourseError> {
+    let held = state.held();
+    let mut taken = BTreeSet::new();
+    let mut running = Vec::with_capacity(wave.len());
+    for one in wave {
+        let start = start(state, one, &held, done.len())?;
+        for &node in &one.nodes {
+            if start.from == start.to || !taken.insert(node) {
+                return Err(CourseError::NoMove {
+                    node,
+                    from: one.from.clone(),
+                });
+            }
+        }
+        running.push(start);
+        done.push(CourseMove {
+            wave: one.wave,
+            from: one.from.to_string(),
+            to: one.to.to_string(),
+            kind: one.kind,
+            nodes: u32::try_from(one.nodes.len()).unwrap_or(u32::MAX),
+            keys: one.keys,
+            bytes: one.bytes,
+            start_s: state.now_s,
+            copy_s: 0.0,
+            freeze_ms: 0.0,
+            purge_s: 0.0,
+            why: one.why.clone(),
+        });
+    }
+    for one in &mut running {
+        enter(state, one, 0);
+    }
+    let mut workers = vec![0_u32; state.servers.len()];
+    while !running.is_empty() {
+        set_speeds(&mut running, &mut workers);
+        state.mark(&running);
+        let step_s = running
+            .iter()
+            .map(|one| one.left_s / one.speed)
+            .fold(f64::INFINITY, f64::min);
+        state.now_s += step_s;
+        for one in &mut running {
+            let ends = one.left_s / one.speed <= step_s;
+            one.left_s = if ends {
+                0.0
+            } else {
+                (one.left_s - step_s * one.speed).max(0.0)
+            };
+            let record = &mut done[one.place];
+            match one.part() {
+                Part::Wait | Part::Copy => record.copy_s += step_s,
+                Part::Freeze => record.freeze_ms += step_s * 1e3,
+                Part::Purge => record.purge_s += step_s,
+            }
+        }
+        // What ends gives memory back before anything that begins at the same moment takes some.
+        for one in running.iter().filter(|one| one.left_s == 0.0) {
+            leave(state, one);
+        }
+        running.retain_mut(|one| {
+            let next = one.at + usize::from(one.left_s == 0.0);
+            if next < one.order().len() && next > one.at {
+                enter(state, one, next);
+            }
+            next < one.order().len()
+        });
+    }
+    state.mark(&[]);
+    Ok(())
+}
+
+fn start<'a>(
+    state: &State<'_>,
+    one: &'a Move,
+    held: &[NodeSize],
+    place: usize,
+) -> Result<Running<'a>, CourseError> {
+    let (from, to) = (state.server(&one.from)?, state.server(&one.to)?);
+    for &node in &one.nodes {
+        if state.owner.get(node.index()) != Some(&from) {
+            return Err(CourseError::NotThere {
+                node,
+                from: one.from.clone(),
+            });
+        }
+    }
+    let sizes = &state.setting.sizes.nodes;
+    let source = held[from];
+    let moved = sum(one.nodes.iter().map(|node| sizes[node.index()]));
+    let parts = state.setting.pace.parts(one.kind, source, moved);
+    Ok(Running {
+        one,
+        place,
+        from,
+        to,
+        source,
+        moved,
+        share: one
+            .nodes
+            .iter()
+            .map(|node| state.shares[node.index()])
+            .sum(),
+        parts,
+        at: 0,
+        left_s: 0.0,
+        speed: 1.0,
+    })
+}
+
+/// What changes when a part begins.
+fn enter(state: &mut State<'_>, one: &mut Running<'_>, at: usize) {
+    one.begin(at);
+    match (one.part(), one.one.kind) {
+        (Part::Copy, MoveKind::Split) => state.servers[one.to].hold(one.source.bytes),
+        (Part::Copy, MoveKind::Migrate) => state.servers[one.to].hold(one.moved.bytes),
+        (Part::Freeze, _) => {
+            let from = &mut state.servers[one.from];
+            from.share = from.share.saturating_sub(one.share);
+        }
+        (Part::Wait | Part::Purge, _) => {}
+    }
+}
+
+/// What changes when a part ends.
+fn leave(state: &mut State<'_>, one: &Running<'_>) {
+    match one.part() {
+        Part::Wait | Part::Copy => {}
+        Part::Freeze => {
+            state.servers[one.to].share += one.share;
+            for node in &one.one.nodes {
+                state.owner[node.index()] = one.to;
+            }
+        }
+        Part::Purge => {
+            let from = &mut state.servers[one.from];
+            from.memory_bytes = from.memory_bytes.saturating_sub(one.moved.bytes);
+            if one.one.kind == MoveKind::Split {
+                let kept = one.source.bytes.saturating_sub(one.moved.bytes);
+                let to = &mut state.servers[one.to];
+                to.memory_bytes = to.memory_bytes.saturating_sub(kept);
+            }
+        }
+    }
+}
+
+fn set_speeds(running: &mut [Running<'_>], workers: &mut [u32]) {
+    workers.fill(0);
+    let both = |(from, to): (Option<usize>, Option<usize>)| from.into_iter().chain(to);
+    for one in running.iter() {
+        for server in both(one.workers()) {
+            workers[server] += 1;
+        }
+    }
+    for one in running {
+        let most = both(one.workers()).map(|server| workers[server]).max();
+        one.speed = 1.0 / f64::from(most.unwrap_or(1));
+    }
+}
+
+fn sum(sizes: impl Iterator<Item = NodeSize>) -> NodeSize {
+    sizes.fold(NodeSize::default(), |all, size| NodeSize {
+        keys: all.keys.saturating_add(size.keys),
+        bytes: all.bytes.saturating_add(size.bytes),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::Epoch;
+    use proptest::prelude::*;
+
+    const GIB: u64 = 1 << 30;
+
+    /// Servers by the number of their nodes, named `a`, `b` and so on; nodes are numbered through.
+    fn topology(nodes: &[u16]) -> Topology {
+        let mut next = 0;
+        let servers = nodes.iter().enumerate().map(|(server, &count)| {
+            let own = (next..next + count).map(NodeId).collect();
+            next += count;
+            (name(server), own)
+        });
+        let servers = servers.collect();
+        Topology::new(Epoch(0), usize::from(next), servers).unwrap()
+    }
+
+    fn name(server: usize) -> Arc<str> {
+        char::from(b'a' + u8::try_from(server).unwrap())
+            .to_string()
+            .into()
+    }
+
+    fn specs(count: usize) -> Vec<ServerSpec> {
+        (0..count)
+            .map(|server| ServerSpec::new(name(server)))
+            .collect()
+    }
+
+    fn one(
+        nodes: impl IntoIterator<Item = u16>,
+        from: &str,
+        to: &str,
+        kind: MoveKind,
+        wave: usize,
+    ) -> Move {
+        let nodes: Vec<NodeId> = nodes.into_iter().map(NodeId).collect();
+        Move {
+            nodes,
+            from: from.into(),
+            to: to.into(),
+            kind,
+            keys: 0,
+            bytes: 0,
+            wave,
+            why: String::new(),
+        }
+    }
+
+    fn run(
+        old: &Topology,
+        sizes: &Sizes,
+        requests_per_s: f64,
+        moves: &[Move],
+    ) -> Result<CourseReport, CourseError> {
+        let servers = specs(8);
+        let setting = Setting {
+            scheme: "nodes",
+            step: "step",
+            old,
+            servers: &servers,
+            sizes,
+            pace: &Pace::default(),
+            traffic: Traffic {
+                requests_per_s,
+                shares: &[],
+            },
+        };
+        course(&setting, moves)
+    }
+
+    #[track_caller]
+    fn near(found: f64, expected: f64) {
+        assert!(
+            (found - expected).abs() <= 1e-9 * expected.abs().max(1.0),
+            "{found}, expected {expected}"
+        );
+    }
+
+    #[test]
+    fn a_move_alone_takes_what_the_pace_says() {
+        let old = topology(&[4, 1]);
+        let sizes = Sizes::even(5, 5_000_000, 5 * GIB);
+        let (source, moved) = (
+            NodeSize {
+                keys: 4_000_000,
+                bytes: 4 * GIB,
+            },
+            NodeSize {
+                keys: 1_000_000,
+                bytes: GIB,
+            },
+        );
+        for kind in [MoveKind::Split, MoveKind::Migrate] {
+            let report = run(
+                &old,
+                &sizes,
+                0.0,
+                &[one(
+                    [3],
+                    "a",
+                    if kind == MoveKind::Split { "c" } else { "b" },
+                    kind,
+                    7,
+                )],
+            )
+            .unwrap();
+            let time = Pace::default().time(kind, source, moved);
+            near(report.moves[0].copy_s, time.copy.as_secs_f64());
+            near(report.moves[0].freeze_ms, time.freeze.as_secs_f64() * 1e3);
+            near(report.moves[0].purge_s, time.purge.as_secs_f64());
+            near(report.total_s, time.total().as_secs_f64());
+            near(report.freeze_ms, report.moves[0].freeze_ms);
+        }
+    }
+
+    #[test]
+    fn a_split_holds_all_of_its_source_until_it_is_purged_and_requests_follow_the_nodes() {
+        let old = topology(&[4]);
+        let sizes = Sizes::even(4, 4_000_000, 4 * GIB);
+        let report = run(
+            &old,
+            &sizes,
+            50_000.0,
+            &[one([2, 3], "a", "b", MoveKind::Split, 0)],
+        )
+        .unwrap();
+        let of = |server: usize| {
+            let points = report.servers[server].points.iter();
+            points
+                .map(|p| (p.at_s, p.requests, p.moves, p.memory_bytes / GIB))
+                .collect::<Vec<_>>()
+        };
+        let load = Pace::default().load;
+        // 4096 MiB at 100 MiB/s, 4,000,000 / 364,000 s of SCAN and 2,000,000 / 124,600 s of removing.
+        let (copied, purge_s) = (
+            5.5 + 40.96,
+            4_000_000.0 / 364_000.0 + 2_000_000.0 / 124_600.0,
+        );
+        let served = copied + report.moves[0].freeze_ms / 1e3;
+        let expected_a = [
+            (0.0, 0.5, 0.0, 4),
+            (5.5, 0.5, load.copy_source, 4),
+            (copied, 0.25, 0.0, 4),
+            (served, 0.25, load.purge, 4),
+            (served + purge_s, 0.25, 0.0, 2),
+        ];
+        let expected_b = [
+            (0.0, 0.0, 0.0, 0),
+            (5.5, 0.0, load.copy_destination, 4),
+            (copied, 0.0, 0.0, 4),
+            (served, 0.25, load.purge, 4),
+            (served + purge_s, 0.25, 0.0, 2),
+        ];
+        for (found, expected) in [(of(0), expected_a), (of(1), expected_b)] {
+            assert_eq!(found.len(), expected.len(), "{found:?}");
+            for (found, expected) in found.iter().zip(expected) {
+                near(found.0, expected.0);
+                assert_eq!(
+                    (found.1, found.2, found.3),
+                    (expected.1, expected.2, expected.3)
+                );
+            }
+        }
+        assert_eq!(report.servers[0].memory_bytes_peak, 4 * GIB);
+        assert_eq!(report.servers[1].memory_bytes_peak, 4 * GIB);
+        assert_eq!(
+            report.servers[2].points.len(),
+            1,
+            "a server that nothing touches"
+        );
+    }
+
+    #[test]
+    fn moves_of_one_wave_share_the_servers_that_they_have_in_common_and_waves_follow_each_other() {
+        // a and b each hold 2 GiB; c gets one node of each, at once: each at half the pace. In the next wave a's other node goes alone.
+        let old = topology(&[2, 2, 1]);
+        let sizes = Sizes::even(5, 0, 5 * GIB);
+        let moves = [
+            one([0], "a", "c", MoveKind::Migrate, 0),
+            one([2], "b", "c", MoveKind::Migrate, 0),
+            one([1], "a", "b", MoveKind::Migrate, 1),
+        ];
+        let report = run(&old, &sizes, 0.0, &moves).unwrap();
+        // 1024 MiB at 100 MiB/s: 10.24 s alone, 20.48 s beside another.
+        near(report.moves[0].copy_s, 20.48);
+        near(report.moves[1].copy_s, 20.48);
+        near(report.moves[2].copy_s, 10.24);
+        let freeze_s = report.moves[0].freeze_ms / 1e3;
+        near(report.moves[2].start_s, 20.48 + freeze_s);
+        near(report.total_s, 20.48 + 10.24 + 2.0 * freeze_s);
+        near(report.freeze_ms, 3.0 * report.moves[0].freeze_ms);
+        // The destination of both works as much as with one.
+        let most = report.servers[2]
+            .points
+            .iter()
+            .map(|point| point.moves)
+            .fold(0.0, f64::max);
+        near(most, Pace::default().load.install_destination);
+
+        // Unequal: 1 GiB and 2 GiB. 10.24 s and 20.48 s of work; the small one is done after 20.48 s, the other after 30.72 s.
+        let moves = [
+            one([4], "c", "d", MoveKind::Migrate, 0),
+            one([0, 1], "a", "d", MoveKind::Migrate, 0),
+        ];
+        let report = run(&old, &sizes, 0.0, &moves).unwrap();
+        near(report.moves[0].copy_s, 20.48);
+        near(report.moves[1].copy_s, 30.72);
+    }
+
+    #[test]
+    fn a_plan_that_does_not_fit_is_refused() {
+        let old = topology(&[2, 1]);
+        let sizes = Sizes::even(3, 0, 0);
+        let refused = |moves: &[Move]| run(&old, &sizes, 0.0, moves).unwrap_err().to_string();
+        assert_eq!(
+            refused(&[one([2], "a", "b", MoveKind::Migrate, 0)]),
+            "a move takes node 2 from a, which does not have it at that time; expected a plan for this topology"
+        );
+        assert_eq!(
+            refused(&[one([0], "a", "z", MoveKind::Split, 0)]),
+            "a move names server z, which is neither in the topology nor among the servers"
+        );
+        let twice = one([0], "a", "c", MoveKind::Split, 0);
+        assert_eq!(
+            refused(&[twice.clone(), twice.clone()]),
+            "node 0 is moved from a twice at a time, or to where it is; expected each node in one move, to another server"
+        );
+        assert!(
+            refused(&[twice, one([0], "a", "b", MoveKind::Split, 1)])
+                .starts_with("a move takes node 0 from a")
+        );
+        assert!(
+            refused(&[one([0], "a", "a", MoveKind::Migrate, 0)])
+                .starts_with("node 0 is moved from a twice")
+        );
+        assert!(
+            refused(&[one([9], "a", "b", MoveKind::Migrate, 0)]).starts_with("a move takes node 9")
+        );
+        let few = run(&old, &Sizes::even(2, 0, 0), 0.0, &[]).unwrap_err();
+        assert_eq!(
+            few.to_string(),
+            "2 sizes for 3 nodes; expected one for each"
+        );
+        assert_eq!(
+            run(&old, &sizes, -1.0, &[]).unwrap_err().to_string(),
+            "-1 requests; expected a number of at least 0"
+        );
+    }
+
+    /// Nodes of servers, where each node goes to, its size, the wave of its move.
+    type Case = (Vec<u16>, Vec<(usize, u64, u64, usize)>);
+
+    fn cases() -> impl Strategy<Value = Case> {
+        proptest::collection::vec(0_u16..6, 1..6)
+            .prop_filter("a topology has a node", |nodes| {
+                nodes.iter().sum::<u16>() > 0
+            })
+            .prop_flat_map(|nodes| {
+                let count = usize::from(nodes.iter().sum::<u16>());
+                let node = (0_usize..8, 0_u64..3_000_000, 0_u64..2 * GIB, 0_usize..4);
+                (Just(nodes), proptest::collection::vec(node, count))
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_plan_nothing_is_lost_and_times_add_up((nodes, aims) in cases(), requests_per_s in 0.0_f64..300_000.0) {
+            let old = topology(&nodes);
+            let mut sizes = Sizes::even(aims.len(), 0, 0);
+            let mut groups: BTreeMap<(usize, usize, usize), Vec<u16>> = BTreeMap::new();
+            for (node, &(to, keys, bytes, wave)) in aims.iter().enumerate() {
+                sizes.nodes[node] = NodeSize { keys, bytes };
+                let node = NodeId(u16::try_from(node).unwrap());
+                let from = old.server_of(node).index();
+                if from != to {
+                    groups.entry((wave, from, to)).or_default().push(node.0);
+                }
+            }
+            let moves: Vec<Move> = groups.into_iter().map(|((wave, from, to), nodes)| {
+                let kind = if to >= old.server_count() { MoveKind::Split } else { MoveKind::Migrate };
+                one(nodes, &name(from), &name(to), kind, wave)
+            }).collect();
+            let report = run(&old, &sizes, requests_per_s, &moves).unwrap();
+
+            // Bytes: at the end every server holds its nodes and nothing else; never less than all there is.
+            let mut held = [0; 8];
+            for (node, (&(to, ..), size)) in aims.iter().zip(&sizes.nodes).enumerate() {
+                let _ = node;
+                held[to] += size.bytes;
+            }
+            let total = sizes.total().bytes;
+            for (server, held) in report.servers.iter().zip(held) {
+                prop_assert_eq!(server.points.last().unwrap().memory_bytes, held);
+                let peak = server.points.iter().map(|point| point.memory_bytes).max().unwrap();
+                prop_assert!(peak <= server.memory_bytes_peak);
+                prop_assert!(server.points.windows(2).all(|pair| pair[0].at_s < pair[1].at_s));
+                prop_assert!(server.points.iter().all(|point| point.requests >= 0.0 && point.moves >= 0.0 && point.at_s >= 0.0));
+            }
+            let instants: BTreeSet<u64> = report.servers.iter().flat_map(|server| &server.points).map(|point| point.at_s.to_bits()).collect();
+            let load = requests_per_s / 100_000.0;
+            for at in instants {
+                let now = report.servers.iter().map(|server| server.points.iter().rfind(|point| point.at_s <= f64::from_bits(at)).unwrap());
+                let (memory, requests) = now.fold((0, 0.0), |(m, r), point| (m + point.memory_bytes, r + point.requests));
+                prop_assert!(memory >= total);
+                prop_assert!(requests <= load * (1.0 + 1e-9));
+            }
+            let last: f64 = report.servers.iter().map(|server| server.points.last().unwrap().requests).sum();
+            if sizes.total().keys > 0 {
+                prop_assert!((last - load).abs() <= 1e-9 * load.max(1.0), "{} of {}", last, load);
+            }
+
+            // Times.
+            let mut end_of_wave = 0.0;
+            let mut ends: f64 = 0.0;
+            let mut wave = None;
+            for one in &report.moves {
+                if wave != Some(one.wave) {
+                    wave = Some(one.wave);
+                    end_of_wave = ends;
+                }
+                prop_assert!((one.start_s - end_of_wave).abs() < 1e-6);
+                ends = ends.max(one.start_s + one.copy_s + one.freeze_ms / 1e3 + one.purge_s);
+            }
+            prop_assert!((report.total_s - ends).abs() < 1e-6);
+            let freezes: f64 = report.moves.iter().map(|one| one.freeze_ms).sum();
+            prop_assert!((report.freeze_ms - freezes).abs() < 1e-9);
+
+            // No move is faster than alone, nor slower than if all moves of the plan shared both of its servers.
+            let mut owner: Vec<usize> = old_owner(&old);
+            let mut before = moves.clone();
+            before.sort_by_key(|one| one.wave);
+            for (wave_moves, found) in before.chunk_by(|a, b| a.wave == b.wave).zip(report.moves.chunk_by(|a, b| a.wave == b.wave)) {
+                let count = wave_moves.len() as f64;
+                for (one, found) in wave_moves.iter().zip(found) {
+                    let from = usize::from(one.from.as_bytes()[0] - b'a');
+                    let source = sum(owner.iter().zip(&sizes.nodes).filter(|(o, _)| **o == from).map(|(_, size)| *size));
+                    let moved = sum(one.nodes.iter().map(|node| sizes.nodes[node.index()]));
+                    let alone = Pace::default().time(one.kind, source, moved);
+                    for (found, alone) in [(found.copy_s, alone.copy), (found.purge_s, alone.purge)] {
+                        let alone = alone.as_secs_f64();
+                        prop_assert!(found >= alone - 1e-6 && found <= alone * count + 1e-6, "{} s, alone {} s", found, alone);
+                    }
+                    prop_assert!((found.freeze_ms - alone.freeze.as_secs_f64() * 1e3).abs() < 1e-5);
+                }
+                for one in wave_moves {
+                    for node in &one.nodes {
+                        owner[node.index()] = usize::from(one.to.as_bytes()[0] - b'a');
+                    }
+                }
+            }
+        }
+    }
+
+    fn old_owner(old: &Topology) -> Vec<usize> {
+        (0..old.node_count())
+            .map(|node| old.server_of(NodeId(u16::try_from(node).unwrap())).index())
+            .collect()
+    }
+}

@@ -1,0 +1,533 @@
+//! Keys, made or given, with what each takes and how often it is asked for. Made in pieces, so that memory does not grow with their number.
+//!
+//! # Specification
+//!
+//! Made keys are data for ever: a seed that was written down makes the same keys in every version. All integers are unsigned, of 64 bits, and wrap;
+//! `finalise` is SplitMix64's: `z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9; z = (z ^ z >> 27) * 0x94D049BB133111EB; z ^ z >> 31`, and `G` is
+//! 0x9E3779B97F4A7C15.
+//!
+//! - A stream of random numbers: `base(seed, repeat, purpose) = finalise(finalise(finalise(seed + G) + repeat + G) + purpose + G)`; its number `i` is
+//!   `finalise(base + (i + 1) * G)`. `finalise` is one to one and `G` odd, so that the numbers of one stream differ all.
+//! - Key `i` (from 0) of a repeat is `user:` and the number `i` of purpose 0, in decimal. Its size comes from the purposes 1 and 2.
+//! - Popularity goes by `i`: key 0 is the most popular one. By Zipf's law with the exponent `s`, requests for key `i` are in proportion to
+//!   `r^-s` with the rank `r = i + 1`, as a whole number of units: there are between 2^61 and 2^62 units over all keys, more or less, so a key's share
+//!   is exact to about 2^-61 of all requests. Ranks from 2^17 on share the weight of the middle of their block, which has ranks that agree in their upper
+//!   17 bits: off by less than `s` in 100,000.
+
+use super::mix::Stream;
+use std::fmt;
+use std::sync::Arc;
+
+/// Most keys of one repeat.
+pub const KEYS_MAX: u64 = 10_000_000_000;
+
+/// Most keys of a list: they are held in memory, each with 12 bytes beside its own.
+pub const LIST_KEYS_MAX: usize = 100_000_000;
+
+/// Most bytes of the keys of a list, together.
+pub const LIST_BYTES_MAX: usize = u32::MAX as usize;
+
+/// The largest value, in bytes: Redis's own limit of a string.
+pub const VALUE_BYTES_MAX: u64 = 512 << 20;
+
+/// The largest exponent of Zipf's law.
+pub const ZIPF_MAX: f64 = 4.0;
+
+/// Keys of a piece: some hundred kilobytes.
+pub(super) const PIECE_KEYS: u64 = 4_096;
+
+/// Where keys come from, what they take, how often they are asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Keys {
+    pub(super) source: Source,
+    pub(super) popularity: Popularity,
+    pub(super) value_bytes: ValueBytes,
+    pub(super) overhead_bytes: u32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Source {
+    Made { count: u64 },
+    List(Arc<KeyList>),
+}
+
+/// How often keys are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Popularity {
+    /// All alike.
+    #[default]
+    Uniform,
+    /// The key of rank r in proportion to r^-exponent. 0.99 is what YCSB takes.
+    Zipf {
+        /// Above 0, at most [`ZIPF_MAX`].
+        exponent: f64,
+    },
+}
+
+/// How large values are, in bytes, each at most [`VALUE_BYTES_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ValueBytes {
+    /// All alike. The default: 100.
+    Fixed(u64),
+    /// Every size from `min` to `max` is as likely.
+    Uniform {
+        /// The smallest.
+        min: u64,
+        /// The largest.
+        max: u64,
+    },
+    /// Half are below `median`; the logarithm is normal with the standard deviation `sigma`, 0 to 5. Cut off at [`VALUE_BYTES_MAX`].
+    Lognormal {
+        /// The middle one.
+        median: u64,
+        /// How far they differ: with 1, one in six is above 2.7 times the median.
+        sigma: f64,
+    },
+}
+
+/// Keys that were given, in one buffer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct KeyList {
+    text: Vec<u8>,
+    /// Where each key ends in `text`.
+    ends: Vec<u32>,
+    /// What each takes; empty if that was not said of any.
+    bytes: Vec<u64>,
+    /// What it is called: `keys.txt`, `a sample of feeds`.
+    pub(super) name: String,
+}
+
+/// Why keys cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeysError {
+    /// No key at all.
+    #[error("there is no key")]
+    Empty,
+    /// More than [`LIST_KEYS_MAX`], or than [`LIST_BYTES_MAX`].
+    #[error(
+        "too many keys: a list has at most {LIST_KEYS_MAX}, of {LIST_BYTES_MAX} bytes in all. Take a sample"
+    )]
+    TooMany,
+    /// The sizes do not fit into 64 bits together.
+    #[error("the sizes of the keys add up to more than 2^63 bytes")]
+    TooLarge,
+    /// A line whose size is none.
+    #[error(
+        "line {line}: {read:?} after the tab is no size: expected the key's bytes as a whole number, or no tab"
+    )]
+    Size {
+        /// From 1.
+        line: usize,
+        /// What was read.
+        read: String,
+    },
+}
+
+impl Keys {
+    /// Keys `user:<number>`, of 100 bytes each, asked for alike. `count` is 1 to [`KEYS_MAX`].
+    pub fn made(count: u64) -> Keys {
+        Keys {
+            source: Source::Made { count },
+            popularity: Popularity::Uniform,
+            value_bytes: ValueBytes::Fixed(100),
+            overhead_bytes: 0,
+        }
+    }
+
+    /// The keys given, with what each takes in bytes; `None` leaves that to [`value_bytes`](Keys::value_bytes). `name` says what they are. The first is
+    /// the most popular one, if popularity differs.
+    ///
+    /// # Errors
+    /// No key, or too many.
+    pub fn list<K: AsRef<[u8]>>(
+        name: impl Into<String>,
+        keys: impl IntoIterator<Item = (K, Option<u64>)>,
+    ) -> Result<Keys, KeysError> {
+        let mut list = KeyList {
+            name: name.into(),
+            ..KeyList::default()
+        };
+        let mut total: u64 = 0;
+        for (key, bytes) in keys {
+            list.push(key.as_ref(), bytes, &mut total)?;
+        }
+        list.into_keys()
+    }
+
+    /// Text with one key a line; after a tab may stand what it takes, in bytes. Empty lines are passed over, and a carriage return before a line's end.
+    ///
+    /// # Errors
+    /// As [`list`](Keys::list), and a size that is none.
+    pub fn parse(name: impl Into<String>, text: &[u8]) -> Result<Keys, KeysError> {
+        let mut list = KeyList {
+            name: name.into(),
+            ..KeyList::default()
+        };
+        let mut total: u64 = 0;
+        for (line, content) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+            let content = content.strip_suffix(b"\r").unwrap_or(content);
+            if content.is_empty() {
+                continue;
+            }
+            let mut parts = content.splitn(2, |byte| *byte == b'\t');
+            let key = parts.next().unwrap_or_default();
+            let bytes = parts.next().map(|size| {
+                let size = String::from_utf8_lossy(size);
+                size.trim().parse().map_err(|_| KeysError::Size {
+                    line,
+                    read: size.chars().take(40).collect(),
+                })
+            });
+            list.push(key, bytes.transpose()?, &mut total)?;
+        }
+        list.into_keys()
+    }
+
+    /// How often they are asked for.
+    pub fn popularity(mut self, popularity: Popularity) -> Keys {
+        self.popularity = popularity;
+        self
+    }
+
+    /// How large their values are, where that was not given with the key.
+    pub fn value_bytes(mut self, value_bytes: ValueBytes) -> Keys {
+        self.value_bytes = value_bytes;
+        self
+    }
+
+    /// What each takes beside its value, in bytes (default 0); a size given with a key has it already. A short string with a key of 25 bytes takes about
+    /// 90 of a Redis 7, if it expires 110.
+    pub fn overhead_bytes(mut self, overhead_bytes: u32) -> Keys {
+        self.overhead_bytes = overhead_bytes;
+        self
+    }
+
+    /// How many there are in one repeat.
+    pub fn count(&self) -> u64 {
+        match &self.source {
+            Source::Made { count } => *count,
+            Source::List(list) => list.ends.len() as u64,
+        }
+    }
+
+    /// True if every repeat can have other keys.
+    pub(super) fn are_made(&self) -> bool {
+        matches!(self.source, Source::Made { .. })
+    }
+
+    /// What is wrong with the numbers, and what is expected, by the setting.
+    pub(super) fn problem(&self) -> Option<(&'static str, String, &'static str)> {
+        let count = self.count();
+        if !(1..=KEYS_MAX).contains(&count) {
+            return Some(("count", count.to_string(), "1 to 10000000000"));
+        }
+        if let Popularity::Zipf { exponent } = self.popularity
+            && !(exponent > 0.0 && exponent <= ZIPF_MAX)
+        {
+            return Some((
+                "popularity",
+                exponent.to_string(),
+                "an exponent above 0, at most 4",
+            ));
+        }
+        let expected = "bytes from 0 to 536870912 (512MiB), min not above max, sigma from 0 to 5";
+        let is_right = match self.value_bytes {
+            ValueBytes::Fixed(bytes) => bytes <= VALUE_BYTES_MAX,
+            ValueBytes::Uniform { min, max } => min <= max && max <= VALUE_BYTES_MAX,
+            ValueBytes::Lognormal { median, sigma } => {
+                median <= VALUE_BYTES_MAX && (0.0..=5.0).contains(&sigma)
+            }
+        };
+        if !is_right {
+            return Some(("value_bytes", self.value_bytes.to_string(), expected));
+        }
+        (self.overhead_bytes > 1 << 20).then(|| {
+            (
+                "overhead_bytes",
+                self.overhead_bytes.to_string(),
+                "0 to 1048576",
+            )
+        })
+    }
+}
+
+impl fmt::Display for ValueBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ValueBytes::Fixed(bytes) => write!(f, "{bytes} B each"),
+            ValueBytes::Uniform { min, max } => write!(f, "{min} to {max} B each"),
+            ValueBytes::Lognormal { median, sigma } => {
+                write!(f, "lognormal sizes of median {median} B, sigma {sigma}")
+            }
+        }
+    }
+}
+
+/// For people: `synthetic, Zipf 0.99, 200 B each`.
+impl fmt::Display for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let has_sizes = match &self.source {
+            Source::Made { .. } => {
+                f.write_str("synthetic")?;
+                false
+            }
+            Source::List(list) => {
+                f.write_str(&list.name)?;
+                !list.bytes.is_empty()
+            }
+        };
+        match self.popularity {
+            Popularity::Uniform => f.write_str(", uniform")?,
+            Popularity::Zipf { exponent } => write!(f, ", Zipf {exponent}")?,
+        }
+        match has_sizes {
+            true => f.write_str(", sizes as given")?,
+            false => write!(f, ", {}", self.value_bytes)?,
+        }
+        match self.overhead_bytes {
+            0 => Ok(()),
+            bytes => write!(f, " and {bytes} B beside"),
+        }
+    }
+}
+
+/// In place of a size that was not given.
+const NOT_SAID: u64 = u64::MAX;
+
+impl KeyList {
+    fn push(&mut self, key: &[u8], bytes: Option<u64>, total: &mut u64) -> Result<(), KeysError> {
+        if self.ends.len() >= LIST_KEYS_MAX || self.text.len() + key.len() > LIST_BYTES_MAX {
+            return Err(KeysError::TooMany);
+        }
+        *total = total
+            .checked_add(bytes.unwrap_or(VALUE_BYTES_MAX + (1 << 20)))
+            .filter(|total| *total < 1 << 63)
+            .ok_or(KeysError::TooLarge)?;
+        if bytes.is_some() && self.bytes.is_empty() {
+            self.bytes = vec![NOT_SAID; self.ends.len()];
+        }
+        self.text.extend_from_slice(key);
+        // Checked above.
+        self.ends.push(self.text.len() as u32);
+        if bytes.is_some() || !self.bytes.is_empty() {
+            self.bytes.push(bytes.unwrap_or(NOT_SAID));
+        }
+        Ok(())
+    }
+
+    fn into_keys(self) -> Result<Keys, KeysError> {
+        if self.ends.is_empty() {
+            return Err(KeysError::Empty);
+        }
+        Ok(Keys {
+            source: Source::List(Arc::new(self)),
+            ..Keys::made(0)
+        })
+    }
+}
+
+/// Makes pieces of the keys of a repeat.
+pub(super) struct Workload<'a> {
+    keys: &'a Keys,
+    seed: u64,
+    zipf: Option<Zipf>,
+    /// What every key takes, if all take the same.
+    pub(super) bytes_each: Option<u64>,
+}
+
+/// Some keys in one buffer. Reused.
+#[derive(Default)]
+pub(super) struct Piece {
+    text: Vec<u8>,
+    ends: Vec<u32>,
+    /// Empty if all take the same.
+    pub(super) bytes: Vec<u64>,
+    /// In units; empty if all are asked for alike.
+    pub(super) requests: Vec<u64>,
+}
+
+impl Piece {
+    pub(super) fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| {
+            let key = &self.text[start..end as usize];
+            start = end as usize;
+            key
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+}
+
+impl<'a> Workload<'a> {
+    pub(super) fn new(keys: &'a Keys, seed: u64) -> Workload<'a> {
+        let has_sizes = match &keys.source {
+            Source::Made { .. } => false,
+            Source::List(list) => !list.bytes.is_empty(),
+        };
+        let bytes_each = match keys.value_bytes {
+            ValueBytes::Fixed(bytes) if !has_sizes => Some(bytes + u64::from(keys.overhead_bytes)),
+            _ => None,
+        };
+        let zipf = match keys.popularity {
+            Popularity::Uniform => None,
+            Popularity::Zipf { exponent } => Some(Zipf::new(exponent, keys.count())),
+        };
+        Workload {
+            keys,
+            seed,
+            zipf,
+            bytes_each,
+        }
+    }
+
+    pub(super) fn has_popularity(&self) -> bool {
+        self.zipf.is_some()
+    }
+
+    /// Makes the keys from `first` on, at most `count` of them, in place of what was in the piece.
+    pub(super) fn fill(&self, repeat: u32, first: u64, count: u64, piece: &mut Piece) {
+        let last = first.saturating_add(count).min(self.keys.count());
+        piece.text.clear();
+        piece.ends.clear();
+        piece.bytes.clear();
+        piece.requests.clear();
+        match &self.keys.source {
+            Source::Made { .. } => {
+                let names = Stream::new(self.seed, repeat, 0);
+                for index in first..last {
+                    piece.text.extend_from_slice(b"user:");
+                    push_decimal(names.number(index), &mut piece.text);
+                    // A piece has a few thousand keys of 25 bytes.
+                    piece.ends.push(piece.text.len() as u32);
+                }
+            }
+            Source::List(list) => {
+                let start = match first {
+                    0 => 0,
+                    _ => list.ends[first as usize - 1],
+                };
+                let ends = &list.ends[first as usize..last as usize];
+                if let Some(&end) = ends.last() {
+                    let text = &list.text[start as usize..end as usize];
+                    piece.text.extend_from_slice(text);
+                }
+                piece.ends.extend(ends.iter().map(|end| end - start));
+            }
+        }
+        if self.bytes_each.is_none() {
+            self.fill_bytes(repeat, first..last, &mut piece.bytes);
+        }
+        if let Some(zipf) = &self.zipf {
+            zipf.fill(first + 1..last + 1, &mut piece.requests);
+        }
+    }
+
+    fn fill_bytes(&self, repeat: u32, range: std::ops::Range<u64>, bytes: &mut Vec<u64>) {
+        let overhead = u64::from(self.keys.overhead_bytes);
+        let one = Stream::new(self.seed, repeat, 1);
+        let two = Stream::new(self.seed, repeat, 2);
+        let drawn = |index: u64| match self.keys.value_bytes {
+            ValueBytes::Fixed(bytes) => bytes,
+            ValueBytes::Uniform { min, max } => {
+                let wide = u128::from(one.number(index)) * u128::from(max - min + 1);
+                min + (wide >> 64) as u64
+            }
+            ValueBytes::Lognormal { median, sigma } => {
+                lognormal(median, sigma, one.number(index), two.number(index))
+            }
+        };
+        match &self.keys.source {
+            Source::List(list) if !list.bytes.is_empty() => {
+                bytes.extend(range.map(|index| match list.bytes[index as usize] {
+                    NOT_SAID => drawn(index) + overhead,
+                    given => given,
+                }));
+            }
+            _ => bytes.extend(range.map(|index| drawn(index) + overhead)),
+        }
+    }
+}
+
+/// By Box and Muller, with the `libm` crate's functions, which give the same bits everywhere.
+fn lognormal(median: u64, sigma: f64, one: u64, two: u64) -> u64 {
+    let unit = |number: u64| ((number >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+    let radius = libm::sqrt(-2.0 * libm::log(unit(one)));
+    let normal = radius * libm::cos(std::f64::consts::TAU * unit(two));
+    let size = median as f64 * libm::exp(sigma * normal) + 0.5;
+    (size as u64).min(VALUE_BYTES_MAX)
+}
+
+fn push_decimal(mut number: u64, text: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    text.extend_from_slice(&digits[at..]);
+}
+
+/// Ranks below 2^17 have a weight of their own.
+const EXACT_BITS: u32 = 17;
+
+struct Zipf {
+    exponent: f64,
+    /// Units of the first rank.
+    scale: f64,
+    /// The weights of the first ranks, from rank 1 on.
+    head: Vec<u64>,
+}
+
+impl Zipf {
+    fn new(exponent: f64, count: u64) -> Zipf {
+        // An upper bound of the sum of r^-s: the first term and the integral from 1 to n.
+        let growth = 1.0 - exponent;
+        let log = libm::log(count as f64);
+        let integral = match growth.abs() < 1e-9 {
+            true => log,
+            false => libm::expm1(growth * log) / growth,
+        };
+        let sum_bits = libm::ceil(libm::log2(1.0 + integral)) as i32;
+        let scale = libm::ldexp(1.0, 62 - sum_bits);
+        let mut zipf = Zipf {
+            exponent,
+            scale,
+            head: Vec::new(),
+        };
+        let ranks = 1..(1_u64 << EXACT_BITS).min(count + 1);
+        zipf.head = ranks.map(|rank| zipf.weight(rank as f64)).collect();
+        zipf
+    }
+
+    fn weight(&self, rank: f64) -> u64 {
+        (libm::pow(rank, -self.exponent) * self.scale + 0.5) as u64
+    }
+
+    fn fill(&self, ranks: std::ops::Range<u64>, weights: &mut Vec<u64>) {
+        let mut block_end = 0;
+        let mut of_block = 0;
+        for rank in ranks {
+            if let Some(weight) = self.head.get(rank as usize - 1) {
+                weights.push(*weight);
+                continue;
+            }
+            if rank >= block_end {
+                let width = 1 << (rank.ilog2() + 1 - EXACT_BITS);
+                let start = rank & !(width - 1);
+                block_end = start + width;
+                of_block = self.weight(start as f64 + (width - 1) as f64 / 2.0);
+            }
+            weights.push(of_block);
+        }
+    }
+}
