@@ -20,6 +20,7 @@ mod tests;
 
 pub use address::{Address, Endpoint, Tls};
 pub use builder::ConfigBuilder;
+pub use nodes::show_ranges as node_ranges;
 pub use reader::ConfigReader;
 pub use secret::{Password, Secret};
 pub use settings::{Limits, Mode, MultiKey, Pool, Protocol, Retry, Startup, Tcp, Timeouts};

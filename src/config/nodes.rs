@@ -40,8 +40,8 @@ pub(super) fn parse_ranges(text: &str, node_count: usize) -> Result<Vec<NodeId>,
     Ok(nodes)
 }
 
-/// Prints nodes as ranges; `nodes` must be ascending.
-pub(super) fn show_ranges(nodes: &[NodeId]) -> String {
+/// Nodes as a cluster file lists them, `0-3,7,9-11`; they must be ascending. Of none: an empty text, where a file has `nodes = []`.
+pub fn show_ranges(nodes: &[NodeId]) -> String {
     let mut ranges: Vec<(u16, u16)> = Vec::new();
     for node in nodes {
         match ranges.last_mut() {

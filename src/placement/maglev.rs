@@ -18,6 +18,11 @@ pub(super) struct Maglev {
 }
 
 impl Maglev {
+    /// What the table takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.table)
+    }
+
     /// Time: about size * ln(size) steps. Memory: two bytes per entry, 128 KiB up to 655 nodes.
     pub(super) fn new(nodes: &[NodeSpec]) -> Self {
         Maglev {

@@ -493,6 +493,19 @@ impl Placement {
         !matches!(self.built.lookup, Lookup::InTurn(_))
     }
 
+    /// What a lookup reads beside the key, in bytes: the tables, without the nodes' names. `None` where a function of the program's own looks up.
+    pub fn table_bytes(&self) -> Option<u64> {
+        let bytes = match &self.built.lookup {
+            Lookup::Ketama(ring) => ring.bytes(),
+            Lookup::Modulo(_) | Lookup::Jump { .. } | Lookup::InTurn(_) => 0,
+            Lookup::Rendezvous(rendezvous) => rendezvous.bytes(),
+            Lookup::Maglev(maglev) => maglev.bytes(),
+            Lookup::Preset(preset) => preset.bytes(),
+            Lookup::Custom(_) => return None,
+        };
+        Some(bytes as u64)
+    }
+
     /// Number of nodes: 1 to [`NODES_MAX`].
     pub fn node_count(&self) -> usize {
         self.built.nodes.len()

@@ -52,6 +52,14 @@ impl Rendezvous {
         }
     }
 
+    /// What a lookup reads, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Rendezvous::Equal { names } => size_of_val(&**names),
+            Rendezvous::Weighted { bidders } => size_of_val(&**bidders),
+        }
+    }
+
     /// The node of a key.
     pub(super) fn node(&self, key_hash: u64) -> u16 {
         match self {

@@ -76,6 +76,11 @@ impl Ring {
         }
     }
 
+    /// What it takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.sectors) + size_of_val(&*self.beyond)
+    }
+
     #[inline]
     pub(super) fn node(&self, hash: u32) -> u16 {
         let Sector(entries) = &self.sectors[(hash >> (u32::BITS - self.sector_bits)) as usize];
@@ -135,6 +140,11 @@ impl WideRing {
                 .collect(),
             sector_bits,
         }
+    }
+
+    /// What it takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.starts) + size_of_val(&*self.ends) + size_of_val(&*self.nodes)
     }
 
     #[inline]

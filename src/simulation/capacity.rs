@@ -9,6 +9,10 @@
 //! - Users grow from `users` by `growth_per_month`, compounded continuously; or along `curve`, straight from point to point, and after its last point
 //!   by `growth_per_month`.
 //!
+//! The default of 126 B an item and 350 B a timeline is what Redis 7.0.15 took for timelines of 1,000 items with ids of 19 digits: 126,349 B each by
+//! used_memory, which is what `maxmemory` is compared with (118,323 B by MEMORY USAGE; 110,398 B with ids of 10 digits). Timelines of up to 128 items are
+//! stored in another way, and take 21 to 25 B an item: say so if yours are that short.
+//!
 //! Every user has a full timeline, which is the safe side: a new one has a short one. Copies on write during a save, fragmentation and buffers are
 //! what the headroom is for, and so is a split, whose destination holds all of its source for a while (but no more than a server may hold).
 //!
@@ -56,9 +60,9 @@ pub struct CapacitySpec {
     pub curve: Vec<(u32, u64)>,
     /// Items that a timeline keeps. Default: 1,000.
     pub items_per_timeline: u64,
-    /// What an item takes, in bytes.
+    /// What an item takes, in bytes. Default: 126, measured; [`Timeline::capacity`](crate::timeline::Timeline::capacity) measures yours.
     pub bytes_per_item: f64,
-    /// What a timeline takes by itself, in bytes: its key, its entry in the server's table.
+    /// What a timeline takes by itself, in bytes: its key, its entry in the server's table. Default: 350.
     pub bytes_per_timeline: u64,
     /// What a user takes besides, in bytes. Default: 0.
     pub extra_bytes_per_user: u64,
@@ -83,8 +87,8 @@ impl Default for CapacitySpec {
             growth_per_month: 0.0,
             curve: Vec::new(),
             items_per_timeline: 1_000,
-            bytes_per_item: 85.0,
-            bytes_per_timeline: 1_000,
+            bytes_per_item: 126.0,
+            bytes_per_timeline: 350,
             extra_bytes_per_user: 0,
             server_memory_bytes: 16 << 30,
             headroom: 0.3,

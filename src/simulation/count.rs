@@ -127,14 +127,15 @@ impl Counts {
         loads
     }
 
-    /// What a node holds.
-    pub(super) fn unit(
-        &self,
-        track: usize,
-        layout: usize,
-        unit: usize,
-        bytes_each: Option<u64>,
-    ) -> Load {
+    /// What each unit of a layout holds.
+    pub(super) fn units(&self, track: usize, layout: usize, bytes_each: Option<u64>) -> Vec<Load> {
+        let count = self.tracks[track].layouts[layout].keys.len();
+        (0..count)
+            .map(|unit| self.unit(track, layout, unit, bytes_each))
+            .collect()
+    }
+
+    fn unit(&self, track: usize, layout: usize, unit: usize, bytes_each: Option<u64>) -> Load {
         let units = &self.tracks[track].layouts[layout];
         let keys = units.keys[unit];
         Load {

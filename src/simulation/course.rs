@@ -145,7 +145,7 @@ pub fn course(setting: &Setting<'_>, moves: &[Move]) -> Result<CourseReport, Cou
         scheme: setting.scheme.to_owned(),
         step: setting.step.to_owned(),
         total_s: state.now_s,
-        freeze_ms: done.iter().map(|one| one.freeze_ms).sum(),
+        freeze_ms: done.iter().fold(0.0, |all, one| all + one.freeze_ms),
         moves: done,
         servers: state.servers.into_iter().map(Server::report).collect(),
     })
@@ -615,6 +615,7 @@ mod tests {
             kind,
             keys: 0,
             bytes: 0,
+            source: NodeSize::default(),
             wave,
             why: String::new(),
         }

@@ -1,16 +1,23 @@
 //! From counts to the report.
 
 use super::balance::{balance, share};
+use super::capacity::capacity;
+use super::costs::costs;
 use super::count::{Counts, Load, Moved};
+use super::course::{Setting, Traffic, course};
 use super::movement::movement;
+use super::report::CourseReport;
+use super::report::StormReport;
 use super::report::{
     HotKeyReport, KeysReport, Report, SCHEMA, SchemeReport, SensitivityReport, ShareReport,
     StageReport,
 };
 use super::run::RunError;
 use super::scenario::Scenario;
-use super::workload::{Piece, Workload};
-use crate::plan::NodeSize;
+use super::storm::{self, StormInput};
+use super::track::Track;
+use super::workload::{Piece, Popularity, Workload};
+use crate::plan::{Move, NodeSize, Origin, Sizes};
 
 /// Keys with many requests that are named.
 pub const HOT_KEYS: u64 = 10;
@@ -21,8 +28,8 @@ pub(super) struct Outcome {
     pub(super) total: Load,
     /// By track, then stage.
     tracks: Vec<Vec<StageOutcome>>,
-    /// Of the tracks with nodes at the start, their nodes.
-    pub(super) nodes: Vec<Vec<NodeSize>>,
+    /// By track, then layout, then unit: only of the first repeat, and only where nodes move.
+    units: Vec<Vec<Vec<Load>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -33,7 +40,13 @@ struct StageOutcome {
 }
 
 impl Outcome {
-    pub(super) fn new(scenario: &Scenario, workload: &Workload<'_>, counts: &Counts) -> Outcome {
+    /// `has_units` is for the first repeat.
+    pub(super) fn new(
+        scenario: &Scenario,
+        workload: &Workload<'_>,
+        counts: &Counts,
+        has_units: bool,
+    ) -> Outcome {
         let tracks = &scenario.tracks;
         let servers = scenario.fleet.servers.len();
         let each = workload.bytes_each;
@@ -55,9 +68,25 @@ impl Outcome {
                         .collect()
                 })
                 .collect(),
-            nodes: Vec::new(),
+            units: match has_units {
+                true => tracks
+                    .iter()
+                    .enumerate()
+                    .map(|(number, track)| units(counts, number, track, each))
+                    .collect(),
+                false => Vec::new(),
+            },
         }
     }
+}
+
+fn units(counts: &Counts, number: usize, track: &Track, each: Option<u64>) -> Vec<Vec<Load>> {
+    if !track.stages.iter().any(|stage| stage.change.is_some()) {
+        return Vec::new();
+    }
+    (0..track.layouts.len())
+        .map(|layout| counts.units(number, layout, each))
+        .collect()
 }
 
 pub(super) fn report(
@@ -83,6 +112,9 @@ pub(super) fn report(
             scenario.repeats
         ));
     }
+    let schemes: Vec<SchemeReport> = (0..scenario.schemes)
+        .map(|track| scheme(scenario, workload, outcomes, track))
+        .collect::<Result<_, RunError>>()?;
     Ok(Report {
         schema: SCHEMA.to_owned(),
         keyway: env!("CARGO_PKG_VERSION").to_owned(),
@@ -96,16 +128,21 @@ pub(super) fn report(
             count: first.keys,
             bytes: first.bytes,
         },
-        schemes: (0..scenario.schemes)
-            .map(|track| scheme(scenario, workload, outcomes, track))
-            .collect::<Result<_, RunError>>()?,
         sensitivity: (scenario.schemes..scenario.tracks.len())
             .map(|track| sensitivity(scenario, outcomes, track))
             .collect(),
-        courses: Vec::new(),
-        storm: None,
-        capacity: None,
-        costs: Vec::new(),
+        courses: courses(scenario, outcomes, &mut notes),
+        storm: misses(scenario, &schemes, &mut notes),
+        schemes,
+        // Checked when the scenario was made.
+        capacity: scenario
+            .capacity
+            .as_ref()
+            .and_then(|spec| capacity(spec).ok()),
+        costs: match scenario.costs && is_complete {
+            true => costs(scenario, workload),
+            false => Vec::new(),
+        },
         notes,
     })
 }
@@ -235,5 +272,123 @@ fn sensitivity(scenario: &Scenario, outcomes: &[Outcome], track: usize) -> Sensi
         servers: stage.members.len() as u32,
         max_over_mean: balance.max_over_mean,
         relative_sd: balance.relative_sd,
+    }
+}
+
+/// Of every step that moves nodes, with the sizes that nodes have in the first repeat.
+fn courses(
+    scenario: &Scenario,
+    outcomes: &[Outcome],
+    notes: &mut Vec<String>,
+) -> Vec<CourseReport> {
+    let mut courses = Vec::new();
+    let Some(first) = outcomes.iter().find(|outcome| !outcome.units.is_empty()) else {
+        return courses;
+    };
+    for (number, track) in scenario.tracks[..scenario.schemes].iter().enumerate() {
+        for (stage, at) in scenario.fleet.stages.iter().zip(&track.stages) {
+            let Some(change) = &at.change else {
+                continue;
+            };
+            let loads = &first.units[number][at.layout];
+            let size = |load: &Load| NodeSize {
+                keys: load.keys,
+                bytes: load.bytes,
+            };
+            let keys = first.total.keys;
+            let sizes = Sizes {
+                nodes: loads.iter().map(size).collect(),
+                origin: Origin::Keys { keys },
+                relative_error: 0.0,
+            };
+            let requests = first.total.requests.max(1) as f64;
+            let shares: Vec<f64> = loads
+                .iter()
+                .map(|load| load.requests as f64 / requests)
+                .collect();
+            let setting = Setting {
+                scheme: track.scheme.name(),
+                step: &stage.step,
+                old: &change.old,
+                servers: &change.servers,
+                sizes: &sizes,
+                pace: &scenario.pace,
+                traffic: Traffic {
+                    requests_per_s: scenario.requests_per_s,
+                    shares: &shares,
+                },
+            };
+            match course(&setting, &resized(&change.moves, &sizes)) {
+                Ok(course) => courses.push(course),
+                Err(error) => notes.push(format!(
+                    "{}, {}: no course: {error}.",
+                    track.scheme, stage.step
+                )),
+            }
+        }
+    }
+    courses
+}
+
+/// The moves with what their nodes really hold.
+fn resized(moves: &[Move], sizes: &Sizes) -> Vec<Move> {
+    let mut moves = moves.to_vec();
+    for one in &mut moves {
+        let nodes = one.nodes.iter().map(|node| sizes.nodes[node.index()]);
+        let (keys, bytes) = nodes.fold((0, 0), |(keys, bytes), size| {
+            (keys + size.keys, bytes + size.bytes)
+        });
+        (one.keys, one.bytes) = (keys, bytes);
+    }
+    moves
+}
+
+/// Of the first step that moves keys. Nodes may be moved live, with their data, or be looked for elsewhere at once, without it.
+fn misses(
+    scenario: &Scenario,
+    schemes: &[SchemeReport],
+    notes: &mut Vec<String>,
+) -> Option<StormReport> {
+    let spec = scenario.storm.as_ref()?;
+    let moved = |scheme: &SchemeReport, stage: usize| {
+        scheme.stages[stage]
+            .movement
+            .as_ref()
+            .map_or(0.0, |movement| movement.moved.mean)
+    };
+    let stages = 1..scenario.fleet.stages.len();
+    let Some(stage) = stages
+        .into_iter()
+        .find(|stage| schemes.iter().any(|scheme| moved(scheme, *stage) > 0.0))
+    else {
+        notes.push("No step moves keys: no storm.".to_owned());
+        return None;
+    };
+    let exponent = match scenario.keys.popularity {
+        Popularity::Uniform => 0.0,
+        Popularity::Zipf { exponent } => exponent,
+    };
+    let classes = storm::Popularity::zipf(scenario.keys.count(), exponent);
+    let mut inputs = Vec::new();
+    for scheme in schemes {
+        inputs.push(StormInput::even(
+            &scheme.name,
+            moved(scheme, stage).clamp(0.0, 1.0),
+            &classes,
+        ));
+        if scheme.has_nodes {
+            inputs.push(StormInput::even(
+                format!("{}, moved live", scheme.name),
+                0.0,
+                &classes,
+            ));
+        }
+    }
+    match storm::storm(spec, &scenario.fleet.stages[stage].step, &classes, &inputs) {
+        Ok(report) => Some(report),
+        Err(error) => {
+            notes.push(format!("No storm: {error}."));
+            None
+        }
     }
 }

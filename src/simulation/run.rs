@@ -90,7 +90,7 @@ pub fn run(scenario: &Scenario, observer: &mut Observer<'_>) -> Result<Report, R
             .map(|begun| begun.counts)
             .filter(|counts| counts.total.keys > 0);
         let counts = counts.ok_or(RunError::Nothing)?;
-        outcomes.push(Outcome::new(scenario, &run.workload, &counts));
+        outcomes.push(Outcome::new(scenario, &run.workload, &counts, true));
     }
     report(scenario, &run.workload, &outcomes, repeats_done)
 }
@@ -295,7 +295,7 @@ impl<'a> Run<'a> {
         if queue.begun[index].counts.total.keys == self.scenario.keys.count() {
             let begun = queue.begun.swap_remove(index);
             drop(queue);
-            let outcome = Outcome::new(self.scenario, &self.workload, &begun.counts);
+            let outcome = Outcome::new(self.scenario, &self.workload, &begun.counts, repeat == 0);
             self.queue().outcomes.insert(repeat, outcome);
         }
     }

@@ -353,6 +353,14 @@ impl Lookup {
             Lookup::Study(built) => units.extend(keys.map(|key| built.index(key))),
         }
     }
+
+    /// What a lookup reads, in bytes, if that is known.
+    pub(super) fn table_bytes(&self) -> Option<u64> {
+        match self {
+            Lookup::Placement(placement) => placement.table_bytes(),
+            Lookup::Study(built) => Some(built.table_bytes()),
+        }
+    }
 }
 
 /// The text by which a program knows a server, or a node of that name: some hash an address, some an URL, some whatever it is called.

@@ -2,9 +2,11 @@
 
 use super::fleet::{Fleet, Id, Stage, Touch};
 use super::mix::Stream;
+use super::nodes::{self, Change};
 use super::scheme::{BuildError, Lookup, Method, Scheme, identity};
 use crate::config::Problem;
 use crate::placement::{Algorithm, NodeSpec, PlacementError};
+use crate::plan::NodeSize;
 
 /// How a scheme goes through the stages. The same for all repeats.
 #[derive(Clone, Debug)]
@@ -42,6 +44,8 @@ pub(super) struct TrackStage {
     pub(super) causes: Causes,
     /// Nodes that changed server, where that can be said.
     pub(super) nodes_moved: Option<u32>,
+    /// How they do, if any does.
+    pub(super) change: Option<Change>,
 }
 
 /// Why a key changed its server.
@@ -122,9 +126,16 @@ impl Causes {
 }
 
 impl Track {
+    /// `sizes` is what all nodes hold together, for plans.
+    ///
     /// # Errors
     /// What the scheme cannot do, with the setting that asks for it.
-    pub(super) fn new(scheme: &Scheme, fleet: &Fleet, at: &str) -> Result<Track, Problem> {
+    pub(super) fn new(
+        scheme: &Scheme,
+        fleet: &Fleet,
+        sizes: NodeSize,
+        at: &str,
+    ) -> Result<Track, Problem> {
         let mut track = Track {
             scheme: scheme.clone(),
             layouts: Vec::new(),
@@ -143,18 +154,25 @@ impl Track {
             server_of,
             causes: Causes::default(),
             nodes_moved: None,
+            change: None,
         });
         let mut current = scheme.clone();
         for number in 1..fleet.stages.len() {
             if let Some(next) = &fleet.stages[number].placement {
                 current = next.clone();
             }
-            track.advance(&current, fleet, number)?;
+            track.advance(&current, fleet, sizes, number)?;
         }
         Ok(track)
     }
 
-    fn advance(&mut self, scheme: &Scheme, fleet: &Fleet, number: usize) -> Result<(), Problem> {
+    fn advance(
+        &mut self,
+        scheme: &Scheme,
+        fleet: &Fleet,
+        sizes: NodeSize,
+        number: usize,
+    ) -> Result<(), Problem> {
         let (before, after) = (&fleet.stages[number - 1], &fleet.stages[number]);
         let last = self.stages.len() - 1;
         let had_nodes = matches!(
@@ -164,16 +182,23 @@ impl Track {
         let next = layout(scheme, after);
         let is_same = self.layouts[self.stages[last].layout] == next;
         let old = &self.stages[last].server_of;
+        let mut change = None;
         let (server_of, nodes_moved) = match &next.units {
             Units::Servers(servers) => (servers.iter().map(|(id, _)| *id).collect(), None),
             Units::Nodes(count) if had_nodes && old.len() == usize::from(*count) => {
-                let new = match after.placement {
-                    // The nodes stay where they are, only their keys are others.
-                    Some(_) => old.clone(),
-                    None => nodes::rebalance(fleet, before, after, old)?,
-                };
-                let moved = old.iter().zip(&new).filter(|(old, new)| old != new).count();
-                (new, Some(moved as u32))
+                // After a change of placement the nodes stay where they are, only their keys are others.
+                if after.placement.is_none() {
+                    change = nodes::rebalance(fleet, number, old, sizes).map_err(|error| {
+                        Problem::new(
+                            format!("steps[{}]", number - 1),
+                            format!("{scheme}: {error}"),
+                        )
+                        .expected("a step that can be planned")
+                    })?;
+                }
+                let new = change.as_ref().map_or(old, |change| &change.server_of);
+                let moved = old.iter().zip(new).filter(|(old, new)| old != new).count();
+                (new.clone(), Some(moved as u32))
             }
             Units::Nodes(count) => (nodes::share_out(after, *count), None),
         };
@@ -190,6 +215,7 @@ impl Track {
             server_of,
             causes: Causes::new(fleet, before, after, has_nodes),
             nodes_moved,
+            change,
         });
         Ok(())
     }
@@ -285,6 +311,12 @@ impl Naming {
         }
     }
 
+    /// The layout at the start, with its true names.
+    pub(super) fn build_first(&self, track: &Track, fleet: &Fleet) -> Result<Lookup, BuildError> {
+        let layout = &track.layouts[0];
+        layout.method.build(self.specs(layout, fleet, 0, 0), None)
+    }
+
     fn attempt(
         &self,
         track: &Track,
@@ -359,88 +391,4 @@ pub(super) fn weight_excess(track: &Track) -> Option<(u32, u32, Algorithm)> {
         let weight_max = algorithm.weight_max();
         (most > weight_max).then_some((most, weight_max, *algorithm))
     })
-}
-
-pub(super) mod nodes {
-    //! Which node is on which server.
-
-    use super::*;
-
-    /// Ranges of nodes, as long as weights say.
-    pub(in super::super) fn share_out(stage: &Stage, count: u16) -> Vec<Id> {
-        let quotas = quotas(stage, count, |_| 0);
-        let mut servers = Vec::with_capacity(count.into());
-        for (member, quota) in stage.members.iter().zip(quotas) {
-            servers.extend(std::iter::repeat_n(member.id, quota.into()));
-        }
-        servers
-    }
-
-    /// Moves as few nodes as make servers even.
-    pub(in super::super) fn rebalance(
-        _fleet: &Fleet,
-        _before: &Stage,
-        after: &Stage,
-        old: &[Id],
-    ) -> Result<Vec<Id>, Problem> {
-        let has = |id: Id| old.iter().filter(|server| **server == id).count() as u16;
-        let quotas = quotas(after, old.len() as u16, has);
-        let mut room: Vec<(Id, u16)> = after
-            .members
-            .iter()
-            .map(|member| member.id)
-            .zip(quotas)
-            .collect();
-        let mut new: Vec<Option<Id>> = old
-            .iter()
-            .map(|id| {
-                let (_, room) = room.iter_mut().find(|(member, _)| member == id)?;
-                let fits = *room > 0;
-                *room = room.saturating_sub(1);
-                fits.then_some(*id)
-            })
-            .collect();
-        for slot in new.iter_mut().filter(|slot| slot.is_none()) {
-            if let Some((id, room)) = room.iter_mut().find(|(_, room)| *room > 0) {
-                *room -= 1;
-                *slot = Some(*id);
-            }
-        }
-        // The quotas add up to the number of nodes.
-        Ok(new
-            .into_iter()
-            .zip(old)
-            .map(|(new, old)| new.unwrap_or(*old))
-            .collect())
-    }
-
-    /// By the largest remainder; of equal ones who has more.
-    fn quotas(stage: &Stage, count: u16, has: impl Fn(Id) -> u16) -> Vec<u16> {
-        let total: u64 = stage
-            .members
-            .iter()
-            .map(|member| u64::from(member.weight))
-            .sum();
-        let share = |weight: u32| u64::from(weight) * u64::from(count);
-        let mut quotas: Vec<u16> = stage
-            .members
-            .iter()
-            .map(|member| (share(member.weight) / total.max(1)) as u16)
-            .collect();
-        let mut left = count - quotas.iter().sum::<u16>();
-        let mut order: Vec<usize> = (0..quotas.len()).collect();
-        order.sort_by_key(|&index| {
-            let member = &stage.members[index];
-            let remainder = share(member.weight) % total.max(1);
-            std::cmp::Reverse((remainder, has(member.id)))
-        });
-        for index in order {
-            if left == 0 {
-                break;
-            }
-            quotas[index] += 1;
-            left -= 1;
-        }
-        quotas
-    }
 }

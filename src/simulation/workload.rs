@@ -213,6 +213,27 @@ impl Keys {
         }
     }
 
+    /// What they take together, in bytes, as far as that is known beforehand.
+    pub(super) fn bytes_expected(&self) -> u64 {
+        let mean = match self.value_bytes {
+            ValueBytes::Fixed(bytes) => bytes as f64,
+            ValueBytes::Uniform { min, max } => (min as f64 + max as f64) / 2.0,
+            ValueBytes::Lognormal { median, sigma } => {
+                median as f64 * libm::exp(sigma * sigma / 2.0)
+            }
+        };
+        let each = mean + f64::from(self.overhead_bytes);
+        let expected = |count: u64| (count as f64 * each) as u64;
+        match &self.source {
+            Source::List(list) if !list.bytes.is_empty() => {
+                let given = list.bytes.iter().filter(|bytes| **bytes != NOT_SAID);
+                let not_said = list.bytes.len() - given.clone().count();
+                given.sum::<u64>().saturating_add(expected(not_said as u64))
+            }
+            _ => expected(self.count()),
+        }
+    }
+
     /// True if every repeat can have other keys.
     pub(super) fn are_made(&self) -> bool {
         matches!(self.source, Source::Made { .. })

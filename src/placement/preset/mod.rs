@@ -109,6 +109,20 @@ pub(super) struct Preset {
     finder: Finder,
 }
 
+impl Preset {
+    /// What its tables take, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.finder {
+            Finder::Ring(ring) => ring.bytes(),
+            Finder::WideRing(ring) => ring.bytes(),
+            Finder::Modulo { order, .. } => size_of_val(&**order),
+            Finder::SignedModulo { .. } => 0,
+            Finder::HighestBid { names } => size_of_val(&**names),
+            Finder::Table(table) => size_of_val(&**table),
+        }
+    }
+}
+
 enum Finder {
     Ring(Ring),
     WideRing(WideRing),

@@ -3,9 +3,11 @@
 use super::{CELLS_MAX, REPEATS_MAX, SCHEMES_MAX, SENSITIVITY_MAX, STEPS_MAX, Scenario, Vary};
 use crate::config::{Config, ConfigError, Problem};
 use crate::placement::NODES_MAX;
-use crate::plan::Pace;
+use crate::plan::{NodeSize, Pace};
+use crate::simulation::capacity::CapacitySpec;
 use crate::simulation::fleet::{Fleet, Server, Step, list, made_name};
 use crate::simulation::scheme::{Method, Scheme};
+use crate::simulation::storm::StormSpec;
 use crate::simulation::track::{Track, weight_excess};
 use crate::simulation::workload::{Keys, Popularity};
 use std::collections::BTreeSet;
@@ -27,6 +29,9 @@ pub struct ScenarioBuilder {
     pub(super) costs: bool,
     pub(super) threads: usize,
     pub(super) pace: Pace,
+    pub(super) requests_per_s: f64,
+    pub(super) storm: Option<StormSpec>,
+    pub(super) capacity: Option<CapacitySpec>,
 }
 
 impl Default for ScenarioBuilder {
@@ -45,6 +50,9 @@ impl Default for ScenarioBuilder {
             costs: false,
             threads: 0,
             pace: Pace::default(),
+            requests_per_s: 0.0,
+            storm: None,
+            capacity: None,
         }
     }
 }
@@ -146,6 +154,24 @@ impl ScenarioBuilder {
         self
     }
 
+    /// Requests of clients per second while nodes move, in all; 0, the default, for none.
+    pub fn requests_per_s(mut self, requests_per_s: f64) -> Self {
+        self.requests_per_s = requests_per_s;
+        self
+    }
+
+    /// What the database behind a cache sees when the first step that moves keys is taken.
+    pub fn storm(mut self, storm: StormSpec) -> Self {
+        self.storm = Some(storm);
+        self
+    }
+
+    /// How many servers will be needed when.
+    pub fn capacity(mut self, capacity: CapacitySpec) -> Self {
+        self.capacity = Some(capacity);
+        self
+    }
+
     /// Checks all of it.
     ///
     /// # Errors
@@ -167,12 +193,36 @@ impl ScenarioBuilder {
             .value(value)
             .expected(expected));
         }
+        if !(0.0..=1e12).contains(&self.requests_per_s) {
+            return Err(
+                Problem::new("requests_per_s", "requests_per_s is out of range")
+                    .value(self.requests_per_s)
+                    .expected("0 to 1000000000000"),
+            );
+        }
+        if let Err((setting, why)) = self.pace.check() {
+            return Err(Problem::new(format!("pace.{setting}"), why).expected("a pace that can be"));
+        }
+        if let Some(Err((setting, why))) = self.storm.as_ref().map(StormSpec::check) {
+            return Err(
+                Problem::new(format!("storm.{setting}"), why).expected("a storm that can be")
+            );
+        }
+        if let Some(Err((setting, why))) = self.capacity.as_ref().map(CapacitySpec::check) {
+            return Err(
+                Problem::new(format!("capacity.{setting}"), why).expected("a capacity that can be")
+            );
+        }
         if self.servers.is_empty() {
             return Err(Problem::new("servers", "there are no servers")
                 .expected("count, names or cluster")
                 .help("add count = 5"));
         }
         let fleet = Fleet::new(&self.servers, &self.steps)?;
+        let sizes = NodeSize {
+            keys: self.keys.count(),
+            bytes: self.keys.bytes_expected(),
+        };
         let mut tracks = Vec::new();
         let mut names = BTreeSet::new();
         for (number, scheme) in self.schemes.iter().enumerate() {
@@ -182,7 +232,7 @@ impl ScenarioBuilder {
                     .expected("every scheme once")
                     .help("remove one"));
             }
-            let track = Track::new(scheme, &fleet, &at)?;
+            let track = Track::new(scheme, &fleet, sizes, &at)?;
             check_weights(&track, &at)?;
             tracks.push(track);
         }
@@ -222,6 +272,9 @@ impl ScenarioBuilder {
             costs: self.costs,
             threads: self.threads,
             pace: self.pace,
+            requests_per_s: self.requests_per_s,
+            storm: self.storm,
+            capacity: self.capacity,
             notes,
         };
         if !scenario.varies_keys() && !scenario.varies_names() && repeats > 1 {
@@ -255,7 +308,12 @@ impl ScenarioBuilder {
                     continue;
                 };
                 if known.insert(scheme.name().to_owned()) {
-                    tracks.push(Track::new(&scheme, &start, "sensitivity")?);
+                    tracks.push(Track::new(
+                        &scheme,
+                        &start,
+                        NodeSize::default(),
+                        "sensitivity",
+                    )?);
                 }
             }
         }

@@ -1,14 +1,20 @@
 //! What is to be simulated: a TOML file, or code, becomes a [`Scenario`], which has passed every check.
 
 mod builder;
+mod file;
 
 pub use builder::ScenarioBuilder;
+pub use file::EXAMPLE;
 
+#[cfg(test)]
+use super::fleet::Step;
 use super::fleet::{Fleet, Server};
 use super::scheme::Scheme;
 use super::track::{Naming, Track};
 use super::workload::Keys;
 use crate::plan::Pace;
+use crate::simulation::capacity::CapacitySpec;
+use crate::simulation::storm::StormSpec;
 
 /// Most repeats.
 pub const REPEATS_MAX: u32 = 10_000;
@@ -69,6 +75,9 @@ pub struct Scenario {
     pub(super) costs: bool,
     pub(super) threads: usize,
     pub(super) pace: Pace,
+    pub(super) requests_per_s: f64,
+    pub(super) storm: Option<StormSpec>,
+    pub(super) capacity: Option<CapacitySpec>,
     pub(super) notes: Vec<String>,
 }
 
@@ -130,3 +139,6 @@ impl Scenario {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
