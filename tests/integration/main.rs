@@ -17,6 +17,8 @@ mod fixture;
 mod fixture_works;
 mod gather;
 mod observability;
+#[cfg(feature = "cli")]
+mod plan;
 mod redis_rs;
 mod round_robin;
 mod sets;
