@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 const COLUMNS_MAX: u16 = 100;
 /// A table's: who needs more asks for a page or for CSV.
-const ROWS_MAX: usize = 16;
+const ROWS_MAX: usize = 24;
 
 /// Everything that a person wants to know first.
 pub(crate) fn tables(report: &Report) -> String {
@@ -126,7 +126,11 @@ fn show(table: &Table) -> String {
 
 /// `- ` and a sentence.
 fn item(text: &str) -> String {
-    within(output::list(vec![vec![Cell::new("-"), Cell::new(text)]]))
+    let mut list = output::list(vec![vec![Cell::new("-"), Cell::new(text)]]);
+    if let Some(sign) = list.column_mut(0) {
+        sign.set_padding((0, 1));
+    }
+    within(list)
 }
 
 /// A text in as many lines as it needs.
@@ -138,7 +142,8 @@ fn wrapped(text: &str) -> String {
 fn within(mut table: comfy_table::Table) -> String {
     table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(COLUMNS_MAX);
-    output::lines(&table)
+    // What has held figures and units together has done its work.
+    output::lines(&table).replace('\u{a0}', " ")
 }
 
 #[cfg(test)]
