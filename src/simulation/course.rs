@@ -14,20 +14,22 @@
 //!
 //! ```
 //! use keyway::placement::NodeId;
-//! use keyway::plan::{Move, MoveKind, Pace, ServerSpec, Sizes};
+//! use keyway::plan::{Goal, Limits, Pace, Plan, ServerSpec, Sizes};
 //! use keyway::simulation::course::{Setting, Traffic, course};
 //! use keyway::topology::{Epoch, Topology};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // Four nodes of 1 GiB and a million keys each on server a; two of them go to b, which is new.
 //! let old = Topology::new(Epoch(0), 4, vec![("a".into(), (0..4).map(NodeId).collect())])?;
-//! let servers = [ServerSpec::new("a"), ServerSpec::new("b")];
-//! let sizes = Sizes::even(4, 4_000_000, 4 << 30);
-//! let pace = Pace::default();
-//! let setting = Setting { scheme: "ketama@4", step: "add b", old: &old, servers: &servers, sizes: &sizes, pace: &pace, traffic: Traffic::none() };
-//! let report = course(&setting, &[Move::new([2, 3].map(NodeId), "a", "b", MoveKind::Split, &sizes)])?;
+//! let (servers, sizes) = (["a", "b"].map(ServerSpec::new), Sizes::even(4, 4_000_000, 4 << 30));
+//! let plan = Plan::for_goal(&old, &Goal::Even, &servers, &sizes, &Limits::default())?;
+//! let (pace, traffic) = (Pace::default(), Traffic::none());
+//! let setting = Setting { scheme: "ketama@4", step: "add b", old: &old, servers: &servers, sizes: &sizes, pace: &pace, traffic };
+//! let report = course(&setting, plan.moves())?;
+//! // b holds a copy of all of a until what is the other's is removed.
 //! assert_eq!(report.servers[1].memory_bytes_peak, 4 << 30);
-//! assert_eq!(report.moves[0].copy_s, 0.5 + 5.0 + 40.96);
+//! // The delay of the synchronization, half a second, and 4 GiB at 100 MiB/s.
+//! assert_eq!(report.moves[0].copy_s, 5.0 + 0.5 + 40.96);
 //! # Ok(()) }
 //! ```
 
@@ -47,7 +49,7 @@ pub struct Setting<'a> {
     pub step: &'a str,
     /// Where nodes are before.
     pub old: &'a Topology,
-    /// What servers may hold. Those that `old` has and this has not, hold what they like.
+    /// What servers may hold. One that is not among them, but in `old` or in a move, may hold what it likes.
     pub servers: &'a [ServerSpec],
     /// What nodes hold.
     pub sizes: &'a Sizes,
@@ -110,9 +112,6 @@ pub enum CourseError {
         /// The server that the move takes it from.
         from: Arc<str>,
     },
-    /// A move to or from a server that is not there.
-    #[error("a move names server {0}, which is neither in the topology nor among the servers")]
-    UnknownServer(Arc<str>),
     /// A rate or a share that is no number of requests.
     #[error("{0} requests; expected a number of at least 0")]
     Requests(f64),
@@ -132,7 +131,7 @@ pub fn course(setting: &Setting<'_>, moves: &[Move]) -> Result<CourseReport, Cou
         .pace
         .check()
         .map_err(|(field, why)| CourseError::Pace(field, why))?;
-    let mut state = State::new(setting)?;
+    let mut state = State::new(setting, moves)?;
     let mut waves: BTreeMap<usize, Vec<&Move>> = BTreeMap::new();
     for one in moves {
         waves.entry(one.wave).or_default().push(one);
@@ -178,7 +177,7 @@ struct Server {
 }
 
 impl<'a> State<'a> {
-    fn new(setting: &'a Setting<'a>) -> Result<Self, CourseError> {
+    fn new(setting: &'a Setting<'a>, moves: &[Move]) -> Result<Self, CourseError> {
         let old = setting.old;
         let nodes = old.node_count();
         let count = |what, found| match found == nodes {
@@ -197,6 +196,8 @@ impl<'a> State<'a> {
             .iter()
             .map(|spec| (&spec.name, spec.memory_bytes_max));
         let others = old.servers().map(|server| (old.server_name(server), None));
+        let made_up = moves.iter().flat_map(|one| [&one.from, &one.to]);
+        let others = others.chain(made_up.map(|name| (name, None)));
         for (name, memory_bytes_max) in limits.chain(others) {
             if by_name.contains_key(name) {
                 continue;
@@ -233,11 +234,6 @@ impl<'a> State<'a> {
         };
         state.mark(&[]);
         Ok(state)
-    }
-
-    fn server(&self, name: &Arc<str>) -> Result<usize, CourseError> {
-        let found = self.by_name.get(name).copied();
-        found.ok_or_else(|| CourseError::UnknownServer(name.clone()))
     }
 
     /// What each server's nodes hold.
@@ -415,21 +411,21 @@ fn run_wave<'a>(
                 });
             }
         }
-        running.push(start);
         done.push(CourseMove {
             wave: one.wave,
             from: one.from.to_string(),
             to: one.to.to_string(),
             kind: one.kind,
             nodes: u32::try_from(one.nodes.len()).unwrap_or(u32::MAX),
-            keys: one.keys,
-            bytes: one.bytes,
+            keys: start.moved.keys,
+            bytes: start.moved.bytes,
             start_s: state.now_s,
             copy_s: 0.0,
             freeze_ms: 0.0,
             purge_s: 0.0,
             why: one.why.clone(),
         });
+        running.push(start);
     }
     for one in &mut running {
         enter(state, one, 0);
@@ -479,7 +475,7 @@ fn start<'a>(
     held: &[NodeSize],
     place: usize,
 ) -> Result<Running<'a>, CourseError> {
-    let (from, to) = (state.server(&one.from)?, state.server(&one.to)?);
+    let (from, to) = (state.by_name[&one.from], state.by_name[&one.to]);
     for &node in &one.nodes {
         if state.owner.get(node.index()) != Some(&from) {
             return Err(CourseError::NotThere {
@@ -571,6 +567,7 @@ fn sum(sizes: impl Iterator<Item = NodeSize>) -> NodeSize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{Goal, Limits, Plan};
     use crate::topology::Epoch;
     use proptest::prelude::*;
 
@@ -791,9 +788,9 @@ mod tests {
             refused(&[one([2], "a", "b", MoveKind::Migrate, 0)]),
             "a move takes node 2 from a, which does not have it at that time; expected a plan for this topology"
         );
-        assert_eq!(
-            refused(&[one([0], "a", "z", MoveKind::Split, 0)]),
-            "a move names server z, which is neither in the topology nor among the servers"
+        assert!(
+            refused(&[one([0], "z", "a", MoveKind::Split, 0)])
+                .starts_with("a move takes node 0 from z")
         );
         let twice = one([0], "a", "c", MoveKind::Split, 0);
         assert_eq!(
@@ -923,6 +920,44 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_server_ever_holds_more_than_the_plan_says_nor_more_than_its_limit(
+            nodes in proptest::collection::vec(0_u16..12, 1..5),
+            sizes in proptest::collection::vec((0_u64..1_000_000, 0_u64..GIB), 64),
+            servers in proptest::collection::vec((0_u32..3, proptest::option::of(1.0_f64..3.0)), 2..7),
+            moves_per_server_max in 1_usize..4,
+        ) {
+            prop_assume!(nodes.iter().sum::<u16>() > 0);
+            let old = topology(&nodes);
+            let count = old.node_count();
+            let mut known = Sizes::even(count, 0, 0);
+            known.nodes = sizes.into_iter().take(count).map(|(keys, bytes)| NodeSize { keys, bytes }).collect();
+            let fair = known.total().bytes / servers.len() as u64;
+            let servers: Vec<ServerSpec> = servers.into_iter().enumerate().map(|(server, (weight, room))| ServerSpec {
+                weight,
+                memory_bytes_max: room.map(|room| (fair as f64 * room) as u64),
+                ..ServerSpec::new(name(server))
+            }).collect();
+            let mut limits = Limits::default();
+            limits.moves_per_server_max = moves_per_server_max;
+            let Ok(plan) = Plan::for_goal(&old, &Goal::Even, &servers, &known, &limits) else {
+                return Ok(());
+            };
+            let (pace, traffic) = (Pace::default(), Traffic::none());
+            let setting = Setting { scheme: "", step: "", old: &old, servers: &servers, sizes: &known, pace: &pace, traffic };
+            let report = course(&setting, plan.moves()).unwrap();
+            for change in plan.servers() {
+                let server = report.servers.iter().find(|server| *server.server == *change.name).unwrap();
+                prop_assert!(server.memory_bytes_peak <= change.peak_bytes, "{:?}", change);
+                prop_assert!(server.memory_bytes_max.is_none_or(|max| server.memory_bytes_peak <= max.max(change.before.bytes)));
+                prop_assert_eq!(server.points.last().unwrap().memory_bytes, change.after.bytes);
+            }
+            let moved: u64 = report.moves.iter().map(|one| one.bytes).sum();
+            prop_assert_eq!(moved, plan.size_moved().bytes);
         }
     }
 
