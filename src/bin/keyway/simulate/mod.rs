@@ -52,6 +52,9 @@ pub(crate) struct Args {
     /// Print a scenario with every setting, and what each one does
     #[arg(long, exclusive = true)]
     example: bool,
+    /// Print the JSON Schema of what --json gives
+    #[arg(long, exclusive = true)]
+    schema: bool,
     #[command(flatten)]
     flags: scenario::Flags,
     /// Threads that count; by default as many as there are cores. The report is the same
@@ -70,6 +73,10 @@ const STOPPED: u8 = 130;
 pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
     if args.example {
         output::print(simulation::EXAMPLE)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.schema {
+        output::print(simulation::export::JSON_SCHEMA)?;
         return Ok(ExitCode::SUCCESS);
     }
     let scenario = scenario::read(args.file.as_deref(), &args.flags, args.threads)?;
