@@ -412,6 +412,19 @@ async fn requests_by_node_and_hot_keys_are_known_where_servers_count_them() {
         survey.hottest_keys[0].key, "hot",
         "keys are known all the same"
     );
+
+    // Without a limit keys share counters, so they say nothing.
+    for server in &servers {
+        let mut redis = server.connection().await;
+        for (setting, value) in [("maxmemory-policy", "allkeys-lfu"), ("maxmemory", "0")] {
+            let mut set = redis::cmd("CONFIG");
+            set.arg("SET").arg(setting).arg(value);
+            let _: () = set.query_async(&mut redis).await.unwrap();
+        }
+    }
+    let survey = exactly(&config).await;
+    assert!(matches!(&survey.requests, Requests::No { why } if why.contains("maxmemory is set")));
+    assert!(survey.hottest_keys.is_empty());
 }
 
 #[tokio::test]
