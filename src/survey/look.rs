@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// No pause is longer, however slow the server is.
-const PAUSE_MAX: Duration = Duration::from_millis(100);
+pub(super) const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// What LFU counters start from, and below which every access counts (`LFU_INIT_VAL` of Redis).
 const LFU_FIRST: u64 = 5;
 /// `lfu-log-factor` unless the server says otherwise.

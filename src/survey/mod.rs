@@ -35,11 +35,13 @@ mod advice;
 mod calibrate;
 mod estimate;
 mod judge;
+mod keys;
 mod look;
 
 pub use advice::EVEN_MAX;
 pub use calibrate::{CalibrateError, CalibrateOptions, Calibration, Figure, ServerPace, calibrate};
 pub use estimate::Estimate;
+pub use keys::{SAMPLE_BYTES_MAX, SampledKeys, sample_keys};
 
 use crate::config::Config;
 use crate::inspect::ServerState;

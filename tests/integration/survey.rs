@@ -5,7 +5,7 @@ use keyway::Config;
 use keyway::inspect::Answer;
 use keyway::survey::{
     CalibrateError, CalibrateOptions, Calibration, Estimate, Options, Progress, Requests, Survey,
-    SurveyError, UnknownSizes, calibrate, survey,
+    SurveyError, UnknownSizes, calibrate, sample_keys, survey,
 };
 use redis::AsyncCommands;
 use std::cell::Cell;
@@ -412,6 +412,19 @@ async fn requests_by_node_and_hot_keys_are_known_where_servers_count_them() {
         survey.hottest_keys[0].key, "hot",
         "keys are known all the same"
     );
+
+    // Without a limit keys share counters, so they say nothing.
+    for server in &servers {
+        let mut redis = server.connection().await;
+        for (setting, value) in [("maxmemory-policy", "allkeys-lfu"), ("maxmemory", "0")] {
+            let mut set = redis::cmd("CONFIG");
+            set.arg("SET").arg(setting).arg(value);
+            let _: () = set.query_async(&mut redis).await.unwrap();
+        }
+    }
+    let survey = exactly(&config).await;
+    assert!(matches!(&survey.requests, Requests::No { why } if why.contains("maxmemory is set")));
+    assert!(survey.hottest_keys.is_empty());
 }
 
 #[tokio::test]
@@ -552,7 +565,7 @@ async fn a_calibration_reads_what_it_can_and_says_what_it_assumes() {
         .query_async(&mut redis)
         .await
         .unwrap();
-    let calibration = calibrate(&fixture.config(), &calibrate_options(|_| {}))
+    let calibration = calibrate(&fixture.config(), &calibrate_options(|_| {}), |_| {})
         .await
         .unwrap();
     assert_eq!(calibration.failures().count(), 0, "{calibration:?}");
@@ -598,7 +611,9 @@ async fn a_calibration_that_writes_leaves_nothing_behind() {
     fill(&fixture, 3_000).await;
     let before = all_keys(&fixture.servers).await;
     let options = calibrate_options(|options| options.write_to = Some("s1".to_owned()));
-    let calibration = calibrate(&fixture.config(), &options).await.unwrap();
+    let calibration = calibrate(&fixture.config(), &options, |_| {})
+        .await
+        .unwrap();
     assert_eq!(calibration.failures().count(), 0, "{calibration:?}");
     assert!(is_measured(&calibration, "install_keys_per_s"));
     assert!(is_measured(&calibration, "remove_keys_per_s"));
@@ -607,7 +622,9 @@ async fn a_calibration_that_writes_leaves_nothing_behind() {
     assert_eq!(all_keys(&fixture.servers).await, before);
 
     let nowhere = calibrate_options(|options| options.write_to = Some("s9".to_owned()));
-    let error = calibrate(&fixture.config(), &nowhere).await.unwrap_err();
+    let error = calibrate(&fixture.config(), &nowhere, |_| {})
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "there is no server s9: the file has s0, s1"
@@ -626,7 +643,7 @@ async fn a_calibration_whose_writes_fail_half_way_removes_what_it_wrote() {
     let as_mover = format!("redis://mover:secret@127.0.0.1:{}", full.port());
     let toml = cluster_toml("", 2, &[source.port(), full.port()]).replace(&url, &as_mover);
     let options = calibrate_options(|options| options.write_to = Some("s1".to_owned()));
-    let calibration = calibrate(&parse(&toml), &options).await.unwrap();
+    let calibration = calibrate(&parse(&toml), &options, |_| {}).await.unwrap();
     let failures: Vec<(&str, &str)> = calibration.failures().collect();
     assert!(
         matches!(failures[..], [("s1", why)] if why.starts_with("RESTORE: NOPERM")),
@@ -658,7 +675,7 @@ async fn a_calibration_writes_nothing_where_keys_could_be_evicted_and_passes_ove
     let config = parse(&cluster_toml("", 2, &[small.port(), dead.port()]));
     dead.kill();
     let options = calibrate_options(|options| options.write_to = Some("s0".to_owned()));
-    let calibration = calibrate(&config, &options).await.unwrap();
+    let calibration = calibrate(&config, &options, |_| {}).await.unwrap();
     let failures: Vec<(&str, &str)> = calibration.failures().collect();
     assert!(
         matches!(failures[..], [("s0", full), ("s1", gone)]
@@ -668,7 +685,7 @@ async fn a_calibration_writes_nothing_where_keys_could_be_evicted_and_passes_ove
     assert!(is_measured(&calibration, "round_trip_us"));
     assert!(calibration.to_toml().contains("\n# s1 is not in it"));
     drop(small);
-    let error = calibrate(&config, &calibrate_options(|_| {}))
+    let error = calibrate(&config, &calibrate_options(|_| {}), |_| {})
         .await
         .unwrap_err();
     assert!(matches!(error, CalibrateError::NoServer { .. }), "{error}");
@@ -681,7 +698,7 @@ async fn a_giant_is_not_read_by_a_calibration() {
                 for i = 1, 20 do redis.call('SET', 'big:' .. i, string.rep('x', 100000)) end";
     run_script(&server, fill).await;
     let config = parse(&cluster_toml("", 2, &[server.port()]));
-    let calibration = calibrate(&config, &calibrate_options(|_| {}))
+    let calibration = calibrate(&config, &calibrate_options(|_| {}), |_| {})
         .await
         .unwrap();
     assert!(calibration.servers[0].read_keys_per_s.is_some());
@@ -692,4 +709,65 @@ async fn a_giant_is_not_read_by_a_calibration() {
         .await
         .unwrap();
     assert!(info.contains("cmdstat_dump:calls=300,"), "{info}");
+}
+
+#[tokio::test]
+async fn keys_are_drawn_from_each_server_as_it_has_of_all() {
+    let mut fixture = TestCluster::start(2).await;
+    // Three quarters of the nodes on one of them.
+    let uneven = fixture
+        .toml()
+        .replace("0-31", "0-47")
+        .replace("32-63", "48-63");
+    let config = parse(&uneven);
+    let mut redis = keyway::Cluster::connect_config(config.clone())
+        .await
+        .unwrap()
+        .with_timeout(PATIENCE);
+    let pairs: Vec<(String, usize)> = (0..8_000).map(|i| (format!("user:{i}"), i)).collect();
+    let _: () = redis.mset(&pairs).await.unwrap();
+    run_script(&fixture.servers[0], "redis.call('SET', 'keyway:x', 1)").await;
+    // It belongs to the other one.
+    let stranger = (0..).map(|i| format!("stranger:{i}"));
+    let mut strangers = stranger.filter(|key| config.placement().node(key.as_bytes()).0 > 47);
+    let mut first = fixture.servers[0].connection().await;
+    let _: () = first.set(strangers.next().unwrap(), 1).await.unwrap();
+
+    let drawn = sample_keys(&config, &options(|options| options.sample = 1_000), |_| {})
+        .await
+        .unwrap();
+    assert_eq!(drawn.of, 8_002);
+    assert!(
+        (1_000..=1_001).contains(&drawn.keys.len()),
+        "{}",
+        drawn.keys.len()
+    );
+    assert!(
+        drawn
+            .keys
+            .iter()
+            .all(|(key, bytes)| key.starts_with(b"user:") && *bytes > Some(40))
+    );
+    let on_first = |key: &[u8]| config.placement().node(key).0 <= 47;
+    let share = |keys: &mut dyn Iterator<Item = &[u8]>| keys.filter(|key| on_first(key)).count();
+    let there = share(&mut pairs.iter().map(|(key, _)| key.as_bytes()));
+    let in_sample = share(&mut drawn.keys.iter().map(|(key, _)| key.as_slice()));
+    assert!(in_sample.abs_diff(there / 8) <= 2, "{in_sample} of {there}");
+
+    let all = sample_keys(&config, &options(|options| options.exact = true), |_| {})
+        .await
+        .unwrap();
+    let mut keys: Vec<Vec<u8>> = all.keys.into_iter().map(|(key, _)| key).collect();
+    keys.sort_unstable();
+    let mut expected: Vec<Vec<u8>> = pairs.into_iter().map(|(key, _)| key.into()).collect();
+    expected.sort_unstable();
+    assert_eq!(keys, expected);
+
+    fixture.servers[1].kill();
+    let some = sample_keys(&config, &options(|_| {}), |_| {})
+        .await
+        .unwrap();
+    assert_eq!(some.failures.len(), 1);
+    assert_eq!(some.failures[0].0, "s1");
+    assert_eq!(some.keys.len(), there);
 }

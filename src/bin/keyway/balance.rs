@@ -103,7 +103,14 @@ async fn calibrated(config: &Config, args: &Args) -> Result<ExitCode, CliError> 
     let mut options = CalibrateOptions::default();
     options.timeout = args.timeout;
     options.write_to = args.write_to.clone();
-    let calibration = survey::calibrate(config, &options).await?;
+    let spinner = ProgressBar::new_spinner();
+    let measured = survey::calibrate(config, &options, |server| {
+        spinner.set_message(format!("measuring {server}"));
+        spinner.tick();
+    })
+    .await;
+    spinner.finish_and_clear();
+    let calibration = measured?;
     let text = match args.json {
         true => output::json_page(&calibration)?,
         false => calibration.to_toml(),

@@ -125,13 +125,14 @@ pub enum CalibrateError {
 /// By default nothing is written. Reading values for a move is measured by DUMP, which counts as an access for eviction: of at most 2,000 keys
 /// per server, of at most 64 KiB each and 8 MiB together. No key is read that MEMORY USAGE has not said to be small.
 ///
-/// Of the servers' figures the slowest goes into the pace. A server that fails is told and does not stop the others.
+/// `progress` hears the name of each server that is turned to. Of the servers' figures the slowest goes into the pace. A server that fails is told and does not stop the others.
 ///
 /// # Errors
 /// [`CalibrateError`]: nothing was measured.
 pub async fn calibrate(
     config: &Config,
     options: &CalibrateOptions,
+    progress: impl Fn(&str),
 ) -> Result<Calibration, CalibrateError> {
     let topology = config.topology();
     let write_to = match &options.write_to {
@@ -150,6 +151,7 @@ pub async fn calibrate(
     let mut servers = Vec::new();
     let mut dumps = Vec::new();
     for id in topology.servers() {
+        progress(topology.server_name(id));
         let mut measuring = Measuring::new(topology.server_name(id));
         if let Err(why) = measuring.read(config, id, options.timeout).await {
             measuring.pace.failure = Some(why);
