@@ -52,7 +52,7 @@ impl fmt::Display for Report {
 }
 
 /// A place in a text: line and column in characters, both from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
     pub(super) line: usize,
     pub(super) column: usize,

@@ -110,6 +110,8 @@ impl FromStr for Format {
 pub struct Options {
     /// The format; `None`: told by the content.
     pub format: Option<Format>,
+    /// The one cluster that is wanted, as the original calls it: the pool, the variable. `None`: all.
+    pub only: Option<String>,
     /// The cluster's name, in place of the one that the original gives; only where one cluster is read.
     pub name: Option<String>,
     /// For [`Format::Addresses`]: how keys were placed. `None`: no data is there yet, so keyway's own `ketama`.
@@ -136,6 +138,8 @@ pub struct Import {
 pub struct Imported {
     /// What the original calls it: the pool, the variable.
     pub origin: String,
+    /// The line where it begins there.
+    pub line: usize,
     /// The cluster's name.
     pub name: String,
     /// The cluster file, with the remarks as comments on top.
@@ -183,8 +187,14 @@ fn read_text(text: &[u8], origin: &Path, options: &Options) -> Result<Import, Pr
     };
     let found = match format {
         Format::Nutcracker => nutcracker::read(text)?,
-        Format::Nydus => python::read(text, Some(python::Program::Nydus))?,
-        Format::Rb => python::read(text, Some(python::Program::Rb))?,
+        // What was told by the content is told of each cluster by itself.
+        Format::Nydus | Format::Rb => python::read(
+            text,
+            options.format.map(|format| match format {
+                Format::Nydus => python::Program::Nydus,
+                _ => python::Program::Rb,
+            }),
+        )?,
         Format::GoRedis => ring::read(text)?,
         Format::Addresses => addresses::read(text, options)?,
     };
@@ -195,6 +205,16 @@ fn read_text(text: &[u8], origin: &Path, options: &Options) -> Result<Import, Pr
 enum Found {
     Cluster(Box<draft::Draft>),
     Skipped(Skipped),
+}
+
+impl Found {
+    /// What the original calls it.
+    fn name(&self) -> &str {
+        match self {
+            Found::Cluster(draft) => &draft.name,
+            Found::Skipped(skipped) => &skipped.origin,
+        }
+    }
 }
 
 fn decode(text: &[u8]) -> Result<&str, Problem> {

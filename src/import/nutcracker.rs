@@ -150,6 +150,9 @@ impl Pool {
             }
             let value = match directive.value {
                 Value::Scalar(value) => value,
+                Value::List(_) if !DIRECTIVES.split(", ").any(|known| known == key.text) => {
+                    return Err(unknown(key));
+                }
                 Value::List(_) => {
                     return Err(Problem::new("a list where one value is expected")
                         .at(key.place)
@@ -268,7 +271,7 @@ fn twice(key: &Scalar) -> Problem {
 }
 
 const DIRECTIVES: &str = "listen, hash, hash_tag, distribution, timeout, backlog, client_connections, redis, tcpkeepalive, reuseport, redis_auth, \
-    redis_db, preconnect, auto_eject_hosts, server_connections, server_retry_timeout, server_failure_limit, servers";
+                          redis_db, preconnect, auto_eject_hosts, server_connections, server_retry_timeout, server_failure_limit, servers";
 
 fn unknown(key: &Scalar) -> Problem {
     Problem::new("nutcracker 0.5.0 has no such directive")
@@ -360,8 +363,8 @@ fn listening(text: &str) -> Result<String, Problem> {
         return Err(refused("the listening address has no port"));
     };
     host::port(port).map_err(|_| refused("the listening port is not a number from 1 to 65535"))?;
-    if host.is_empty() {
-        return Err(refused("the listening address has no host"));
+    if host.starts_with('[') || host::tcp(host, 1).is_err() {
+        return Err(refused("the listening address has no host that can be resolved"));
     }
     Ok(text.to_owned())
 }
@@ -448,7 +451,7 @@ fn found(pool: Pool) -> Result<Found, Problem> {
     let origin = format!("pool {:?}", shown(&pool.name.text));
     let skipped = |reason: &str| {
         Ok(Found::Skipped(Skipped {
-            origin: origin.clone(),
+            origin: pool.name.text.clone(),
             line: pool.name.place.line,
             reason: reason.to_owned(),
         }))
@@ -619,20 +622,20 @@ fn failures(draft: &mut Draft, pool: &Pool) {
 }
 
 fn connections(draft: &mut Draft, pool: &Pool) {
-    let mut listening = vec![format!("listen: {}", shown(&pool.listen))];
+    let mut listening = vec!["listen"];
     for (setting, given) in [
         ("backlog", pool.backlog.is_some()),
         ("client_connections", pool.client_connections.is_some()),
         ("reuseport", pool.reuseport.is_some()),
     ] {
         if given {
-            listening.push(setting.to_owned());
+            listening.push(setting);
         }
     }
     draft.remark(
         Kind::NoEqual,
         &listening.join(", "),
-        "there is no proxy. Every process that uses keyway connects to every server itself: they must be reachable from there, and their maxclients must allow it",
+        "there is no proxy, and nothing listens. Every process that uses keyway connects to every server itself: they must be reachable from there, and their maxclients must allow it",
     );
     if let Some((count @ 2.., place)) = pool.server_connections {
         draft.remark_at(

@@ -51,7 +51,7 @@ pub(super) fn found(cluster: &Cluster<'_>) -> Result<Found, Problem> {
     let settings = &cluster.settings;
     let skipped = |reason: String| {
         Ok(Found::Skipped(Skipped {
-            origin: format!("cluster {:?}", shown(cluster.name)),
+            origin: cluster.name.to_owned(),
             line: cluster.place.line,
             reason,
         }))

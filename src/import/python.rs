@@ -419,7 +419,7 @@ pub(super) fn gap<'n>(numbers: impl ExactSizeIterator<Item = &'n Number>) -> Opt
 }
 
 /// A password of the original.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Secret {
     None,
     Known(String),
@@ -468,6 +468,9 @@ pub(super) fn variables(draft: &mut Draft, secrets: &[(String, Secret)]) -> Vec<
         draft.password = Some(variable.clone());
         return vec![Some(variable); secrets.len()];
     }
+    // One variable for each password, called after the first host that has it.
+    let mut by_secret: HashMap<&Secret, String> = HashMap::new();
+    let mut named = Vec::new();
     let mut variables = Vec::new();
     for (host, secret) in secrets {
         let value = match secret {
@@ -475,17 +478,20 @@ pub(super) fn variables(draft: &mut Draft, secrets: &[(String, Secret)]) -> Vec<
                 variables.push(None);
                 continue;
             }
-            Secret::Known(value) => value.clone(),
-            Secret::Unknown(_) => STAND_IN.to_owned(),
+            Secret::Known(value) => value.as_str(),
+            Secret::Unknown(_) => STAND_IN,
         };
-        let variable = draft.variable(&format!("PASSWORD_{host}"), &value);
-        variables.push(Some(variable));
+        let variable = by_secret.entry(secret).or_insert_with(|| {
+            let variable = draft.variable(&format!("PASSWORD_{host}"), value);
+            named.push(variable.clone());
+            variable
+        });
+        variables.push(Some(variable.clone()));
     }
-    let named: Vec<&str> = variables.iter().flatten().map(String::as_str).collect();
     let what = match named.as_slice() {
-        [one] => format!("the variable {one} to the password of its host"),
+        [one] => format!("the variable {one} to the password of its hosts"),
         [first, .., last] => format!(
-            "the variables {first} to {last} ({} of them) to the passwords of the hosts",
+            "each of the {} variables {first} to {last} to the password of its hosts",
             named.len()
         ),
         [] => return variables,

@@ -52,7 +52,7 @@ pub(super) fn found(cluster: &Cluster<'_>) -> Result<Found, Problem> {
     };
     let Some(algorithm) = algorithm else {
         return Ok(Found::Skipped(Skipped {
-            origin,
+            origin: cluster.name.to_owned(),
             line: cluster.place.line,
             reason: "its router is none of rb's; a rule of your own is a function in code here: algorithm = \"custom\"".to_owned(),
         }));

@@ -28,6 +28,10 @@ pub(super) fn write(
         clusters: Vec::new(),
         skipped: Vec::new(),
     };
+    let found = match &options.only {
+        Some(only) => chosen(found, only)?,
+        None => found,
+    };
     let cluster_count = found
         .iter()
         .filter(|found| matches!(found, Found::Cluster(_)))
@@ -67,6 +71,19 @@ pub(super) fn write(
     Ok(import)
 }
 
+fn chosen(mut found: Vec<Found>, only: &str) -> Result<Vec<Found>, Problem> {
+    let names: Vec<&str> = found.iter().map(Found::name).collect();
+    let listed = names.join(", ");
+    if !names.contains(&only) {
+        return Err(Problem::new("no cluster of this name in the text")
+            .read(format!("{only:?}"))
+            .expected(format!("one of {}", shown(&listed)))
+            .help("names are those of the original"));
+    }
+    found.retain(|found| found.name() == only);
+    Ok(found)
+}
+
 fn cluster(draft: &Draft, name: String, origin: &Path) -> Result<Imported, Problem> {
     let mut remarks = draft.remarks.clone();
     remarks.sort_by_key(|remark| remark.kind);
@@ -74,7 +91,8 @@ fn cluster(draft: &Draft, name: String, origin: &Path) -> Result<Imported, Probl
     let toml = toml(draft, &name, origin, &remarks);
     check(draft, &toml).map_err(|problem| problem.at(draft.place))?;
     Ok(Imported {
-        origin: draft.origin.clone(),
+        origin: draft.name.clone(),
+        line: draft.place.line,
         name,
         toml,
         variables,
@@ -217,8 +235,12 @@ fn list(text: &mut String, key: &str, items: impl Iterator<Item = String>) {
 }
 
 fn settings(text: &mut String, draft: &Draft) {
-    if draft.password.is_some() || draft.username.is_some() {
+    let database = common_database(draft);
+    if draft.password.is_some() || draft.username.is_some() || database != 0 {
         text.push_str("\n[defaults]\n");
+        if database != 0 {
+            let _ = writeln!(text, "database = {database}");
+        }
         if let Some(username) = &draft.username {
             let _ = writeln!(text, "username = {}", quoted(username));
         }
@@ -230,12 +252,27 @@ fn settings(text: &mut String, draft: &Draft) {
         text.push_str("\n[timeouts]\n");
         for (key, duration) in [("connect", draft.connect), ("response", draft.response)] {
             if let Some(duration) = duration {
-                let _ = writeln!(text, "{key} = \"{}ms\"", duration.as_millis());
+                let _ = match duration.as_millis() {
+                    whole if whole.is_multiple_of(1_000) => {
+                        writeln!(text, "{key} = \"{}s\"", whole / 1_000)
+                    }
+                    milliseconds => writeln!(text, "{key} = \"{milliseconds}ms\""),
+                };
             }
         }
     }
     if let Some(keepalive) = draft.keepalive {
         let _ = writeln!(text, "\n[tcp]\nkeepalive = {keepalive}");
+    }
+}
+
+/// The database of all servers, if it is one.
+fn common_database(draft: &Draft) -> u32 {
+    let mut databases = draft.servers().iter().map(|server| server.database);
+    let first = databases.next().unwrap_or(0);
+    match databases.all(|database| database == first) {
+        true => first,
+        false => 0,
     }
 }
 
@@ -259,7 +296,7 @@ fn server(text: &mut String, draft: &Draft, server: &Server, name: &str) {
             let _ = writeln!(text, "nodes = {}", ranges(&server.nodes));
         }
     }
-    if server.database != 0 {
+    if server.database != 0 && common_database(draft) == 0 {
         let _ = writeln!(text, "database = {}", server.database);
     }
     if let Some(username) = &server.username {
@@ -389,8 +426,9 @@ pub(super) fn fit(text: &str, fallback: &str) -> String {
         })
         .take(NAME_BYTES_MAX)
         .collect();
+    let fit = fit.trim_matches('-');
     match fit.bytes().any(|byte| byte.is_ascii_alphanumeric()) {
-        true => fit,
+        true => fit.to_owned(),
         false => fallback.to_owned(),
     }
 }

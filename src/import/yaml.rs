@@ -34,12 +34,30 @@ const SHAPE: &str =
     "pools at the margin, their directives indented below: `key: value`, and `servers:` with a list";
 
 pub(super) fn read(text: &str) -> Result<Vec<Block>, Problem> {
+    check_tabs(text)?;
     let mut reader = Reader {
         parser: Parser::new_from_str(text),
         chars: text.chars(),
         index: 0,
     };
     reader.stream()
+}
+
+/// libyaml, which nutcracker reads with, takes no tab before the text of a line.
+fn check_tabs(text: &str) -> Result<(), Problem> {
+    for (index, line) in text.lines().enumerate() {
+        let text_start = line.find(|c: char| c != ' ').unwrap_or(line.len());
+        if line[text_start..].starts_with('\t') {
+            return Err(Problem::new("a tab before the text of a line")
+                .at(Place {
+                    line: index + 1,
+                    column: text_start + 1,
+                })
+                .expected("indentation by spaces: YAML takes no tabs")
+                .help("write spaces"));
+        }
+    }
+    Ok(())
 }
 
 struct Reader<'t> {
@@ -125,7 +143,7 @@ impl Reader<'_> {
                 ))
                 .at(place)
                 .expected(SHAPE)
-                .help("a pool's directives are one level deep: check the indentation"));
+                .help("a pool's directives are one level deep. Check the indentation; if a changed nutcracker has its pools inside of another key, take them out of it"));
             }
             (_, place) => return Err(empty(place)),
         }

@@ -19,6 +19,16 @@ pub(crate) enum CliError {
     File(#[from] keyway::config::ConfigError),
     #[error(transparent)]
     Cluster(#[from] keyway::Error),
+    /// Says file, line and column, and what to do, by itself.
+    #[error(transparent)]
+    Import(#[from] keyway::import::ImportError),
+    /// What the user asked for cannot be; the text says what can.
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0} cannot be read: {1}")]
+    Unreadable(String, #[source] io::Error),
+    #[error("{0} cannot be written: {1}")]
+    Unwritable(String, #[source] io::Error),
     #[error("by {0} no key has a home: any server may have any key. Ask each of them, with EXISTS")]
     NoHomes(keyway::placement::Algorithm),
     #[error("the keys on standard input cannot be read: {0}")]
@@ -34,7 +44,12 @@ pub(crate) enum CliError {
 impl CliError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            CliError::File(_) | CliError::Input(_) | CliError::NoHomes(_) => WRONG_FILE.into(),
+            CliError::File(_)
+            | CliError::Import(_)
+            | CliError::Usage(_)
+            | CliError::Unreadable(..)
+            | CliError::Input(_)
+            | CliError::NoHomes(_) => WRONG_FILE.into(),
             _ => PROBLEMS.into(),
         }
     }

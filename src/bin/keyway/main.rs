@@ -4,6 +4,8 @@ mod arguments;
 mod check;
 mod demo;
 mod failure;
+mod import;
+mod init;
 mod locate;
 mod output;
 mod stats;
@@ -30,8 +32,10 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode, CliError> {
     match command {
-        // Needs no server, so no runtime either.
+        // These need no server, so no runtime either.
         Command::Locate(args) => locate::run(&args),
+        Command::Import(args) => import::run(&args),
+        Command::Init(args) => init::run(&args),
         Command::Check(args) => runtime()?.block_on(check::run(&args)),
         Command::Stats(args) => runtime()?.block_on(stats::run(&args)),
         Command::Demo(args) => Ok(runtime()?.block_on(demo::run(args))),
