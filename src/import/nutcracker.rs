@@ -1,6 +1,7 @@
 //! twemproxy's `nutcracker.yml`.
 //!
-//! Source: twemproxy 0.5.0, `src/nc_conf.c` and `nc_conf.h`: what is read, what is refused, and what counts where a directive is missing. It
+//! Source: twemproxy 0.5.0, `src/nc_conf.c` and `nc_conf.h`: what is read, what is refused, and what counts where a directive is missing.
+//! `reuseport`, which came after it, is known too. It
 //! counts numbers in 32 bits without a check; here, those that do not fit are refused. Listening addresses are not resolved.
 
 use super::draft::{Draft, Node, Nodes, Server, Template};

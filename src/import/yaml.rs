@@ -70,9 +70,9 @@ struct Reader<'t> {
 /// Events without what has no place in the file.
 enum Item {
     Scalar(Scalar),
-    MappingStart(Place),
+    MappingStart,
     MappingEnd,
-    ListStart(Place),
+    ListStart,
     ListEnd,
     End,
 }
@@ -87,7 +87,7 @@ impl Reader<'_> {
                     .expected(SHAPE)
                     .help("give the nutcracker.yml that the proxy is started with"));
             }
-            (Item::MappingStart(_), _) => {}
+            (Item::MappingStart, _) => {}
             (_, place) => {
                 return Err(Problem::new("the file is no mapping from pools to directives")
                     .at(place)
@@ -110,7 +110,7 @@ impl Reader<'_> {
 
     fn block(&mut self, name: Scalar) -> Result<Block, Problem> {
         match self.next()? {
-            (Item::MappingStart(_), _) => {}
+            (Item::MappingStart, _) => {}
             (_, place) => {
                 return Err(Problem::new("a pool without directives")
                     .at(place)
@@ -135,8 +135,8 @@ impl Reader<'_> {
     fn value(&mut self, key: &Scalar) -> Result<Value, Problem> {
         match self.next()? {
             (Item::Scalar(value), _) => return Ok(Value::Scalar(value)),
-            (Item::ListStart(_), _) => {}
-            (Item::MappingStart(place), _) => {
+            (Item::ListStart, _) => {}
+            (Item::MappingStart, place) => {
                 return Err(Problem::new(format!(
                     "the directive {:?} has directives of its own",
                     shown(&key.text)
@@ -152,7 +152,7 @@ impl Reader<'_> {
             match self.next()? {
                 (Item::Scalar(item), _) => items.push(item),
                 (Item::ListEnd, _) => return Ok(Value::List(items)),
-                (Item::MappingStart(place), _) => {
+                (Item::MappingStart, place) => {
                     return Err(Problem::new("a list item with a key")
                         .at(place)
                         .expected("a server a line: - host:port:weight name")
@@ -217,8 +217,8 @@ impl Reader<'_> {
                         .expected(SHAPE)
                         .help("put a text of braces into quotes: hash_tag: \"{}\""));
                 }
-                Event::SequenceStart(..) => Item::ListStart(place),
-                Event::MappingStart(..) => Item::MappingStart(place),
+                Event::SequenceStart(..) => Item::ListStart,
+                Event::MappingStart(..) => Item::MappingStart,
                 Event::SequenceEnd => Item::ListEnd,
                 Event::MappingEnd => Item::MappingEnd,
             };
