@@ -45,7 +45,7 @@ pub(super) fn read(text: &str, options: &Options) -> Result<Vec<Found>, Problem>
             .help("write one a line"));
     }
     let algorithm = options.algorithm.unwrap_or(Algorithm::Ketama);
-    let mut draft = Draft::new("list".to_owned(), "cluster", lines[0].place, algorithm);
+    let mut draft = Draft::new("the list".to_owned(), "cluster", lines[0].place, algorithm);
     let node_of_line = nodes(&mut draft, &lines, options)?;
     for (line, nodes) in lines.iter().zip(node_of_line) {
         server(&mut draft, line, nodes);
@@ -145,7 +145,10 @@ fn nodes(draft: &mut Draft, lines: &[Line], options: &Options) -> Result<Vec<Vec
         }
         return fresh::spread(&weights, count);
     }
-    if let Some(line) = lines.iter().find(|line| line.weight > algorithm.weight_max()) {
+    if let Some(line) = lines
+        .iter()
+        .find(|line| line.weight > algorithm.weight_max())
+    {
         return Err(Problem::new(format!("{algorithm} takes no such weight"))
             .at(line.place)
             .read(line.weight.to_string())
@@ -231,7 +234,10 @@ fn node_name(algorithm: Algorithm, line: &Line) -> Result<String, Problem> {
             format!("unix://{}", path.display())
         }
         (
-            LibmemcachedWeighted | LibmemcachedKetama | LibmemcachedModula | LibmemcachedSpy
+            LibmemcachedWeighted
+            | LibmemcachedKetama
+            | LibmemcachedModula
+            | LibmemcachedSpy
             | LibmemcachedSpyWeighted,
             Address::Tcp { host, port: 11_211 },
             _,
@@ -256,7 +262,9 @@ fn server(draft: &mut Draft, line: &Line, nodes: Vec<u16>) {
         draft.remark_at(
             Kind::ToDo,
             ("password", line.place.line),
-            format!("set the variable {variable} to this server's password, which is not in this file"),
+            format!(
+                "set the variable {variable} to this server's password, which is not in this file"
+            ),
         );
         server.password = Some(variable);
     }

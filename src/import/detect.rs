@@ -15,7 +15,7 @@ pub(super) fn format(text: &str) -> Result<Format, Problem> {
             .expected("nutcracker.yml, settings of nydus or rb, a Ring's addresses in JSON, or addresses one a line")
             .help("give the configuration that is in use"));
     };
-    if first.starts_with('{') {
+    if first.trim_start().starts_with('{') {
         return braces(text);
     }
     // Python first, where it has clusters: its texts may look like anything.
@@ -48,9 +48,11 @@ pub(super) fn format(text: &str) -> Result<Format, Problem> {
     match python {
         Err(problem) if is_python => return Err(problem),
         _ if is_python => {
-            return Err(Problem::new("no cluster in the text, which looks like Python")
-                .expected("a dict with hosts, create_cluster({..}) or Cluster(hosts=..)")
-                .help("say its format if it is something else"));
+            return Err(
+                Problem::new("no cluster in the text, which looks like Python")
+                    .expected("a dict with hosts, create_cluster({..}) or Cluster(hosts=..)")
+                    .help("say its format if it is something else"),
+            );
         }
         _ => {}
     }
@@ -78,11 +80,11 @@ fn braces(text: &str) -> Result<Format, Problem> {
         (_, Ok(_)) => Ok(Format::GoRedis),
         // Texts in single quotes, numbers as keys: Python's, with a mistake in it.
         (Err(problem), Err(_)) if text.contains('\'') || text.contains("hosts") => Err(problem),
-        (Ok(None), Err(_)) if text.contains('\'') => {
-            Err(Problem::new("no cluster in the text, which looks like Python")
-                .expected("a dict with hosts")
-                .help("say its format if it is something else"))
-        }
+        (Ok(None), Err(_)) if text.contains('\'') => Err(Problem::new(
+            "no cluster in the text, which looks like Python",
+        )
+        .expected("a dict with hosts")
+        .help("say its format if it is something else")),
         (_, Err(problem)) => Err(problem),
     }
 }

@@ -143,7 +143,8 @@ impl Draft {
         (setting, line): (&str, usize),
         text: impl Into<String>,
     ) {
-        self.remarks.push(Remark::new(kind, setting, text).line(line));
+        self.remarks
+            .push(Remark::new(kind, setting, text).line(line));
     }
 
     /// A variable for a secret of the original: `ALPHA_PASSWORD`. `value` is what the file is checked with, and shown nowhere.
@@ -163,7 +164,11 @@ impl Draft {
         let stem = format!("{stem}_{}", fit(suffix));
         let mut name = stem.clone();
         let mut number = 1;
-        while self.variables.get(&name).is_some_and(|other| other != value) {
+        while self
+            .variables
+            .get(&name)
+            .is_some_and(|other| other != value)
+        {
             number += 1;
             name = format!("{stem}_{number}");
         }

@@ -69,7 +69,9 @@ impl Place {
             .map_or(0, |newline| newline + 1);
         Place {
             line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
-            column: 1 + String::from_utf8_lossy(&before[line_start..]).chars().count(),
+            column: 1 + String::from_utf8_lossy(&before[line_start..])
+                .chars()
+                .count(),
         }
     }
 }

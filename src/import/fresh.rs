@@ -1,8 +1,8 @@
 //! A cluster file for a cluster that has no data yet.
 
 use super::error::{ImportError, Problem};
-use super::write::{check_name, comment, fit, ranges, unique};
 use super::host;
+use super::write::{check_name, comment, fit, ranges, unique};
 use crate::config::Config;
 use crate::placement::{Algorithm, NODES_MAX};
 use std::collections::HashMap;

@@ -31,8 +31,7 @@ pub(super) fn tcp(host: &str, port: u16) -> Result<Address, Problem> {
     if host.is_empty() || !is_plain {
         return Err(refused());
     }
-    let endpoint =
-        Endpoint::from_url(&format!("redis://{host}:{port}")).map_err(|_| refused())?;
+    let endpoint = Endpoint::from_url(&format!("redis://{host}:{port}")).map_err(|_| refused())?;
     Ok(endpoint.address)
 }
 
@@ -67,6 +66,12 @@ pub(super) fn port(text: &str) -> Result<u16, Problem> {
 pub(super) fn read(text: &str) -> Result<Address, Problem> {
     if text.starts_with('/') {
         return unix(text);
+    }
+    if let Some((scheme, _)) = text.split_once("://") {
+        return Err(Problem::new("an address with a scheme")
+            .read(format!("{scheme:?}"))
+            .expected("host:port, host, or the path of a socket")
+            .help("leave the scheme out; a user, a password or TLS go into the file"));
     }
     match text.rsplit_once(':') {
         Some((host, number)) if !text.ends_with(']') => tcp(host, port(number)?),

@@ -35,7 +35,10 @@ pub(super) enum Kind {
     Int(i64),
     Float(f64),
     /// `is_unicode`: it has the prefix u, which shows in Python 2's repr.
-    Text { text: String, is_unicode: bool },
+    Text {
+        text: String,
+        is_unicode: bool,
+    },
     Bytes(Vec<u8>),
     List(Vec<Value>),
     Tuple(Vec<Value>),

@@ -176,19 +176,27 @@ impl Pool {
                 "tcpkeepalive" => set(&mut pool.tcpkeepalive, key, &value, flag)?,
                 "reuseport" => set(&mut pool.reuseport, key, &value, flag)?,
                 "redis_auth" => {
-                    set(&mut pool.redis_auth, key, &value, |text| Ok(text.to_owned()))?;
+                    set(
+                        &mut pool.redis_auth,
+                        key,
+                        &value,
+                        |text| Ok(text.to_owned()),
+                    )?;
                 }
                 "redis_db" => set(&mut pool.redis_db, key, &value, number)?,
                 "preconnect" => set(&mut pool.preconnect, key, &value, flag)?,
                 "auto_eject_hosts" => set(&mut pool.auto_eject_hosts, key, &value, flag)?,
                 "server_connections" => {
-                    set(&mut pool.server_connections, key, &value, |text| {
-                        match number(text)? {
+                    set(
+                        &mut pool.server_connections,
+                        key,
+                        &value,
+                        |text| match number(text)? {
                             0 => Err(Problem::new("server_connections is 0")
                                 .expected("at least 1: nutcracker refuses 0")),
                             number => Ok(number),
-                        }
-                    })?;
+                        },
+                    )?;
                 }
                 "server_retry_timeout" => {
                     set(&mut pool.server_retry_timeout, key, &value, number)?;
@@ -257,7 +265,10 @@ fn set<T>(
     }
     let value = read(&value.text).map_err(|problem| {
         problem
-            .help(format!("see twemproxy's README for what {} may be", key.text))
+            .help(format!(
+                "see twemproxy's README for what {} may be",
+                key.text
+            ))
             .at(value.place)
     })?;
     *slot = Some((value, key.place));
@@ -293,7 +304,9 @@ fn number(text: &str) -> Result<u32, Problem> {
     }
     match text.parse::<u32>() {
         Ok(number) if number <= i32::MAX as u32 => Ok(number),
-        _ => Err(refused("the number is too large: nutcracker counts in 32 bits and takes another")),
+        _ => Err(refused(
+            "the number is too large: nutcracker counts in 32 bits and takes another",
+        )),
     }
 }
 
@@ -356,7 +369,9 @@ fn listening(text: &str) -> Result<String, Problem> {
         };
         // As strtol reads it: up to what is no octal digit.
         if mode.is_some_and(|mode| mode.starts_with('-') || digits(mode) > 3) {
-            return Err(refused("the permissions of the listening socket are beyond 0777"));
+            return Err(refused(
+                "the permissions of the listening socket are beyond 0777",
+            ));
         }
         return Ok(text.to_owned());
     }
@@ -365,7 +380,9 @@ fn listening(text: &str) -> Result<String, Problem> {
     };
     host::port(port).map_err(|_| refused("the listening port is not a number from 1 to 65535"))?;
     if host.starts_with('[') || host::tcp(host, 1).is_err() {
-        return Err(refused("the listening address has no host that can be resolved"));
+        return Err(refused(
+            "the listening address has no host that can be resolved",
+        ));
     }
     Ok(text.to_owned())
 }
@@ -459,7 +476,9 @@ fn found(pool: Pool) -> Result<Found, Problem> {
     };
     if !pool.is_redis() {
         return skipped(match pool.redis {
-            Some(_) => "redis: false makes it a pool of memcached servers, which keyway does not speak to",
+            Some(_) => {
+                "redis: false makes it a pool of memcached servers, which keyway does not speak to"
+            }
             None => {
                 "without redis: true it is a pool of memcached servers, which keyway does not speak to"
             }

@@ -75,7 +75,9 @@ pub(super) fn found(cluster: &Cluster<'_>) -> Result<Found, Problem> {
         .get("cluster")
         .is_some_and(|cluster| cluster.kind != ValueKind::None)
     {
-        return skipped("it has a cluster class of its own, which may send keys anywhere".to_owned());
+        return skipped(
+            "it has a cluster class of its own, which may send keys anywhere".to_owned(),
+        );
     }
     let algorithm = match settings.get("router").map(router) {
         Some(Some(algorithm)) => algorithm,
@@ -148,7 +150,12 @@ fn draft(cluster: &Cluster<'_>, algorithm: Algorithm) -> Result<Draft, Problem> 
     nodes(&mut draft, &hosts)?;
     let secrets: Vec<_> = hosts
         .iter()
-        .map(|host| Ok((host.number.to_string(), secret(host.options.get("password"))?)))
+        .map(|host| {
+            Ok((
+                host.number.to_string(),
+                secret(host.options.get("password"))?,
+            ))
+        })
         .collect::<Result<_, Problem>>()?;
     let passwords = variables(&mut draft, &secrets);
     let is_inherited = draft.password.is_some();
@@ -156,10 +163,9 @@ fn draft(cluster: &Cluster<'_>, algorithm: Algorithm) -> Result<Draft, Problem> 
         let mut server = Server::new("", host.address.clone(), host.database);
         server.password = password.filter(|_| !is_inherited);
         server.nodes.push(index as u16);
-        server.notes.push(format!(
-            "Line {}: host {}",
-            host.place.line, host.number
-        ));
+        server
+            .notes
+            .push(format!("Line {}: host {}", host.place.line, host.number));
         if draft.add(server) {
             draft.remark_at(
                 Kind::Different,
@@ -183,7 +189,12 @@ fn hosts<'v>(settings: &Fields<'v>) -> Result<Vec<Host<'v>>, Problem> {
     for (index, entry) in super::python::hosts(settings)?.into_iter().enumerate() {
         // Those of a list are numbered by their places.
         let number = entry.number.unwrap_or(Number::Int(index as i64));
-        hosts.push(read_host(settings, &defaults, (number, entry.place), entry.value)?);
+        hosts.push(read_host(
+            settings,
+            &defaults,
+            (number, entry.place),
+            entry.value,
+        )?);
     }
     hosts.sort_by(|a, b| a.number.cmp(&b.number));
     Ok(hosts)
@@ -248,7 +259,10 @@ fn read_host<'v>(
                 .help("correct it")
         })?,
     };
-    let address = match options.get("unix_socket_path").map(|path| (path, &path.kind)) {
+    let address = match options
+        .get("unix_socket_path")
+        .map(|path| (path, &path.kind))
+    {
         Some((path, ValueKind::Text { text, .. })) => {
             host::unix(text).map_err(|problem| problem.at(path.place))?
         }

@@ -398,7 +398,9 @@ pub(super) fn hosts<'v>(settings: &Fields<'v>) -> Result<Vec<Entry<'v>>, Problem
             return Err(value
                 .problem("hosts are no dict")
                 .read(value.what())
-                .expected("a dict from the number of each host to its settings: {0: {'port': 6379}}")
+                .expected(
+                    "a dict from the number of each host to its settings: {0: {'port': 6379}}",
+                )
                 .help("write it down: this reads Python and does not run it"));
         }
     }
@@ -454,7 +456,7 @@ pub(super) fn variables(draft: &mut Draft, secrets: &[(String, Secret)]) -> Vec<
         draft.remark(
             remark::Kind::ToDo,
             "password",
-            format!("set {what}, which is not in this file"),
+            format!("set {what}: none is in this file"),
         );
     };
     if secrets.iter().all(|(_, secret)| secret == first) {

@@ -214,7 +214,11 @@ fn server(draft: &mut Draft, host: &Host<'_>) -> Result<Server, Problem> {
     };
     let port = number("port", 6379)?;
     let Ok(database) = u32::try_from(number("db", 0)?) else {
-        return Err(wrong(options.get("db").unwrap_or(&ZERO), "db", "a number from 0"));
+        return Err(wrong(
+            options.get("db").unwrap_or(&ZERO),
+            "db",
+            "a number from 0",
+        ));
     };
     let is_tls = match options.get("ssl").map(|value| (value, &value.kind)) {
         None | Some((_, ValueKind::None | ValueKind::Bool(false) | ValueKind::Int(0))) => false,
@@ -228,7 +232,11 @@ fn server(draft: &mut Draft, host: &Host<'_>) -> Result<Server, Problem> {
             port.and_then(|port| host::tcp(name, port))
         }
         Some((value, _)) if is_tls => {
-            return Err(wrong(value, "ssl beside unix_socket_path", "one of the two: rb refuses both"));
+            return Err(wrong(
+                value,
+                "ssl beside unix_socket_path",
+                "one of the two: rb refuses both",
+            ));
         }
         Some((_, ValueKind::Text { text, .. })) => host::unix(text),
         Some((value, _)) => return Err(wrong(value, "unix_socket_path", "a text")),
@@ -285,11 +293,7 @@ fn tls(draft: &mut Draft, options: &Fields<'_>) -> Result<Tls, Problem> {
 }
 
 /// `repr` of the host, with variables for what is secret.
-fn label(
-    draft: &mut Draft,
-    host: &Host<'_>,
-    password: Option<&str>,
-) -> Result<Template, Problem> {
+fn label(draft: &mut Draft, host: &Host<'_>, password: Option<&str>) -> Result<Template, Problem> {
     let options = &host.options;
     let printed = |key: &str, default: &str| match options.get(key) {
         None => Ok(default.to_owned()),
@@ -460,7 +464,11 @@ fn pool(draft: &mut Draft, settings: &Fields<'_>) -> Result<(), Problem> {
             ("socket_connect_timeout", Some(timeout)) => draft.connect = Some(bounded(timeout).0),
             ("socket_timeout" | "socket_connect_timeout", None) => {}
             ("password" | "db", _) => {
-                draft.remark_at(Kind::Different, at, "rb passes it over for that of the host");
+                draft.remark_at(
+                    Kind::Different,
+                    at,
+                    "rb passes it over for that of the host",
+                );
             }
             _ => draft.remark_at(
                 Kind::NoEqual,

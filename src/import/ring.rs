@@ -59,9 +59,10 @@ pub(super) fn is_ring(value: &Value) -> bool {
     let ValueKind::Dict(entries) = &value.kind else {
         return false;
     };
-    let has_addrs = entries
-        .iter()
-        .any(|(key, _)| key.text().is_some_and(|key| key.eq_ignore_ascii_case("addrs")));
+    let has_addrs = entries.iter().any(|(key, _)| {
+        key.text()
+            .is_some_and(|key| key.eq_ignore_ascii_case("addrs"))
+    });
     let all_texts = entries.iter().all(|(_, value)| value.text().is_some());
     has_addrs || (all_texts && !entries.is_empty())
 }
@@ -76,9 +77,10 @@ pub(super) fn read(text: &str) -> Result<Vec<Found>, Problem> {
             .help("give the map that RingOptions.Addrs is set to"));
     };
     let mut options: HashMap<&str, &Value> = HashMap::new();
-    let is_options = entries
-        .iter()
-        .any(|(key, _)| key.text().is_some_and(|key| key.eq_ignore_ascii_case("addrs")));
+    let is_options = entries.iter().any(|(key, _)| {
+        key.text()
+            .is_some_and(|key| key.eq_ignore_ascii_case("addrs"))
+    });
     if is_options {
         for (key, value) in entries {
             let text = key.text().unwrap_or_default();
@@ -101,7 +103,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Found>, Problem> {
         None => &value,
     };
     let mut draft = Draft::new(
-        "ring".to_owned(),
+        "the Ring".to_owned(),
         "ring",
         addresses.place,
         Algorithm::GoRedisRing,
@@ -156,7 +158,10 @@ fn shards(draft: &mut Draft, addresses: &Value, database: u32) -> Result<(), Pro
     for (index, (name, value)) in shards.into_iter().enumerate() {
         let Some(text) = value.text() else {
             return Err(value
-                .problem(format!("the address of the shard {:?} is no text", shown(name)))
+                .problem(format!(
+                    "the address of the shard {:?} is no text",
+                    shown(name)
+                ))
                 .read(value.what())
                 .expected("host:port in quotes")
                 .help("write it as Go dials it"));
@@ -174,9 +179,11 @@ fn shards(draft: &mut Draft, addresses: &Value, database: u32) -> Result<(), Pro
         });
         let mut server = Server::new(name, address, database);
         server.nodes.push(index as u16);
-        server
-            .notes
-            .push(format!("Line {}: shard {:?}", value.place.line, shown(name)));
+        server.notes.push(format!(
+            "Line {}: shard {:?}",
+            value.place.line,
+            shown(name)
+        ));
         if draft.add(server) {
             draft.remark_at(
                 Kind::Different,
@@ -247,7 +254,9 @@ fn settings(draft: &mut Draft, options: &HashMap<&str, &Value>) -> Result<(), Pr
             (key, value.place.line),
             match what {
                 "connect" => "timeouts.connect here",
-                _ => "timeouts.response here, which is the deadline of a whole call with its retries",
+                _ => {
+                    "timeouts.response here, which is the deadline of a whole call with its retries"
+                }
             },
         );
     }

@@ -103,7 +103,9 @@ fn cluster(draft: &Draft, name: String, origin: &Path) -> Result<Imported, Probl
 /// The placement that was meant can be made, and it is the one that the file gives.
 fn check(draft: &Draft, toml: &str) -> Result<(), Problem> {
     let specs: Vec<NodeSpec> = match &draft.nodes {
-        Nodes::Numbered(count) => (0..*count).map(|node| NodeSpec::new(node.to_string())).collect(),
+        Nodes::Numbered(count) => (0..*count)
+            .map(|node| NodeSpec::new(node.to_string()))
+            .collect(),
         Nodes::Named(nodes) => nodes
             .iter()
             .map(|node| NodeSpec {
@@ -115,20 +117,27 @@ fn check(draft: &Draft, toml: &str) -> Result<(), Problem> {
             })
             .collect(),
     };
-    let meant = Placement::with_options(draft.algorithm, draft.options, specs).map_err(|error| {
-        Problem::new(format!("no placement can be made of {}", draft.origin))
-            .read(String::new())
-            .expected("servers that the preset can place keys by, exactly as the original does")
-            .help(error.to_string())
-    })?;
+    let meant =
+        Placement::with_options(draft.algorithm, draft.options, specs).map_err(|error| {
+            Problem::new(format!("no placement can be made of {}", draft.origin))
+                .read(String::new())
+                .expected("servers that the preset can place keys by, exactly as the original does")
+                .help(error.to_string())
+        })?;
     let variable = |name: &str| draft.variables.get(name).cloned();
     let config = Config::parse(toml, "cluster.toml".as_ref(), &variable).map_err(|error| {
         let text = error.to_string();
         let what = text.lines().next().unwrap_or_default();
         let what = what.splitn(4, ':').last().unwrap_or(what).trim();
-        Problem::new(format!("the cluster file of {} would be refused: {what}", draft.origin))
-            .expected("what a cluster file can say")
-            .help(format!("change the original, or report this as a fault of keyway's import; setting {}", error.setting()))
+        Problem::new(format!(
+            "the cluster file of {} would be refused: {what}",
+            draft.origin
+        ))
+        .expected("what a cluster file can say")
+        .help(format!(
+            "change the original, or report this as a fault of keyway's import; setting {}",
+            error.setting()
+        ))
     })?;
     if *config.placement() != meant {
         return Err(Problem::new(format!(
@@ -155,7 +164,10 @@ fn toml(draft: &Draft, name: &str, origin: &Path, remarks: &[Remark]) -> String 
         "Before it is used, `keyway check` this file: it samples the keys of every server and must find none misplaced.",
     );
     for kind in Kind::ALL {
-        let of_kind: Vec<_> = remarks.iter().filter(|remark| remark.kind == kind).collect();
+        let of_kind: Vec<_> = remarks
+            .iter()
+            .filter(|remark| remark.kind == kind)
+            .collect();
         if of_kind.is_empty() {
             continue;
         }
@@ -202,7 +214,11 @@ fn placement(text: &mut String, draft: &Draft) {
 fn named(text: &mut String, nodes: &[Node]) {
     list(text, "names", nodes.iter().map(|node| quoted(&node.name)));
     if nodes.iter().any(|node| node.weight != 1) {
-        list(text, "weights", nodes.iter().map(|node| node.weight.to_string()));
+        list(
+            text,
+            "weights",
+            nodes.iter().map(|node| node.weight.to_string()),
+        );
     }
     if nodes.iter().any(|node| node.label.is_some()) {
         let label = |node: &Node| match &node.label {
@@ -289,7 +305,10 @@ fn server(text: &mut String, draft: &Draft, server: &Server, name: &str) {
     let _ = writeln!(text, "[servers.{key}]\nurl = {}", basic(&url));
     match &draft.nodes {
         Nodes::Named(nodes) => {
-            let names = server.nodes.iter().map(|node| &nodes[usize::from(*node)].name);
+            let names = server
+                .nodes
+                .iter()
+                .map(|node| &nodes[usize::from(*node)].name);
             list(text, "nodes", names.map(|name| quoted(name)));
         }
         Nodes::Numbered(_) => {
@@ -469,4 +488,3 @@ pub(super) fn bounded(duration: Duration) -> (Duration, bool) {
     let bounded = Duration::from_millis(bounded.as_millis() as u64);
     (bounded, bounded != duration)
 }
-

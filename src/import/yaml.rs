@@ -30,8 +30,7 @@ pub(super) struct Block {
     pub(super) directives: Vec<Directive>,
 }
 
-const SHAPE: &str =
-    "pools at the margin, their directives indented below: `key: value`, and `servers:` with a list";
+const SHAPE: &str = "pools at the margin, their directives indented below: `key: value`, and `servers:` with a list";
 
 pub(super) fn read(text: &str) -> Result<Vec<Block>, Problem> {
     check_tabs(text)?;
@@ -89,10 +88,12 @@ impl Reader<'_> {
             }
             (Item::MappingStart, _) => {}
             (_, place) => {
-                return Err(Problem::new("the file is no mapping from pools to directives")
-                    .at(place)
-                    .expected(SHAPE)
-                    .help("check the indentation, and the colons behind keys"));
+                return Err(
+                    Problem::new("the file is no mapping from pools to directives")
+                        .at(place)
+                        .expected(SHAPE)
+                        .help("check the indentation, and the colons behind keys"),
+                );
             }
         }
         loop {
@@ -245,10 +246,12 @@ fn place_of(marker: &Marker) -> Place {
 }
 
 fn document(place: Place) -> Problem {
-    Problem::new("nutcracker refuses document markers (---, ...), directives (%) and second documents")
-        .at(place)
-        .expected("one document without markers")
-        .help("remove the marker; import the documents one by one if there are several")
+    Problem::new(
+        "nutcracker refuses document markers (---, ...), directives (%) and second documents",
+    )
+    .at(place)
+    .expected("one document without markers")
+    .help("remove the marker; import the documents one by one if there are several")
 }
 
 fn empty(place: Place) -> Problem {

@@ -26,7 +26,12 @@ pub(crate) struct Args {
     #[arg(default_value = "cluster.toml")]
     file: PathBuf,
     /// Servers, separated by commas: host:port, host, or the path of a socket
-    #[arg(long, value_name = "SERVERS", value_delimiter = ',', default_value = "127.0.0.1:6379,127.0.0.1:6380")]
+    #[arg(
+        long,
+        value_name = "SERVERS",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:6379,127.0.0.1:6380"
+    )]
     servers: Vec<String>,
     /// Number of nodes, for the life of the data
     #[arg(long, value_name = "N", default_value_t = NODES_DEFAULT)]

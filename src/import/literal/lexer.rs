@@ -14,7 +14,10 @@ pub(super) struct Token {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum TokenKind {
     Name(String),
-    Text { text: String, is_unicode: bool },
+    Text {
+        text: String,
+        is_unicode: bool,
+    },
     Bytes(Vec<u8>),
     /// A text with an f before it.
     Formatted,
@@ -151,11 +154,13 @@ impl Lexer<'_> {
 
     fn sign(&mut self, place: Place, c: char) -> Result<Token, Problem> {
         if c.is_control() {
-            return Err(Problem::new("a character that has no place outside of quotes")
-                .at(place)
-                .read(format!("{c:?}"))
-                .expected("text")
-                .help("remove it"));
+            return Err(
+                Problem::new("a character that has no place outside of quotes")
+                    .at(place)
+                    .read(format!("{c:?}"))
+                    .expected("text")
+                    .help("remove it"),
+            );
         }
         if let Some(second) = self.second()
             && let Some(operator) = OPERATORS
@@ -309,12 +314,7 @@ impl Lexer<'_> {
     }
 
     /// What a backslash starts.
-    fn escape(
-        &mut self,
-        at: Place,
-        is_bytes: bool,
-        units: &mut Vec<Unit>,
-    ) -> Result<(), Problem> {
+    fn escape(&mut self, at: Place, is_bytes: bool, units: &mut Vec<Unit>) -> Result<(), Problem> {
         let refused = |what: &str, read: &str| {
             Err(Problem::new(what)
                 .at(at)

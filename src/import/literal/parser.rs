@@ -12,7 +12,10 @@ pub(in super::super) enum Statement {
     /// A value by itself.
     Alone(Value),
     /// What is no literal, and why; it may be another matter altogether.
-    Other { problem: Problem, words: Vec<String> },
+    Other {
+        problem: Problem,
+        words: Vec<String>,
+    },
 }
 
 /// A text that is one value.
@@ -192,7 +195,10 @@ impl Parser {
             TokenKind::Operator(operator) => *operator != "**",
             TokenKind::Sign(c) => "+-*/%<>&|^@.".contains(*c),
             TokenKind::Name(word) => {
-                matches!(word.as_str(), "if" | "or" | "and" | "for" | "in" | "is" | "not")
+                matches!(
+                    word.as_str(),
+                    "if" | "or" | "and" | "for" | "in" | "is" | "not"
+                )
             }
             _ => false,
         }
@@ -205,10 +211,12 @@ impl Parser {
             TokenKind::Int(number) => self.took(Kind::Int(number)),
             TokenKind::Float(number) => self.took(Kind::Float(number)),
             TokenKind::Odd => {
-                return Err(Problem::new("a number or a text that settings have no use for")
-                    .at(place)
-                    .expected("whole numbers of 64 bits, decimal numbers, Unicode text")
-                    .help("correct it"));
+                return Err(
+                    Problem::new("a number or a text that settings have no use for")
+                        .at(place)
+                        .expected("whole numbers of 64 bits, decimal numbers, Unicode text")
+                        .help("correct it"),
+                );
             }
             TokenKind::Name(word) => return self.name(place, word),
             TokenKind::Sign('(') => self.parenthesis()?,
@@ -246,6 +254,10 @@ impl Parser {
                 _ => break,
             }
             self.at += 1;
+            // Of Python only.
+            if self.dialect == Dialect::Json {
+                break;
+            }
         }
         if is_formatted || (has_bytes && !whole.is_empty()) {
             Kind::Computed
@@ -269,7 +281,9 @@ impl Parser {
                 return Err(Problem::new("a word without quotes")
                     .at(place)
                     .read(shown(&word))
-                    .expected("JSON: texts in double quotes, numbers, true, false, null, { } and [ ]")
+                    .expected(
+                        "JSON: texts in double quotes, numbers, true, false, null, { } and [ ]",
+                    )
                     .help("put it into double quotes"));
             }
             _ => None,
@@ -396,7 +410,10 @@ impl Parser {
             if self.accept(',') {
                 items.extend(self.items('}')?);
             } else {
-                self.expect('}', "a colon behind the key of a dict, a comma or the closing brace")?;
+                self.expect(
+                    '}',
+                    "a colon behind the key of a dict, a comma or the closing brace",
+                )?;
             }
             return Ok(Kind::Set(items));
         }

@@ -16,13 +16,25 @@ fn check(text: &[u8], format: Option<Format>) {
                 let variable = |_: &str| Some("x".to_owned());
                 let parsed = Config::parse(&cluster.toml, "cluster.toml".as_ref(), &variable);
                 if let Err(error) = parsed {
-                    assert!(cluster.variables.len() > 1 || cluster.toml.contains("labels"), "{error}");
+                    assert!(
+                        cluster.variables.len() > 1 || cluster.toml.contains("labels"),
+                        "{error}"
+                    );
                 }
             }
         }
         Err(error) => {
-            let lines = text.iter().filter(|byte| **byte == b'\n').count() + 1;
-            assert!(error.line().is_none_or(|line| (1..=lines + 1).contains(&line)), "{error}");
+            let lines = text
+                .iter()
+                .filter(|byte| matches!(**byte, b'\n' | b'\r'))
+                .count()
+                + 1;
+            assert!(
+                error
+                    .line()
+                    .is_none_or(|line| (1..=lines + 1).contains(&line)),
+                "{error}"
+            );
             assert!(!error.to_string().is_empty());
         }
     }
@@ -46,7 +58,8 @@ const FILES: [&str; 7] = [
 ];
 
 /// Characters that mean something in one of the languages.
-const SIGNS: &str = ":-#\"'{}[]()&*!|>%@`,= \t\n\r\\/$0123456789eExuUbrfNaé\u{0}\u{85}\u{2028}\u{feff}";
+const SIGNS: &str =
+    ":-#\"'{}[]()&*!|>%@`,= \t\n\r\\/$0123456789eExuUbrfNaé\u{0}\u{85}\u{2028}\u{feff}";
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
@@ -102,7 +115,15 @@ proptest! {
 
 #[test]
 fn depth_is_bounded() {
-    for (open, close) in [("[", "]"), ("{1:", "}"), ("(", ",)"), ("f(", ")"), ("{\"a\":", "}"), ("dict(a=", ")"), ("a[", "]")] {
+    for (open, close) in [
+        ("[", "]"),
+        ("{1:", "}"),
+        ("(", ",)"),
+        ("f(", ")"),
+        ("{\"a\":", "}"),
+        ("dict(a=", ")"),
+        ("a[", "]"),
+    ] {
         for depth in [10, 63, 64, 65, 100_000] {
             let text = format!("a = {}1{}", open.repeat(depth), close.repeat(depth));
             check_all(text.as_bytes());
@@ -110,10 +131,21 @@ fn depth_is_bounded() {
             check_all(open.repeat(depth).as_bytes());
         }
     }
-    for text in ["- ".repeat(100_000), "a:\n ".repeat(50_000), "? ".repeat(100_000), "-".repeat(100_000), "+-".repeat(50_000) + "1", "a.".repeat(100_000), "a()".repeat(100_000), "\"a\"".repeat(100_000)] {
+    for text in [
+        "- ".repeat(100_000),
+        "a:\n ".repeat(50_000),
+        "? ".repeat(100_000),
+        "-".repeat(100_000),
+        "+-".repeat(50_000) + "1",
+        "a.".repeat(100_000),
+        "a()".repeat(100_000),
+        "\"a\"".repeat(100_000),
+    ] {
         check_all(text.as_bytes());
     }
-    let deep: String = (0..2_000).map(|depth| format!("{}a:\n", " ".repeat(depth % 400))).collect();
+    let deep: String = (0..2_000)
+        .map(|depth| format!("{}a:\n", " ".repeat(depth % 400)))
+        .collect();
     check_all(deep.as_bytes());
 }
 
@@ -125,7 +157,10 @@ fn aliases_do_not_expand() {
         yaml += &format!("a{i}: &a{i} [{}]\n", format!("*a{}, ", i - 1).repeat(9));
     }
     check_all(yaml.as_bytes());
-    assert!(refusal_as(Format::Nutcracker, &yaml).starts_with("original:1:5: nutcracker refuses anchors"));
+    assert!(
+        refusal_as(Format::Nutcracker, &yaml)
+            .starts_with("original:1:5: nutcracker refuses anchors")
+    );
     // In Python a name stands for a list of names.
     let mut python = String::from("a0 = {'hosts': {0: {}}}\n");
     for i in 1..30 {
@@ -140,7 +175,10 @@ fn sizes_are_bounded() {
     let many = |item: &str| item.repeat(INPUT_BYTES_MAX / item.len() - 10);
     for text in [
         many("a:\n  servers:\n   - h:1:1\n"),
-        format!("a:\n  listen: h:1\n  redis: true\n  servers:\n{}", many("   - h:1:1\n")),
+        format!(
+            "a:\n  listen: h:1\n  redis: true\n  servers:\n{}",
+            many("   - h:1:1\n")
+        ),
         many("10.0.0.1\n"),
         many("\"\"\"\n"),
         many("#\n"),
@@ -152,15 +190,23 @@ fn sizes_are_bounded() {
         format!("a = 0x{}", "f".repeat(100_000)),
         format!("a = 1e{}", "9".repeat(100_000)),
         format!("a:\n  timeout: {}\n", "9".repeat(100_000)),
-        format!("a:\n  listen: h:1\n  redis: true\n  servers:\n   - {}:1:1\n", "h".repeat(100_000)),
-        format!("a:\n  listen: h:1\n  redis: true\n  servers:\n   - h:1:1 {}\n", "n".repeat(100_000)),
+        format!(
+            "a:\n  listen: h:1\n  redis: true\n  servers:\n   - {}:1:1\n",
+            "h".repeat(100_000)
+        ),
+        format!(
+            "a:\n  listen: h:1\n  redis: true\n  servers:\n   - h:1:1 {}\n",
+            "n".repeat(100_000)
+        ),
     ] {
         check_all(text.as_bytes());
     }
     // As many servers as there may be nodes, and one more.
     for (count, is_right) in [(16_384, true), (16_385, false)] {
         let servers: String = (0..count).map(|i| format!("   - h:1:1 n{i}\n")).collect();
-        let text = format!("a:\n  listen: h:1\n  redis: true\n  distribution: modula\n  servers:\n{servers}");
+        let text = format!(
+            "a:\n  listen: h:1\n  redis: true\n  distribution: modula\n  servers:\n{servers}"
+        );
         let read = read(text.as_bytes(), "original".as_ref(), &Options::default());
         assert_eq!(read.is_ok(), is_right, "{:?}", read.err());
     }

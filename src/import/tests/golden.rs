@@ -91,7 +91,12 @@ fn the_nutcracker_yml_that_placed_the_keys_places_them_again() {
                 panic!("no golden file for the pool {}", cluster.origin);
             };
             let addresses: Vec<_> = rows.iter().map(|row| row[2].clone()).collect();
-            check(&format!("twemproxy/{file}"), cluster, &words(rows), &addresses);
+            check(
+                &format!("twemproxy/{file}"),
+                cluster,
+                &words(rows),
+                &addresses,
+            );
             checked += 1;
         }
     }
@@ -135,7 +140,12 @@ fn settings_of_nydus_place_every_key_as_nydus_does() {
         }
         python += "    },\n}\n";
         let import = import_as(Format::Nydus, &python);
-        check(&format!("nydus/{file}"), &import.clusters[0], &words(&rows), &addresses);
+        check(
+            &format!("nydus/{file}"),
+            &import.clusters[0],
+            &words(&rows),
+            &addresses,
+        );
         checked += 1;
     }
     assert_eq!(checked, 6);
@@ -178,7 +188,12 @@ fn arguments_of_rb_place_every_key_as_rb_does() {
         }
         python += "})\n";
         let import = import_as(Format::Rb, &python);
-        check(&format!("rb/{file}"), &import.clusters[0], &words(&rows), &addresses);
+        check(
+            &format!("rb/{file}"),
+            &import.clusters[0],
+            &words(&rows),
+            &addresses,
+        );
     }
 }
 
@@ -195,7 +210,12 @@ fn the_addresses_of_a_ring_place_every_key_as_go_redis_does() {
         let addresses: Vec<_> = rows.iter().map(|row| row[2].clone()).collect();
         for json in [map.clone(), format!("{{\"Addrs\": {map}, \"DB\": 0}}")] {
             let import = import_as(Format::GoRedis, &json);
-            check(&format!("go-redis/{file}"), &import.clusters[0], &words(&rows), &addresses);
+            check(
+                &format!("go-redis/{file}"),
+                &import.clusters[0],
+                &words(&rows),
+                &addresses,
+            );
         }
     }
 }
