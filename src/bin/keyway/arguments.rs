@@ -5,6 +5,8 @@ use clap::{Parser, Subcommand};
 const EXAMPLES: &str = "\
 Examples:
   keyway demo                              see it work: two servers, 64 nodes, a crash, a recovery
+  keyway init                              write a commented cluster.toml
+  keyway import nutcracker.yml             the same placement as twemproxy has, as a cluster file
   keyway check cluster.toml                is this file right for what is on these servers?
   keyway locate cluster.toml user:42:name  on which server is this key?
   keyway plan cluster.toml --add f         which nodes would go to a new server, in which order
@@ -38,6 +40,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Init(crate::init::Args),
+    Import(crate::import::Args),
     Check(crate::check::Args),
     Locate(crate::locate::Args),
     Plan(crate::plan::Args),

@@ -19,11 +19,16 @@ pub(crate) enum CliError {
     File(#[from] keyway::config::ConfigError),
     #[error(transparent)]
     Cluster(#[from] keyway::Error),
+    /// Says file, line and column, and what to do, by itself.
+    #[error(transparent)]
+    Import(#[from] keyway::import::ImportError),
     /// What the user asked for cannot be; the text says what can.
     #[error("{0}")]
     Usage(String),
     #[error("{0} cannot be read: {1}")]
     Unreadable(String, #[source] io::Error),
+    #[error("{0} cannot be written: {1}")]
+    Unwritable(String, #[source] io::Error),
     #[error(transparent)]
     Plan(#[from] keyway::plan::PlanError),
     #[error("by {0} no key has a home: any server may have any key. Ask each of them, with EXISTS")]
@@ -59,6 +64,7 @@ impl CliError {
             CliError::Calibrate(keyway::survey::CalibrateError::NoServer { .. })
             | CliError::Sizes(_) => UNREACHABLE.into(),
             CliError::File(_)
+            | CliError::Import(_)
             | CliError::Usage(_)
             | CliError::Unreadable(..)
             | CliError::Plan(_)

@@ -5,6 +5,8 @@ mod balance;
 mod check;
 mod demo;
 mod failure;
+mod import;
+mod init;
 mod locate;
 mod output;
 mod plan;
@@ -36,6 +38,8 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         // These need no server, so no runtime either.
         Command::Locate(args) => locate::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Import(args) => import::run(&args),
+        Command::Init(args) => init::run(&args),
         Command::Check(args) => runtime()?.block_on(check::run(&args)),
         Command::Stats(args) => runtime()?.block_on(stats::run(&args)),
         Command::Balance(args) => runtime()?.block_on(balance::run(&args)),
