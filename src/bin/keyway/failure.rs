@@ -43,12 +43,6 @@ pub(crate) enum CliError {
     Calibrate(#[from] keyway::survey::CalibrateError),
     #[error("the keys on standard input cannot be read: {0}")]
     Input(#[source] io::Error),
-    #[error("{} cannot be written: {error}", .file.display())]
-    Write {
-        file: std::path::PathBuf,
-        #[source]
-        error: io::Error,
-    },
     #[error("the result cannot be written: {0}")]
     Output(#[source] io::Error),
     #[error(

@@ -95,10 +95,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
     args.files.write(&report)?;
     let json = output::json_page(&report)?;
     if let Some(file) = json_file {
-        std::fs::write(file, &json).map_err(|error| CliError::Write {
-            file: file.to_owned(),
-            error,
-        })?;
+        std::fs::write(file, &json)
+            .map_err(|error| CliError::Unwritable(file.display().to_string(), error))?;
     }
     let text = match (&args.json, json_file) {
         (Some(_), None) => json,
