@@ -184,18 +184,15 @@ fn course(course: &CourseReport, at: usize, number: usize) -> Plot {
 }
 
 fn storm(storm: &StormReport) -> Plot {
-    let last = storm
-        .schemes
-        .iter()
-        .flat_map(|s| s.points.last())
-        .map(|p| p.at_s);
-    let (unit, unit_s) = time_unit(last.fold(0.0, f64::max));
+    let end_s = storm_end_s(storm);
+    let (unit, unit_s) = time_unit(end_s);
     let lines = |of: fn(&crate::simulation::report::StormPoint) -> f64| {
         let line = |(series, scheme): (usize, &crate::simulation::report::StormScheme)| Line {
             series,
             points: scheme
                 .points
                 .iter()
+                .take_while(|point| point.at_s <= end_s)
                 .map(|point| Point {
                     x: point.at_s / unit_s,
                     y: of(point),
@@ -238,6 +235,19 @@ fn storm(storm: &StormReport) -> Plot {
             moments: Vec::new(),
         }),
     }
+}
+
+/// Until all schemes are as before, and as long again; what was looked at may be hours of nothing.
+fn storm_end_s(storm: &StormReport) -> f64 {
+    let mut end_s = 0.0_f64;
+    for scheme in &storm.schemes {
+        let last_s = scheme.points.last().map_or(0.0, |point| point.at_s);
+        let over_s = scheme.recovered_s.map_or(last_s, |seconds| seconds * 2.0);
+        // Not between the first two points, where there is nothing to see.
+        let some = scheme.points.get(3).map_or(last_s, |point| point.at_s);
+        end_s = end_s.max(over_s.clamp(some.min(last_s), last_s));
+    }
+    end_s
 }
 
 fn sensitivity(rows: &[SensitivityReport]) -> Option<Plot> {
