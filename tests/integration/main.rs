@@ -23,6 +23,8 @@ mod redis_rs;
 mod round_robin;
 mod sets;
 mod sets_failures;
+#[cfg(feature = "cli")]
+mod simulate;
 mod sorted;
 mod timeline_cost;
 mod timeline_read;
