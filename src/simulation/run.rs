@@ -83,7 +83,11 @@ pub fn run(scenario: &Scenario, observer: &mut Observer<'_>) -> Result<Report, R
     let repeats_done = outcomes.len() as u32;
     if outcomes.is_empty() {
         // Stopped in the first repeat: what is done of it is better than nothing. It is something, as the observer is called after the first chunk.
-        let begun = queue.begun.into_iter().min_by_key(|begun| begun.repeat);
+        let begun = queue
+            .begun
+            .into_iter()
+            .filter(|begun| begun.counts.total.keys > 0);
+        let begun = begun.min_by_key(|begun| begun.repeat);
         let counts = begun.map_or_else(
             || Counts::new(&scenario.tracks, &run.workload),
             |begun| begun.counts,
@@ -196,8 +200,10 @@ impl<'a> Run<'a> {
             let keys = counts.total.keys - before;
             self.hand_in(task.repeat, &counts);
             counts.clone_from(&empty);
-            // Fails if the watcher is gone, which ends after us.
-            let _ = done.send(keys);
+            // The watcher is gone only if the observer has panicked.
+            if done.send(keys).is_err() {
+                return;
+            }
         }
     }
 

@@ -73,7 +73,7 @@ fn flags_are_a_scenario_and_the_seed_repeats_it_byte_for_byte() {
         "16,64",
         "--json",
     ];
-    let with = |more: &[&str]| succeeds(directory.path(), &[&flags, more].concat());
+    let with = |more: &[&str]| succeeds(directory.path(), &[&flags[..], more].concat());
     let one = with(&["--threads", "1"]);
     assert_eq!(one, with(&["--threads", "3"]));
     assert_eq!(one, with(&[]));
