@@ -20,6 +20,7 @@ pub mod storm;
 pub mod study;
 mod track;
 pub mod workload;
+mod zipf;
 
 pub use fleet::{NAME_BYTES_MAX, SERVERS_MAX, Server, Step};
 pub use outcome::HOT_KEYS;

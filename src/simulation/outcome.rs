@@ -13,7 +13,7 @@ use super::report::{
     StageReport,
 };
 use super::run::RunError;
-use super::scenario::Scenario;
+use super::scenario::{Scenario, grouped};
 use super::storm::{self, StormInput};
 use super::track::Track;
 use super::workload::{Piece, Popularity, Workload};
@@ -103,8 +103,8 @@ pub(super) fn report(
     if repeats_done == 0 {
         notes.push(format!(
             "Stopped in the first repeat, after {} of {} keys.",
-            first.keys,
-            scenario.keys.count()
+            grouped(first.keys),
+            grouped(scenario.keys.count())
         ));
     } else if !is_complete {
         notes.push(format!(

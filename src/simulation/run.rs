@@ -24,7 +24,8 @@ pub struct Progress {
     pub repeats_done: u32,
 }
 
-/// Is told how far a run is some times a second, and can stop it by `ControlFlow::Break`.
+/// Is told how far a run is whenever a thread has counted some 65,000 keys, and can stop it by `ControlFlow::Break`: that takes as long as a few thousand
+/// more.
 pub type Observer<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 
 /// An observer that looks away.
@@ -46,9 +47,6 @@ pub enum RunError {
         /// Why.
         source: BuildError,
     },
-    /// It was stopped before anything was counted.
-    #[error("stopped before anything was counted")]
-    Nothing,
 }
 
 /// Runs a scenario. Blocks; the observer is called on this thread. If it stops the run, the report has the repeats that are complete; if none is, what was
@@ -84,12 +82,16 @@ pub fn run(scenario: &Scenario, observer: &mut Observer<'_>) -> Result<Report, R
     let mut outcomes: Vec<Outcome> = queue.outcomes.into_values().collect();
     let repeats_done = outcomes.len() as u32;
     if outcomes.is_empty() {
-        // Stopped in the first repeat: what is done of it is better than nothing.
-        let begun = queue.begun.into_iter().min_by_key(|begun| begun.repeat);
-        let counts = begun
-            .map(|begun| begun.counts)
-            .filter(|counts| counts.total.keys > 0);
-        let counts = counts.ok_or(RunError::Nothing)?;
+        // Stopped in the first repeat: what is done of it is better than nothing. It is something, as the observer is called after the first chunk.
+        let begun = queue
+            .begun
+            .into_iter()
+            .filter(|begun| begun.counts.total.keys > 0);
+        let begun = begun.min_by_key(|begun| begun.repeat);
+        let counts = begun.map_or_else(
+            || Counts::new(&scenario.tracks, &run.workload),
+            |begun| begun.counts,
+        );
         outcomes.push(Outcome::new(scenario, &run.workload, &counts, true));
     }
     report(scenario, &run.workload, &outcomes, repeats_done)
@@ -198,8 +200,10 @@ impl<'a> Run<'a> {
             let keys = counts.total.keys - before;
             self.hand_in(task.repeat, &counts);
             counts.clone_from(&empty);
-            // Fails if the watcher is gone, which ends after us.
-            let _ = done.send(keys);
+            // The watcher is gone only if the observer has panicked.
+            if done.send(keys).is_err() {
+                return;
+            }
         }
     }
 

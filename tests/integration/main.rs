@@ -27,6 +27,8 @@ mod redis_rs;
 mod round_robin;
 mod sets;
 mod sets_failures;
+#[cfg(feature = "cli")]
+mod simulate;
 mod simulation_live;
 mod sorted;
 mod survey;

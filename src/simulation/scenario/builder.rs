@@ -5,7 +5,7 @@ use crate::config::{Config, ConfigError, Problem};
 use crate::placement::NODES_MAX;
 use crate::plan::{NodeSize, Pace};
 use crate::simulation::capacity::CapacitySpec;
-use crate::simulation::fleet::{Fleet, Server, Step, list, made_name};
+use crate::simulation::fleet::{Fleet, SERVERS_MAX, Server, Step, list, made_name};
 use crate::simulation::scheme::{Method, Scheme};
 use crate::simulation::storm::StormSpec;
 use crate::simulation::track::{Track, weight_excess};
@@ -91,7 +91,7 @@ impl ScenarioBuilder {
     /// So many servers with made-up names: `a`, `b` and so on.
     pub fn servers_made(mut self, count: usize) -> Self {
         // One too many is enough for the check to see.
-        let count = count.min(crate::simulation::fleet::SERVERS_MAX + 1);
+        let count = count.min(SERVERS_MAX + 1);
         self.servers
             .extend((0..count).map(|index| Server::new(made_name(index))));
         self
@@ -120,23 +120,28 @@ impl ScenarioBuilder {
 
     /// A step that adds so many servers, with made-up names.
     pub fn add_made(self, count: usize) -> Self {
+        let servers = self
+            .fresh_names(count)
+            .into_iter()
+            .map(Server::new)
+            .collect();
+        self.step(Step::Add(servers))
+    }
+
+    /// Names that neither the servers nor the steps so far have.
+    pub(super) fn fresh_names(&self, count: usize) -> Vec<String> {
         let added = self.steps.iter().flat_map(|step| match step {
             Step::Add(servers) => servers.as_slice(),
             Step::Replace { with, .. } => std::slice::from_ref(with),
             _ => &[],
         });
-        let taken: BTreeSet<&str> = self
-            .servers
-            .iter()
-            .chain(added)
-            .map(|server| &*server.name)
-            .collect();
-        let count = count.min(crate::simulation::fleet::SERVERS_MAX + 1);
-        let names = (0..)
+        let servers = self.servers.iter().chain(added);
+        let taken: BTreeSet<&str> = servers.map(|server| &*server.name).collect();
+        let fresh = (0..)
             .map(made_name)
             .filter(|name| !taken.contains(name.as_str()));
-        let servers = names.take(count).map(Server::new).collect();
-        self.step(Step::Add(servers))
+        // One too many is enough for the check to see.
+        fresh.take(count.min(SERVERS_MAX + 1)).collect()
     }
 
     /// What happens next; at most [`STEPS_MAX`].
@@ -415,7 +420,7 @@ fn check_weights(track: &Track, at: &str) -> Result<(), Problem> {
 fn title(scenario: &ScenarioBuilder, fleet: &Fleet) -> String {
     let plural = |count: usize, noun: &str| match count {
         1 => format!("1 {noun}"),
-        _ => format!("{count} {noun}s"),
+        _ => format!("{} {noun}s", grouped(count as u64)),
     };
     let mut title = plural(scenario.servers.len(), "server");
     let steps = fleet.stages[1..].iter().map(|stage| stage.step.as_str());
@@ -427,6 +432,19 @@ fn title(scenario: &ScenarioBuilder, fleet: &Fleet) -> String {
         title += &format!(", Zipf {exponent}");
     }
     title
+}
+
+/// `1,000,000`
+pub(in crate::simulation) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// What a reader must know.

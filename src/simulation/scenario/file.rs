@@ -4,7 +4,7 @@ use super::{Scenario, ScenarioBuilder, Vary};
 use crate::config::{Config, ConfigError, Problem, Source, closest, parse_size};
 use crate::plan::Pace;
 use crate::simulation::capacity::CapacitySpec;
-use crate::simulation::fleet::{SERVERS_MAX, Server, Step, made_name};
+use crate::simulation::fleet::{SERVERS_MAX, Server, Step};
 use crate::simulation::scheme::{Scheme, SchemeError};
 use crate::simulation::storm::StormSpec;
 use crate::simulation::workload::{Keys, Popularity, ValueBytes};
@@ -238,10 +238,9 @@ fn builder(file: File, cluster: Option<&Config>, directory: &Path) -> Result<Sce
             .expected("a table [servers] with count, names or cluster")
             .help("add [servers] and count = 5")
     })?;
-    let mut names = Names::default();
-    builder = servers_of(servers, cluster, builder, &mut names)?;
+    builder = servers_of(servers, cluster, builder)?;
     for (number, step) in file.steps.into_iter().enumerate() {
-        let step = step_of(step, &format!("steps[{number}]"), &mut names)?;
+        let step = step_of(step, &format!("steps[{number}]"), &builder)?;
         builder.steps.push(step);
     }
     for (number, text) in file.schemes.iter().enumerate() {
@@ -344,7 +343,6 @@ fn servers_of(
     raw: RawServers,
     cluster: Option<&Config>,
     mut builder: ScenarioBuilder,
-    names: &mut Names,
 ) -> Result<ScenarioBuilder> {
     const SHAPE: &str = "count = 5, names = [\"a\", \"b\"] or cluster = \"cluster.toml\"";
     builder = match (raw.count, raw.names, cluster) {
@@ -390,9 +388,6 @@ fn servers_of(
             }
         }
     }
-    names
-        .taken
-        .extend(builder.servers.iter().map(|server| server.name.to_string()));
     Ok(builder)
 }
 
@@ -413,23 +408,7 @@ fn memory_of(value: Option<&Value>, name: &str, at: &str) -> Result<Option<u64>>
     bytes.map(Some)
 }
 
-/// The names that there are, so that new ones can be made up.
-#[derive(Default)]
-struct Names {
-    taken: Vec<String>,
-}
-
-impl Names {
-    fn make(&mut self) -> String {
-        let fresh = (0..).map(made_name).find(|name| !self.taken.contains(name));
-        // There are more names than servers.
-        let fresh = fresh.unwrap_or_default();
-        self.taken.push(fresh.clone());
-        fresh
-    }
-}
-
-fn step_of(raw: RawStep, at: &str, names: &mut Names) -> Result<Step> {
+fn step_of(raw: RawStep, at: &str, before: &ScenarioBuilder) -> Result<Step> {
     const SHAPE: &str = "one of add, remove, replace, reweight, kill and placement";
     let kinds = [
         raw.add.is_some(),
@@ -460,9 +439,8 @@ fn step_of(raw: RawStep, at: &str, names: &mut Names) -> Result<Step> {
                 .help("reweight = { a = 2 } changes the weight of one that is there"),
         );
     }
-    let server = |name: String, names: &mut Names| -> Result<Server> {
+    let server = |name: String| -> Result<Server> {
         let memory = memory_of(raw.memory_max.as_ref(), &name, &format!("{at}.memory_max"))?;
-        names.taken.push(name.clone());
         Ok(Server {
             weight: raw.weight.unwrap_or(1),
             memory_bytes_max: memory,
@@ -471,15 +449,14 @@ fn step_of(raw: RawStep, at: &str, names: &mut Names) -> Result<Step> {
     };
     if let Some(value) = raw.add {
         let added = match value {
-            Value::Integer(count @ 1..=COUNT_MAX) => (0..count).map(|_| names.make()).collect(),
+            Value::Integer(count @ 1..=COUNT_MAX) => before.fresh_names(count as usize),
             value => several(&value, &format!("{at}.add"), "; or how many: add = 1")?,
         };
-        let servers: Result<Vec<Server>> =
-            added.into_iter().map(|name| server(name, names)).collect();
+        let servers: Result<Vec<Server>> = added.into_iter().map(|name| server(name)).collect();
         return Ok(Step::Add(servers?));
     }
     if let (Some(from), Some(with)) = (raw.replace, raw.with) {
-        let with = server(with, names)?;
+        let with = server(with)?;
         return Ok(Step::Replace { from, with });
     }
     if let Some(value) = raw.remove {

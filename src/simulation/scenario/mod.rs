@@ -4,6 +4,7 @@ mod builder;
 mod file;
 
 pub use builder::ScenarioBuilder;
+pub(super) use builder::grouped;
 pub use file::EXAMPLE;
 
 #[cfg(test)]

@@ -87,10 +87,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
     let listener = tokio::spawn(listen(is_stopped.clone()));
     let outcome = count(scenario, is_stopped.clone()).await;
     listener.abort();
-    let report = match outcome {
-        Err(RunError::Nothing) => return Ok(STOPPED.into()),
-        other => other?,
-    };
+    let report = outcome?;
 
     args.files.write(&report)?;
     let json = output::json_page(&report)?;
