@@ -9,7 +9,7 @@ mod lines;
 mod palette;
 mod scale;
 
-use super::table::{load_of, stages, when};
+use super::table::{courses, load_of, stages, when};
 use super::words::{percent, percents, ratio, shown};
 use crate::simulation::report::{
     CapacityReport, CourseReport, Estimate, Report, SensitivityReport, StageReport, StormReport,
@@ -76,7 +76,7 @@ pub fn plots(report: &Report) -> Vec<Plot> {
     for (at, stage) in stages(report) {
         plots.push(balance(report, stage, at));
         plots.extend(movement(report, stage, at));
-        let courses = report.courses.iter().filter(|c| c.step == stage.step);
+        let courses = courses(report, at).into_iter();
         plots.extend(courses.enumerate().map(|(number, c)| course(c, at, number)));
     }
     plots.extend(report.storm.as_ref().map(storm));
@@ -184,18 +184,23 @@ fn course(course: &CourseReport, at: usize, number: usize) -> Plot {
 }
 
 fn storm(storm: &StormReport) -> Plot {
-    let last = storm
-        .schemes
-        .iter()
-        .flat_map(|s| s.points.last())
-        .map(|p| p.at_s);
-    let (unit, unit_s) = time_unit(last.fold(0.0, f64::max));
+    let points = || storm.schemes.iter().flat_map(|scheme| &scheme.points);
+    let last_s = points().map(|point| point.at_s).fold(0.0, f64::max);
+    // It is over long before the end that was asked for, as a rule: all of it would be a stroke at the left.
+    let over_s = storm.schemes.iter().try_fold(0.0_f64, |over, scheme| {
+        scheme.recovered_s.map(|recovered| over.max(recovered))
+    });
+    let end_s = over_s
+        .filter(|&over| over > 0.0)
+        .map_or(last_s, |over| (over * 2.0).min(last_s));
+    let (unit, unit_s) = time_unit(end_s);
     let lines = |of: fn(&crate::simulation::report::StormPoint) -> f64| {
         let line = |(series, scheme): (usize, &crate::simulation::report::StormScheme)| Line {
             series,
             points: scheme
                 .points
                 .iter()
+                .filter(|point| point.at_s <= end_s)
                 .map(|point| Point {
                     x: point.at_s / unit_s,
                     y: of(point),
