@@ -187,10 +187,10 @@ fn lying(
             );
         }
         // No line through the figure.
-        if let Some(line) = bars.reference.map(|(at, _)| x(at)) {
-            if (end..end + 8.0 + text_width(&bar.text)).contains(&line) {
-                end = line;
-            }
+        if let Some(line) = bars.reference.map(|(at, _)| x(at))
+            && (end..end + 8.0 + text_width(&bar.text)).contains(&line)
+        {
+            end = line;
         }
         drawing.text("small", Anchor::Start, (end + 6.0, middle), &bar.text);
     }
