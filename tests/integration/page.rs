@@ -404,6 +404,81 @@ fn names_and_keys_that_are_scripts_do_not_run_and_are_shown_as_they_are() {
     }
 }
 
+/// From keys in a file to what the browser shows, by the command line.
+#[test]
+fn keys_of_a_file_that_are_scripts_go_through_the_command_line_unharmed() {
+    const HOSTILE: &str = "</script><script>alert(1)</script>,\"<img src=x onerror=alert(2)>";
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let mut keys = format!("{HOSTILE}\n");
+    for number in 0..200 {
+        keys.push_str(&format!("user:{number}\n"));
+    }
+    std::fs::write(at("keys.txt"), keys).unwrap();
+    let scenario = "
+        repeats = 1
+        schemes = [\"ketama@64\", \"modulo\"]
+        sensitivity = [16, 64]
+        [keys]
+        file = \"keys.txt\"
+        popularity = { zipf = 1.5 }
+        [servers]
+        count = 2
+        [[steps]]
+        add = 1
+    ";
+    std::fs::write(at("scenario.toml"), scenario).unwrap();
+    let keyway = |arguments: &[&std::ffi::OsStr]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_keyway"))
+            .arg("simulate")
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (html, plots, sheets) = (at("page.html"), at("plots"), at("sheets"));
+    let text = keyway(&[
+        at("scenario.toml").as_ref(),
+        "--html".as_ref(),
+        html.as_ref(),
+        "--svg".as_ref(),
+        plots.as_ref(),
+        "--csv".as_ref(),
+        sheets.as_ref(),
+    ]);
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 100),
+        "{text}"
+    );
+    let hot = std::fs::read_to_string(sheets.join("hot_keys.csv")).unwrap();
+    assert!(hot.contains(&HOSTILE.replace('"', "\"\"")), "{hot}");
+    assert!(plots.join("movement-1.svg").exists() && plots.join("sensitivity.svg").exists());
+
+    let mut browser = Browser::start();
+    let behaviour = browser.open(&html, WIDE);
+    let opened = Opened {
+        browser,
+        behaviour,
+        url: format!("file://{}", html.display()),
+        _directory: directory,
+    };
+    assert_is_quiet(&opened);
+    let mut browser = opened.browser;
+    let body = browser.evaluate("document.body.textContent");
+    assert!(body.as_str().unwrap().contains("</script><script>alert(1)"));
+    assert_eq!(problems(&mut browser, PICTURES), [""; 0]);
+    assert_eq!(problems(&mut browser, ACCESSIBLE), [""; 0]);
+    browser.screenshot("from-keys");
+
+    let schema: Value = serde_json::from_str(&keyway(&["--schema".as_ref()])).unwrap();
+    assert_eq!(schema["title"], "keyway.simulation/1");
+}
+
 #[test]
 fn every_plot_is_a_picture_of_its_own_in_light_and_in_dark() {
     let directory = tempfile::tempdir().unwrap();

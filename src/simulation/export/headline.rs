@@ -1,6 +1,6 @@
 //! The answers, a sentence each.
 
-use super::table::stages;
+use super::table::{courses, stages};
 use super::words::{
     and, bytes, count, glued, milliseconds, percent, plural, ratio, rounded, seconds, shown,
 };
@@ -41,7 +41,7 @@ pub fn headlines(report: &Report) -> Vec<Headline> {
         for text in too_full(report, at) {
             say(&stage.step, text);
         }
-        for course in report.courses.iter().filter(|c| c.step == stage.step) {
+        for course in courses(report, at) {
             say(&stage.step, takes(course));
         }
     }

@@ -2,7 +2,7 @@
 
 use super::headline::{Headline, headlines};
 use super::plot::{self, Plot, plots};
-use super::table::{Table, more, stages, tables};
+use super::table::{Table, courses, more, stages, tables};
 use super::words::{bytes, count, is_unfit, plural, shown};
 use crate::simulation::report::{CourseReport, Report};
 use base64::Engine;
@@ -176,14 +176,7 @@ fn step(report: &Report, at: usize, plots: &[Plot], tables: &[Table]) -> Markup 
             .iter()
             .filter(move |table| table.stage == Some(at) && table.name == name)
     };
-    let name = stages(report)
-        .find(|&(number, _)| number == at)
-        .map(|(_, stage)| stage.step.as_str());
-    let courses: Vec<&CourseReport> = report
-        .courses
-        .iter()
-        .filter(|course| Some(course.step.as_str()) == name)
-        .collect();
+    let courses = courses(report, at);
     html! {
         @if let Some(one) = plot(format!("movement-{at}")) { (picture(one)) }
         @for one in of("schemes") { (titled(one)) }

@@ -8,6 +8,7 @@ use crate::simulation::report::{
     CapacityReport, CostReport, CourseReport, HotKeyReport, MovementReport, Report, SchemeReport,
     SensitivityReport, ShareReport, StageReport, StormReport,
 };
+use std::collections::BTreeMap;
 
 /// A table for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub fn tables(report: &Report, rows_max: usize) -> Vec<Table> {
             tables.extend(servers(scheme, at, rows_max));
         }
         tables.extend(hot_keys(report, stage, at));
-        for course in report.courses.iter().filter(|c| c.step == stage.step) {
+        for course in courses(report, at) {
             tables.push(moves(course));
             tables.push(load(course));
         }
@@ -88,6 +89,26 @@ pub(super) fn stages(report: &Report) -> impl Iterator<Item = (usize, &StageRepo
         .max_by_key(|scheme| scheme.stages.len());
     most.into_iter()
         .flat_map(|scheme| scheme.stages.iter().enumerate())
+}
+
+/// The courses of a stage's step, in the order of the report. Where several steps read the same, the first course of a scheme belongs to the first of them.
+pub(super) fn courses(report: &Report, at: usize) -> Vec<&CourseReport> {
+    let steps: Vec<&str> = stages(report).map(|(_, stage)| &*stage.step).collect();
+    let Some(&step) = steps.get(at) else {
+        return Vec::new();
+    };
+    let same = |steps: &[&str]| steps.iter().filter(|&&other| other == step).count();
+    let (before, all) = (same(steps.get(..at).unwrap_or_default()), same(&steps));
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut courses = Vec::new();
+    for course in report.courses.iter().filter(|course| course.step == step) {
+        let number = seen.entry(&course.scheme).or_default();
+        if all == 1 || *number == before {
+            courses.push(course);
+        }
+        *number += 1;
+    }
+    courses
 }
 
 /// `after add f`, `at the start`.

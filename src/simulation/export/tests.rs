@@ -300,3 +300,52 @@ fn the_same_report_gives_the_same_bytes() {
     let svgs: String = plots(&report).iter().map(|plot| plot.svg()).collect();
     assert_eq!(crc32fast::hash(svgs.as_bytes()), 3_035_308_672);
 }
+
+#[test]
+fn of_steps_that_read_the_same_each_has_its_own_course() {
+    let mut report = full();
+    for scheme in &mut report.schemes {
+        scheme.stages[2].step = "add f".to_owned();
+    }
+    let mut second = report.courses[0].clone();
+    second.total_s = 77.0;
+    report.courses.push(second);
+    let moves: Vec<_> = tables(&report, 9)
+        .into_iter()
+        .filter(|table| table.name == "moves")
+        .map(|table| (table.stage, table.title.contains("77 s")))
+        .collect();
+    assert_eq!(moves, [(Some(1), false), (Some(2), true)]);
+}
+
+#[test]
+fn thousands_of_servers_make_a_plot_of_a_bounded_size() {
+    let mut report = large();
+    for stage in report.schemes.iter_mut().flat_map(|s| &mut s.stages) {
+        stage.servers = stage.servers.iter().cycle().take(4_096).cloned().collect();
+    }
+    let plots = plots(&report);
+    let plot = plots.iter().find(|plot| plot.name == "balance-0").unwrap();
+    assert_eq!(plot.svg().matches("<rect class=\"f0\"").count(), 10 * 100);
+    assert!(plot.svg().contains("4096 servers, least first"));
+}
+
+#[test]
+fn a_storm_is_drawn_until_it_is_over_and_a_while_longer() {
+    let points = |report: &Report| {
+        let plots = plots(report);
+        let plot = plots.iter().find(|plot| plot.name == "storm").unwrap();
+        let svg = plot.svg();
+        let line = svg
+            .split("<polyline class=\"line l0 d0\" points=\"")
+            .nth(2)
+            .unwrap();
+        line.split('"').next().unwrap().split(' ').count()
+    };
+    let mut report = full();
+    assert_eq!(points(&report), 61, "modulo is not over in ten minutes");
+    for scheme in &mut report.storm.as_mut().unwrap().schemes {
+        scheme.recovered_s = Some(100.0);
+    }
+    assert_eq!(points(&report), 21);
+}

@@ -27,12 +27,14 @@ impl Files {
             fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
         }
         if let Some(file) = &self.html {
+            let is_new = !file.exists();
             // Opened, and left as it was.
-            fs::OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(file)
-                .map_err(|error| failed(file, error))?;
+            let mut append = fs::OpenOptions::new();
+            let opened = append.append(true).create(true).open(file);
+            opened.map_err(|error| failed(file, error))?;
+            if is_new {
+                fs::remove_file(file).map_err(|error| failed(file, error))?;
+            }
         }
         Ok(())
     }

@@ -37,7 +37,9 @@ pub(super) struct Bar {
 }
 
 /// More bars than this have no room for their names.
-const NAMED_BARS_MAX: usize = 24;
+const NAMED_BARS_MAX: usize = 32;
+/// Of more than these, so many are drawn, evenly chosen in their order: no screen shows thousands.
+const STANDING_BARS_MAX: usize = 100;
 const PANELS_BESIDE: usize = 3;
 const GAP: f64 = 28.0;
 const ROW: f64 = 22.0;
@@ -185,10 +187,10 @@ fn lying(
             );
         }
         // No line through the figure.
-        if let Some(line) = bars.reference.map(|(at, _)| x(at)) {
-            if (end..end + 8.0 + text_width(&bar.text)).contains(&line) {
-                end = line;
-            }
+        if let Some(line) = bars.reference.map(|(at, _)| x(at))
+            && (end..end + 8.0 + text_width(&bar.text)).contains(&line)
+        {
+            end = line;
         }
         drawing.text("small", Anchor::Start, (end + 6.0, middle), &bar.text);
     }
@@ -231,6 +233,12 @@ fn standing(drawing: &mut Drawing, bars: &Bars, panel: &Panel, frame: &Frame) {
     }
     let mut order: Vec<&Bar> = panel.bars.iter().collect();
     order.sort_by(|a, b| a.value.total_cmp(&b.value));
+    let all = order.len();
+    if all > STANDING_BARS_MAX {
+        let last = STANDING_BARS_MAX - 1;
+        let chosen = (0..=last).filter_map(|at| order.get(at * (all - 1) / last).copied());
+        order = chosen.collect();
+    }
     let step = (right - left) / order.len().max(1) as f64;
     for (number, bar) in order.iter().enumerate() {
         let corner = (left + step * number as f64, y(bar.value));
@@ -246,7 +254,7 @@ fn standing(drawing: &mut Drawing, bars: &Bars, panel: &Panel, frame: &Frame) {
     if let Some((at, _)) = bars.reference {
         drawing.line("reference", (left, y(at)), (right, y(at)));
     }
-    let title = format!("{} servers, least first", order.len());
+    let title = format!("{all} servers, least first");
     drawing.label(
         "faint small",
         Anchor::Start,

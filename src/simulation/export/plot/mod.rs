@@ -9,7 +9,7 @@ mod lines;
 mod palette;
 mod scale;
 
-use super::table::{load_of, stages, when};
+use super::table::{courses, load_of, stages, when};
 use super::words::{percent, percents, ratio, shown};
 use crate::simulation::report::{
     CapacityReport, CourseReport, Estimate, Report, SensitivityReport, StageReport, StormReport,
@@ -76,7 +76,7 @@ pub fn plots(report: &Report) -> Vec<Plot> {
     for (at, stage) in stages(report) {
         plots.push(balance(report, stage, at));
         plots.extend(movement(report, stage, at));
-        let courses = report.courses.iter().filter(|c| c.step == stage.step);
+        let courses = courses(report, at).into_iter();
         plots.extend(courses.enumerate().map(|(number, c)| course(c, at, number)));
     }
     plots.extend(report.storm.as_ref().map(storm));
@@ -184,7 +184,15 @@ fn course(course: &CourseReport, at: usize, number: usize) -> Plot {
 }
 
 fn storm(storm: &StormReport) -> Plot {
-    let end_s = storm_end_s(storm);
+    let points = || storm.schemes.iter().flat_map(|scheme| &scheme.points);
+    let last_s = points().map(|point| point.at_s).fold(0.0, f64::max);
+    // It is over long before the end that was asked for, as a rule: all of it would be a stroke at the left.
+    let over_s = storm.schemes.iter().try_fold(0.0_f64, |over, scheme| {
+        scheme.recovered_s.map(|recovered| over.max(recovered))
+    });
+    let end_s = over_s
+        .filter(|&over| over > 0.0)
+        .map_or(last_s, |over| (over * 2.0).min(last_s));
     let (unit, unit_s) = time_unit(end_s);
     let lines = |of: fn(&crate::simulation::report::StormPoint) -> f64| {
         let line = |(series, scheme): (usize, &crate::simulation::report::StormScheme)| Line {
@@ -192,7 +200,7 @@ fn storm(storm: &StormReport) -> Plot {
             points: scheme
                 .points
                 .iter()
-                .take_while(|point| point.at_s <= end_s)
+                .filter(|point| point.at_s <= end_s)
                 .map(|point| Point {
                     x: point.at_s / unit_s,
                     y: of(point),
@@ -235,19 +243,6 @@ fn storm(storm: &StormReport) -> Plot {
             moments: Vec::new(),
         }),
     }
-}
-
-/// Until all schemes are as before, and as long again; what was looked at may be hours of nothing.
-fn storm_end_s(storm: &StormReport) -> f64 {
-    let mut end_s = 0.0_f64;
-    for scheme in &storm.schemes {
-        let last_s = scheme.points.last().map_or(0.0, |point| point.at_s);
-        let over_s = scheme.recovered_s.map_or(last_s, |seconds| seconds * 2.0);
-        // Not between the first two points, where there is nothing to see.
-        let some = scheme.points.get(3).map_or(last_s, |point| point.at_s);
-        end_s = end_s.max(over_s.clamp(some.min(last_s), last_s));
-    }
-    end_s
 }
 
 fn sensitivity(rows: &[SensitivityReport]) -> Option<Plot> {
