@@ -70,6 +70,17 @@ impl Masked {
         }
     }
 
+    /// The line as it is, of a file that has no secrets, without its comment.
+    pub(super) fn nothing(line: &str) -> Masked {
+        let end = Marks::new(line).comment.unwrap_or(line.len());
+        let text = line[..end].trim_end().to_owned();
+        Masked {
+            end: text.len(),
+            text,
+            cuts: Vec::new(),
+        }
+    }
+
     /// Where an offset of the original line is now. Inside of what is hidden: before the mask, or after it.
     pub(super) fn position(&self, offset: usize, after: bool) -> usize {
         let offset = offset.min(self.end);

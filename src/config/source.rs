@@ -213,6 +213,8 @@ pub(crate) struct Source<'a> {
     spans: HashMap<String, Range<usize>>,
     /// Texts from variables and passwords, each with what is printed in their place.
     hidden: Vec<(String, String)>,
+    /// Lines are shown as they are.
+    is_public: bool,
 }
 
 /// Shorter texts would be replaced where they only happen to occur. None gets into a message by itself anyway.
@@ -228,6 +230,15 @@ impl<'a> Source<'a> {
             origin: origin.display().to_string(),
             spans: HashMap::new(),
             hidden: Vec::new(),
+            is_public: false,
+        }
+    }
+
+    /// A text that is known to hold no secret, so that nothing of it is hidden.
+    pub(crate) fn public(self) -> Source<'a> {
+        Source {
+            is_public: true,
+            ..self
         }
     }
 
@@ -347,8 +358,9 @@ impl<'a> Source<'a> {
         let from = (start - line_start).min(line.len());
         let to = (end.min(line_end) - line_start).min(line.len()).max(from);
 
-        let masked = match ends_inside_secret(&self.text[..line_start]) {
+        let masked = match !self.is_public && ends_inside_secret(&self.text[..line_start]) {
             true => Masked::whole(line),
+            false if self.is_public => Masked::nothing(line),
             false => Masked::new(line, self.context(line_start)),
         };
         let (shown_from, shown_to) = (masked.position(from, false), masked.position(to, true));

@@ -8,7 +8,7 @@ use crate::plan::problem::Problem;
 use crate::plan::search::{Cost, Evenness, Search, Step};
 
 /// Steps that are looked at, in all: a bound on the time, some tenths of a second.
-const LOOKS_MAX: u64 = 20_000_000;
+const LOOKS_MAX: u64 = 5_000_000;
 
 /// The server of every node so that servers are within the tolerance of their shares, as far as that is found.
 pub(super) fn even(problem: &Problem<'_>, tolerance: f64) -> Vec<usize> {

@@ -100,7 +100,7 @@ pub enum PlanError {
     },
     /// All servers together are too small.
     #[error(
-        "{} do not fit: the {} that may have nodes hold {} in all, in whole nodes. Raise limits, or add a server",
+        "{} do not fit into {} with limits of {} in all (nodes stay whole): raise limits, or add a server",
         bytes(*.needed_bytes), plural(*.servers, "server"), bytes(*.room_bytes)
     )]
     NotEnoughMemory {
@@ -186,7 +186,9 @@ fn no_room(over: &[OverLimit]) -> String {
         );
     }
     and_more(&mut text, over.len());
-    text.push_str("\nraise these limits, add a server, or let the goal move more (even)");
+    text.push_str(
+        "\nraise these limits, or add a server; evening out may move more than other goals",
+    );
     text
 }
 

@@ -133,7 +133,9 @@ impl<'a> Schedule<'a> {
             if !self.may_touch(&wave, (from, to)) || wave.has((from, to)) {
                 continue;
             }
-            let mut room = self.room(&wave, to);
+            let Some(mut room) = self.room(&wave, to) else {
+                continue;
+            };
             let part: Vec<usize> = self.pending[&(from, to)]
                 .iter()
                 .copied()
@@ -180,11 +182,12 @@ impl<'a> Schedule<'a> {
             && wave.touches[to] < self.moves_per_server_max
     }
 
-    fn room(&self, wave: &Wave, server: usize) -> u64 {
+    /// What may still come in the wave; `None`: the server is over its limit, and takes not even a node of no bytes.
+    fn room(&self, wave: &Wave, server: usize) -> Option<u64> {
         self.problem.seats[server]
             .limit()
-            .saturating_sub(self.held[server].bytes)
-            .saturating_sub(wave.coming_bytes[server])
+            .checked_sub(self.held[server].bytes)?
+            .checked_sub(wave.coming_bytes[server])
     }
 
     /// A split copies all of the source to a server that has nothing else to do; so its source has nothing else to do either.
@@ -197,7 +200,7 @@ impl<'a> Schedule<'a> {
             return Some(MoveKind::Split);
         }
         let bytes: u64 = nodes.iter().map(|&node| self.problem.bytes(node)).sum();
-        (bytes <= self.room(wave, to)).then_some(MoveKind::Migrate)
+        (Some(bytes) <= self.room(wave, to)).then_some(MoveKind::Migrate)
     }
 
     fn can_split(&self, (from, to): Pair) -> bool {
@@ -263,7 +266,7 @@ impl<'a> Schedule<'a> {
             let pair @ (from, to) = (self.problem.origin[node], self.assignment[node]);
             let is_begun = parts.contains_key(&pair);
             if !(is_begun || self.may_touch(&wave, pair))
-                || self.problem.bytes(node) > self.room(&wave, to)
+                || Some(self.problem.bytes(node)) > self.room(&wave, to)
             {
                 break;
             }

@@ -5,7 +5,10 @@ use crate::plan::search::{Cost, Evenness, Search, Step};
 use crate::plan::{Balance, PlanError};
 
 /// Steps that are looked at, in all: a bound on the time, some tenths of a second.
-const LOOKS_MAX: u64 = 20_000_000;
+const LOOKS_MAX: u64 = 5_000_000;
+
+/// Steps that are looked at for the best of them.
+const ALL_LOOKS_MAX: usize = 20_000;
 
 /// The assignment, or one near it in which no server is over its limit.
 pub(super) fn within_memory(
@@ -29,9 +32,8 @@ pub(super) fn within_memory(
         return Err(no_room(&search, &still_over));
     }
     // What made it fit may have made it uneven.
-    while let Some(step) = (0..problem.seats.len())
-        .filter_map(|server| best_from(&search, server, &mut looks))
-        .next()
+    while let Some(step) =
+        (0..problem.seats.len()).find_map(|server| best_from(&search, server, &mut looks))
     {
         search.make(step);
     }
@@ -47,37 +49,43 @@ fn over(search: &Search<'_>) -> Vec<usize> {
     over
 }
 
-/// The step with a node of this server that lowers the cost most.
+/// A step with a node of this server that lowers the cost most, of all or (where those are too many) of those with the first server that helps,
+/// the one with most room first.
 fn best_from(search: &Search<'_>, server: usize, looks: &mut u64) -> Option<Step> {
-    let mut best: Option<(Cost, Step)> = None;
-    let mut consider = |step: Step| {
-        *looks = looks.saturating_sub(1);
-        if let Some(cost) = search.worth(step)
-            && cost < Cost::default()
-            && best.is_none_or(|(least, first)| (cost, step) < (least, first))
-        {
-            best = Some((cost, step));
-        }
+    let room = |other: usize| {
+        let limit = search.problem.seats[other].limit();
+        limit.saturating_sub(search.loads[other])
     };
-    let rules = |server: usize| search.problem.seats[server].rules;
-    for &node in &search.nodes[server] {
-        for to in 0..search.loads.len() {
-            if to == search.problem.origin[node] || rules(to).takes {
-                consider(Step::Shift { node, to });
+    let mut others: Vec<usize> = (0..search.loads.len())
+        .filter(|&other| other != server)
+        .collect();
+    others.sort_by_key(|&other| std::cmp::Reverse(room(other)));
+    let looks_at_all = search.nodes[server].len() * search.assignment.len() <= ALL_LOOKS_MAX;
+    let mut best: Option<(Cost, Step)> = None;
+    for to in others {
+        for &node in &search.nodes[server] {
+            let shift = std::iter::once(Step::Shift { node, to });
+            let swaps = search.nodes[to]
+                .iter()
+                .map(|&other| Step::Swap { one: node, other });
+            for step in shift.chain(swaps) {
+                *looks = looks.saturating_sub(1);
+                if let Some(cost) = search.worth(step)
+                    && cost < Cost::default()
+                    && best.is_none_or(|(least, first)| (cost, step) < (least, first))
+                {
+                    best = Some((cost, step));
+                }
             }
         }
-    }
-    for &one in &search.nodes[server] {
-        for other in 0..search.assignment.len() {
-            if search.assignment[other] != server {
-                consider(Step::Swap { one, other });
-            }
+        if *looks == 0 {
+            return None;
+        }
+        if best.is_some() && !looks_at_all {
+            break;
         }
     }
-    match *looks {
-        0 => None,
-        _ => best.map(|(_, step)| step),
-    }
+    best.map(|(_, step)| step)
 }
 
 fn no_room(search: &Search<'_>, over: &[usize]) -> PlanError {

@@ -122,6 +122,29 @@ impl Sizes {
         }
     }
 
+    /// The same keys with this many bytes in all, shared out by keys: for lists of keys that do not say what each takes. What is left by rounding
+    /// goes to the first nodes that have keys.
+    pub fn with_total_bytes(mut self, bytes: u64) -> Sizes {
+        let keys = u128::from(self.total().keys);
+        if keys == 0 {
+            return self;
+        }
+        let mut left = bytes;
+        for node in &mut self.nodes {
+            // No more than `bytes`, as its keys are no more than all.
+            node.bytes = (u128::from(bytes) * u128::from(node.keys) / keys) as u64;
+            left -= node.bytes;
+        }
+        for node in self.nodes.iter_mut().filter(|node| node.keys > 0) {
+            if left == 0 {
+                break;
+            }
+            node.bytes += 1;
+            left -= 1;
+        }
+        self
+    }
+
     /// Of all nodes together.
     pub fn total(&self) -> NodeSize {
         let mut total = NodeSize::default();
@@ -263,6 +286,17 @@ mod tests {
         assert_eq!(sizes.nodes[node].bytes, 5 + 11 + 13);
         assert_eq!(sizes.origin, Origin::Keys { keys: 4 });
         assert_eq!(sizes.total().bytes, 36);
+    }
+
+    #[test]
+    fn total_bytes_are_shared_out_by_keys_and_none_is_lost() {
+        let mut sizes = Sizes::even(4, 0, 0);
+        for (node, keys) in sizes.nodes.iter_mut().zip([1, 0, 1, 1]) {
+            node.keys = keys;
+        }
+        let bytes = |sizes: &Sizes| -> Vec<u64> { sizes.nodes.iter().map(|n| n.bytes).collect() };
+        assert_eq!(bytes(&sizes.clone().with_total_bytes(11)), [4, 0, 4, 3]);
+        assert_eq!(bytes(&Sizes::even(2, 0, 0).with_total_bytes(11)), [0, 0]);
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl<'a> Reasons<'a> {
 
     /// `a has 13 of 64 nodes; its share of 6 equal servers is 10 or 11: 2 nodes (3.1 %) go to f, which is new`
     pub(super) fn of(&self, leg: &Leg) -> String {
-        let (from, to) = (&self.problem.seats[leg.from], &self.problem.seats[leg.to]);
+        let to = &self.problem.seats[leg.to];
         format!(
             "{}: {} ({}) {} to {}{}",
             self.cause(leg.from),
@@ -47,35 +47,55 @@ impl<'a> Reasons<'a> {
             percent(leg.nodes.len() as u64, self.problem.node_count() as u64),
             if leg.nodes.len() == 1 { "goes" } else { "go" },
             to.name,
-            self.about(leg.to, from),
+            self.about(leg.to),
         )
     }
 
     fn cause(&self, server: usize) -> String {
         let seat = &self.problem.seats[server];
+        let node_count = self.problem.node_count();
+        let load = self.loads[server];
         let has = format!(
             "{} has {} of {} nodes",
-            seat.name,
-            seat.nodes_before,
-            self.problem.node_count()
+            seat.name, seat.nodes_before, node_count
         );
-        match self.goal {
-            None => format!("{has}, and the new topology gives some to others"),
-            Some(_) if seat.rules.is_emptied => format!("{has} and is to be emptied"),
-            Some(_) => match self.balance {
-                Balance::Nodes => format!(
-                    "{has}; {} {}",
-                    self.whose_share(seat),
-                    self.share_nodes(seat)
-                ),
-                Balance::Bytes { .. } => format!(
-                    "{} holds {}; {} {}",
-                    seat.name,
-                    bytes(self.loads[server]),
-                    self.whose_share(seat),
-                    bytes(self.shares[server])
-                ),
-            },
+        if self.goal.is_none() {
+            return format!("{has}, and the new topology gives some to others");
+        }
+        if seat.rules.is_emptied {
+            return format!("{has} and is to be emptied");
+        }
+        if load > seat.limit() {
+            return format!(
+                "{} holds {}, more than its limit of {}",
+                seat.name,
+                bytes(load),
+                bytes(seat.limit())
+            );
+        }
+        match self.balance {
+            Balance::Nodes if seat.nodes_before <= self.share_nodes(seat).0 => {
+                format!("{has}, which is not too many, but memory limits call for an exchange")
+            }
+            Balance::Nodes => {
+                let share = match self.share_nodes(seat) {
+                    (low, true) => low.to_string(),
+                    (low, false) => format!("{low} or {}", low + 1),
+                };
+                format!("{has}; {} {share}", self.whose_share(seat))
+            }
+            Balance::Bytes { .. } if load <= self.shares[server] => format!(
+                "{} holds {}, which is not too much, but an exchange brings servers nearer to their shares",
+                seat.name,
+                bytes(load)
+            ),
+            Balance::Bytes { .. } => format!(
+                "{} holds {}; {} {}",
+                seat.name,
+                bytes(load),
+                self.whose_share(seat),
+                bytes(self.shares[server])
+            ),
         }
     }
 
@@ -90,17 +110,15 @@ impl<'a> Reasons<'a> {
         }
     }
 
-    fn share_nodes(&self, seat: &Seat) -> String {
-        let (nodes, weight) = (self.problem.node_count() as u64, u64::from(seat.weight));
+    /// A server's share in whole nodes, rounded down, and whether it is that exactly.
+    fn share_nodes(&self, seat: &Seat) -> (usize, bool) {
+        let product = self.problem.node_count() as u64 * u64::from(seat.weight);
         let total = self.problem.weight_total().max(1);
-        let low = nodes * weight / total;
-        match nodes * weight % total {
-            0 => low.to_string(),
-            _ => format!("{low} or {}", low + 1),
-        }
+        // Below the number of nodes.
+        ((product / total) as usize, product.is_multiple_of(total))
     }
 
-    fn about(&self, server: usize, _from: &Seat) -> String {
+    fn about(&self, server: usize) -> String {
         let seat = &self.problem.seats[server];
         match (seat.nodes_before, seat.is_old) {
             (0, false) => ", which is new".to_owned(),

@@ -160,9 +160,9 @@ pub struct BalanceReport {
     pub min_over_mean: Estimate,
     /// Standard deviation of the loads.
     pub relative_sd: Estimate,
-    /// 99 % of all loads of all repeats are between this,
+    /// Of all loads of all repeats, the one that half a percent is below: 99 % are between this
     pub load_low_99: f64,
-    /// and this.
+    /// and this one, which half a percent is above.
     pub load_high_99: f64,
 }
 
@@ -177,15 +177,15 @@ pub struct MovementReport {
     pub minimum: f64,
     /// The same keys by what they take, in bytes.
     pub moved_bytes: Estimate,
-    /// Of the moved keys, as fractions of all keys: those that went to a server that this step added,
+    /// Of the moved keys, by cause, as fractions of all keys: those that went to a server that this step added.
     pub to_added: Estimate,
-    /// those whose server this step removed or killed,
+    /// Those whose server this step removed or killed.
     pub from_gone: Estimate,
-    /// those whose servers, old or new, got another weight,
+    /// Those whose servers, old or new, got another weight.
     pub reweighted: Estimate,
-    /// those whose placement was replaced,
+    /// Those whose placement was replaced.
     pub replaced: Estimate,
-    /// and those that nodes took along so that servers become even: between servers that are there before and after.
+    /// Those that nodes took along so that servers become even: between servers that are there before and after.
     pub evened: Estimate,
     /// Keys that moved between two servers that the step did not touch, though no plan wanted it, in all repeats together. 0 for a monotone
     /// algorithm.

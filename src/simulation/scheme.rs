@@ -40,10 +40,11 @@ pub(super) enum Method {
 
 /// Why a text is no scheme.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what}: {expected}")]
+#[error("{what}: {}", .help.as_ref().unwrap_or(.expected))]
 pub struct SchemeError {
     what: String,
     expected: String,
+    help: Option<String>,
 }
 
 impl SchemeError {
@@ -51,6 +52,7 @@ impl SchemeError {
         SchemeError {
             what: what.into(),
             expected: expected.into(),
+            help: None,
         }
     }
 
@@ -61,7 +63,12 @@ impl SchemeError {
 
     /// What would be right.
     pub fn expected(&self) -> &str {
-        &self.expected
+        self.expected.trim_start_matches("expected ")
+    }
+
+    /// What was meant, if that can be guessed.
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
     }
 }
 
@@ -226,16 +233,13 @@ fn study(text: &str, method: &str, nodes: Option<u16>) -> Result<Scheme, SchemeE
         )),
         Err(_) => {
             let names: Vec<&str> = Algorithm::all().map(Algorithm::name).collect();
-            let mut expected = "expected ketama, modulo, rendezvous, jump or maglev, a preset such as twemproxy-ketama, or a study such as ring/100; \
-                                with @64 for 64 nodes"
-                .to_owned();
-            if let Some(meant) = closest(method, &names) {
-                expected = format!("did you mean {meant}?");
-            }
-            Err(SchemeError::new(
-                format!("unknown algorithm {method:?}"),
-                expected,
-            ))
+            let expected = "expected ketama, modulo, rendezvous, jump or maglev, a preset such as twemproxy-ketama, or a study such as ring/100; \
+                            with @64 for 64 nodes";
+            let meant = closest(method, &names);
+            Err(SchemeError {
+                help: meant.map(|meant| format!("did you mean {meant}?")),
+                ..SchemeError::new(format!("unknown algorithm {method:?}"), expected)
+            })
         }
     }
 }

@@ -16,6 +16,8 @@
 
 use super::mix::Stream;
 use std::fmt;
+use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Most keys of one repeat.
@@ -114,6 +116,14 @@ pub enum KeysError {
     /// The sizes do not fit into 64 bits together.
     #[error("the sizes of the keys add up to more than 2^63 bytes")]
     TooLarge,
+    /// A file that cannot be read.
+    #[error("{path} cannot be read: {error}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        error: String,
+    },
     /// A line whose size is none.
     #[error(
         "line {line}: {read:?} after the tab is no size: expected the key's bytes as a whole number, or no tab"
@@ -186,6 +196,28 @@ impl Keys {
         list.into_keys()
     }
 
+    /// Reads such a text from a file.
+    ///
+    /// # Errors
+    /// As [`parse`](Keys::parse), and a file that cannot be read.
+    pub fn read(path: impl AsRef<Path>) -> Result<Keys, KeysError> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        let unreadable = |error: std::io::Error| KeysError::Unreadable {
+            path: name.clone(),
+            error: error.to_string(),
+        };
+        let mut text = Vec::new();
+        // Sizes after the keys take some more; more than that is no list of keys.
+        let bytes_max = 2 * LIST_BYTES_MAX as u64;
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        let read = file.take(bytes_max + 1).read_to_end(&mut text);
+        match read.map_err(unreadable)? {
+            bytes if bytes as u64 > bytes_max => Err(KeysError::TooMany),
+            _ => Keys::parse(name, &text),
+        }
+    }
+
     /// How often they are asked for.
     pub fn popularity(mut self, popularity: Popularity) -> Keys {
         self.popularity = popularity;
@@ -203,6 +235,14 @@ impl Keys {
     pub fn overhead_bytes(mut self, overhead_bytes: u32) -> Keys {
         self.overhead_bytes = overhead_bytes;
         self
+    }
+
+    /// Popularity and sizes as those of others.
+    pub fn like(self, others: &Keys) -> Keys {
+        Keys {
+            source: self.source,
+            ..others.clone()
+        }
     }
 
     /// How many there are in one repeat.

@@ -6,6 +6,8 @@
 )]
 
 #[cfg(feature = "cli")]
+mod browser;
+#[cfg(feature = "cli")]
 mod cli;
 mod client;
 mod custom;
@@ -17,6 +19,8 @@ mod fixture;
 mod fixture_works;
 mod gather;
 mod observability;
+#[cfg(feature = "cli")]
+mod page;
 mod redis_rs;
 mod round_robin;
 mod sets;

@@ -7,6 +7,7 @@ Examples:
   keyway demo                              see it work: two servers, 64 nodes, a crash, a recovery
   keyway check cluster.toml                is this file right for what is on these servers?
   keyway locate cluster.toml user:42:name  on which server is this key?
+  keyway simulate --servers 5 --add 1      what does a sixth server move, by which scheme?
   keyway stats cluster.toml                versions, memory, keys, clients of every server
 
 A cluster file says how keys become nodes, and which server each node lives on:
@@ -38,6 +39,7 @@ pub(crate) enum Command {
     Check(crate::check::Args),
     Locate(crate::locate::Args),
     Stats(crate::stats::Args),
+    Simulate(crate::simulate::Args),
     Demo(crate::demo::Args),
 }
 

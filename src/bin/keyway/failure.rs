@@ -21,6 +21,11 @@ pub(crate) enum CliError {
     Cluster(#[from] keyway::Error),
     #[error("by {0} no key has a home: any server may have any key. Ask each of them, with EXISTS")]
     NoHomes(keyway::placement::Algorithm),
+    /// Flags that say something wrong together.
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Simulation(#[from] keyway::simulation::RunError),
     #[error("the keys on standard input cannot be read: {0}")]
     Input(#[source] io::Error),
     #[error("{} cannot be written: {error}", .file.display())]
@@ -40,7 +45,9 @@ pub(crate) enum CliError {
 impl CliError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            CliError::File(_) | CliError::Input(_) | CliError::NoHomes(_) => WRONG_FILE.into(),
+            CliError::File(_) | CliError::Usage(_) | CliError::Input(_) | CliError::NoHomes(_) => {
+                WRONG_FILE.into()
+            }
             _ => PROBLEMS.into(),
         }
     }

@@ -149,12 +149,12 @@ proptest! {
 
     #[test]
     fn the_number_of_servers_is_reached(fleet in fleet(), count in 1_usize..=14) {
-        // Nodes enough for all to get one, and equal weights.
+        // Equal weights, and nodes enough for all to have one.
         let mut fleet = fleet.without_limits();
+        fleet.servers.truncate(fleet.old.server_count());
         for server in &mut fleet.servers {
             server.weight = 1;
         }
-        prop_assume!(fleet.old.node_count() >= 4 * count && fleet.old.server_count() == fleet.servers.len());
         fleet.tolerance = None;
         let even = fleet.plan(&Goal::Even).unwrap();
         fleet.old = even.apply(&fleet.old).unwrap();
@@ -162,7 +162,7 @@ proptest! {
         fleet.replay(&plan);
         let new = plan.apply(&fleet.old).unwrap();
         let with_nodes = new.servers().filter(|&server| new.nodes_of(server).count() > 0).count();
-        prop_assert_eq!(with_nodes, count, "{}", plan);
+        prop_assert_eq!(with_nodes, count.min(fleet.old.node_count()), "{}", plan);
     }
 
     #[test]
@@ -181,7 +181,7 @@ proptest! {
             .collect();
         let new = Topology::new(Epoch(3), nodes, owners).unwrap();
         let plan = Plan::between(&fleet.old, &new, &fleet.servers, &fleet.sizes, &fleet.limits()).unwrap();
-        replay_between(&fleet, &plan);
+        fleet.replay(&plan);
         prop_assert_eq!(plan.apply(&fleet.old).unwrap(), new.clone());
         let moved: usize = fleet.old.diff(&new).len();
         prop_assert_eq!(plan.nodes_moved(), moved);
@@ -195,7 +195,7 @@ proptest! {
             server.memory_bytes_max = Some(bytes(&fleet.old).max(bytes(&new)) + 60);
         }
         match Plan::between(&tight.old, &new, &tight.servers, &tight.sizes, &tight.limits()) {
-            Ok(plan) => replay_between(&tight, &plan),
+            Ok(plan) => tight.replay(&plan),
             Err(error) => prop_assert!(matches!(error, PlanError::Stuck { .. }), "{}", error),
         }
     }
@@ -209,7 +209,9 @@ proptest! {
         if let Ok(plan) = plan {
             let json = serde_json::to_string(&plan).unwrap();
             let read: Plan = serde_json::from_str(&json).unwrap();
-            prop_assert_eq!(read, plan);
+            prop_assert_eq!(read.moves(), plan.moves());
+            prop_assert_eq!(read.servers(), plan.servers());
+            prop_assert_eq!(read.apply(&fleet.old), plan.apply(&fleet.old));
         }
     }
 
@@ -220,11 +222,6 @@ proptest! {
             is_full(&plan, fleet.moves_per_server_max);
         }
     }
-}
-
-/// A topology without a server that is emptied: the replay looks at all servers that there were.
-fn replay_between(fleet: &Fleet, plan: &Plan) {
-    fleet.replay(plan);
 }
 
 /// The size, in a debug build with time to spare; figures of a release build are in the documentation.
@@ -251,7 +248,7 @@ fn many_nodes_on_many_servers_take_no_time() {
     }
     let mut tight = servers.clone();
     for server in &mut tight {
-        server.memory_bytes_max = Some(90_000);
+        server.memory_bytes_max = Some(66_500);
     }
     let by_bytes = Limits {
         balance: Balance::Bytes { tolerance: 0.02 },
@@ -276,8 +273,11 @@ fn many_nodes_on_many_servers_take_no_time() {
         assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
         replay(&old, &plan, servers, &sizes, 1);
         match limits.balance {
-            // 50 servers get 65 or 66 nodes.
-            Balance::Nodes => assert_eq!(plan.nodes_moved(), 50 * 65),
+            // 50 servers get 65 or 66 nodes; exchanges come on top where limits bind.
+            Balance::Nodes if servers[0].memory_bytes_max.is_none() => {
+                assert_eq!(plan.nodes_moved(), 50 * 65);
+            }
+            Balance::Nodes => assert!(plan.nodes_moved() < 50 * 70),
             Balance::Bytes { .. } => {
                 assert_eq!(plan.reached().unwrap().is_within_tolerance, Some(true));
             }

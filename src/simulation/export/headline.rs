@@ -2,7 +2,7 @@
 
 use super::table::stages;
 use super::words::{
-    and, bytes, count, milliseconds, percent, plural, ratio, rounded, seconds, shown,
+    and, bytes, count, glued, milliseconds, percent, plural, ratio, rounded, seconds, shown,
 };
 use crate::simulation::report::{
     CapacityReport, CourseReport, MovementReport, Report, StageReport, StormReport,
@@ -14,7 +14,7 @@ use crate::simulation::report::{
 pub struct Headline {
     /// What it is about: a step, `capacity`, or `cache misses after` a step.
     pub subject: String,
-    /// The sentence.
+    /// The sentence; between a figure and its unit is a no-break space.
     pub text: String,
 }
 
@@ -27,7 +27,7 @@ pub fn headlines(report: &Report) -> Vec<Headline> {
     let mut say = |subject: &str, text: String| {
         headlines.push(Headline {
             subject: shown(subject),
-            text,
+            text: glued(&text),
         });
     };
     for (at, stage) in stages(report) {
@@ -124,14 +124,14 @@ fn guilty(report: &Report, at: usize, of: fn(&MovementReport) -> f64) -> Option<
 fn needless(report: &Report, at: usize) -> Option<String> {
     let guilty = guilty(report, at, |movement| movement.violating.mean)?;
     Some(format!(
-        "Between servers that the step does not touch keys move with {guilty}."
+        "Keys move needlessly, between servers that the step does not touch, with {guilty}."
     ))
 }
 
 fn lost(report: &Report, at: usize) -> Option<String> {
     let guilty = guilty(report, at, |movement| movement.unreachable.mean)?;
     Some(format!(
-        "Lost, or out of reach, with their server are with {guilty}."
+        "Keys are lost, or cannot be reached, with {guilty}."
     ))
 }
 
@@ -147,7 +147,10 @@ fn evenness(report: &Report, at: usize) -> String {
             )
         })
         .collect();
-    format!("The fullest server, relative to its share: {}.", and(&loads))
+    format!(
+        "The fullest server, relative to its share: {}.",
+        and(&loads)
+    )
 }
 
 /// Where memory does not suffice.
@@ -230,13 +233,17 @@ fn misses(storm: &StormReport) -> Vec<String> {
             Some(recovered) => format!("it is over after {}", seconds(recovered)),
             None => "it is not over in the time looked at".to_owned(),
         };
-        format!(
-            "With {} the hit rate falls from {} to {}, the database gets up to {} reads/s{limit}, and {back}.",
-            shown(&scheme.scheme),
-            percent(storm.hit_rate_before),
-            percent(scheme.hit_rate_min),
-            rounded(scheme.database_reads_per_s_peak),
-        )
+        let (before, least) = (percent(storm.hit_rate_before), percent(scheme.hit_rate_min));
+        let name = shown(&scheme.scheme);
+        let peak = rounded(scheme.database_reads_per_s_peak);
+        match before == least {
+            true => format!(
+                "With {name} the hit rate stays at {before}, and the database gets up to {peak} reads/s{limit}."
+            ),
+            false => format!(
+                "With {name} the hit rate falls from {before} to {least}, the database gets up to {peak} reads/s{limit}, and {back}."
+            ),
+        }
     };
     storm.schemes.iter().take(NAMED_MAX).map(scheme).collect()
 }
@@ -244,6 +251,7 @@ fn misses(storm: &StormReport) -> Vec<String> {
 fn splits(capacity: &CapacityReport) -> Vec<String> {
     let month = |months: f64| format!("month {months:.1}").replace(".0", "");
     let next = match capacity.next_split_months {
+        Some(months) if months <= 0.0 => "A split is due now".to_owned(),
         Some(months) => format!("The next split is due in {}", month(months)),
         None => "No split is due within the curve".to_owned(),
     };
@@ -252,6 +260,10 @@ fn splits(capacity: &CapacityReport) -> Vec<String> {
         count(capacity.users_max),
         bytes(capacity.bytes_per_user as f64)
     )];
+    texts.push(format!(
+        "Assumed: {}.",
+        shown(capacity.assumptions.trim_end_matches('.'))
+    ));
     if let Some(months) = capacity.exhausted_months {
         texts.push(format!(
             "In {} more servers than nodes would be needed ({} users fit): this number of nodes is at its end.",

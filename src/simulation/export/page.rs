@@ -3,7 +3,7 @@
 use super::headline::{Headline, headlines};
 use super::plot::{self, Plot, plots};
 use super::table::{Table, more, stages, tables};
-use super::words::{bytes, count, plural, shown};
+use super::words::{bytes, count, is_unfit, plural, shown};
 use crate::simulation::report::{CourseReport, Report};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -102,30 +102,12 @@ fn answers(headlines: &[Headline]) -> Markup {
                 h3 { (subject) }
                 ul {
                     @for headline in headlines.iter().filter(|headline| headline.subject == subject) {
-                        li { (glued(&headline.text)) }
+                        li { (headline.text) }
                     }
                 }
             }
         }
     }
-}
-
-/// A figure and its unit stay on one line.
-fn glued(text: &str) -> String {
-    const UNITS: [&str; 11] = [
-        "%", "B", "KiB", "MiB", "GiB", "TiB", "ms", "s", "min", "h", "d",
-    ];
-    let mut glued = String::with_capacity(text.len());
-    for (at, word) in text.split(' ').enumerate() {
-        let unit = word.trim_end_matches([',', ';', '.', ')', ':']);
-        let is_behind_figure = glued.ends_with(|c: char| c.is_ascii_digit());
-        if at > 0 {
-            let is_unit = is_behind_figure && UNITS.contains(&unit);
-            glued.push(if is_unit { '\u{a0}' } else { ' ' });
-        }
-        glued.push_str(word);
-    }
-    glued
 }
 
 /// A part of the page.
@@ -314,11 +296,10 @@ fn embedded(report: &Report) -> String {
     let json = serde_json::to_string(report).unwrap_or_else(|_| "null".to_owned());
     let mut safe = String::with_capacity(json.len());
     for c in json.chars() {
-        match c {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                safe.push_str(&format!("\\u{:04x}", u32::from(c)));
-            }
-            _ => safe.push(c),
+        match matches!(c, '<' | '>' | '&') || is_unfit(c) {
+            // None of these is beyond the plane that four digits reach.
+            true => safe.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => safe.push(c),
         }
     }
     safe

@@ -18,13 +18,24 @@ mod tests {
         let mut schema = serde_json::to_value(schemars::schema_for!(Report)).unwrap();
         schema["$id"] = json!("urn:keyway:simulation:1");
         schema["title"] = json!(SCHEMA);
+        schema["properties"]["schema"] = json!({
+            "const": SCHEMA,
+            "description": "The version of this schema. Fields may be added within a version; none changes its meaning.",
+            "type": "string",
+        });
         plain(&mut schema);
         let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
         if std::env::var("KEYWAY_UPDATE_SCHEMA").is_ok() {
-            let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/simulation/export/report.schema.json");
+            let file = concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/src/simulation/export/report.schema.json"
+            );
             std::fs::write(file, &text).unwrap();
         }
-        assert_eq!(text, JSON_SCHEMA, "run the test with KEYWAY_UPDATE_SCHEMA=1, and look at what has changed");
+        assert_eq!(
+            text, JSON_SCHEMA,
+            "run the test with KEYWAY_UPDATE_SCHEMA=1, and look at what has changed"
+        );
     }
 
     /// Descriptions are for people who read no Rust: without its links, and on one line.
@@ -34,7 +45,11 @@ mod tests {
                 for (name, field) in fields {
                     match field {
                         Value::String(text) if name == "description" => {
-                            *text = text.replace("[`", "`").replace("`]", "`").replace('\n', " ");
+                            *text = text
+                                .replace("[`", "`")
+                                .replace("`]", "`")
+                                .replace("`None`", "`null`")
+                                .replace('\n', " ");
                         }
                         _ => plain(field),
                     }
@@ -64,9 +79,16 @@ mod tests {
         walk.check(&schema, &report, "report");
         let mut described = BTreeSet::new();
         let types = schema["$defs"].as_object().unwrap();
-        for (name, one) in types.iter().map(|(name, one)| (name.as_str(), one)).chain([("", &schema)]) {
+        for (name, one) in types
+            .iter()
+            .map(|(name, one)| (name.as_str(), one))
+            .chain([("", &schema)])
+        {
             for (field, its) in one["properties"].as_object().into_iter().flatten() {
-                assert!(its["description"].is_string(), "{name}.{field} has no description");
+                assert!(
+                    its["description"].is_string(),
+                    "{name}.{field} has no description"
+                );
                 described.insert(format!("{name}.{field}"));
             }
         }
@@ -85,9 +107,18 @@ mod tests {
             walk.problems
         };
         assert_eq!(wrong(|_| ()), [""; 0]);
-        assert_eq!(wrong(|r| r["seed"] = json!(-1)), ["report.seed: less than 0"]);
-        assert_eq!(wrong(|r| r["seed"] = json!("1")), ["report.seed: not of type \"integer\""]);
-        assert_eq!(wrong(|r| r["new"] = json!(1)), ["report.new: not described"]);
+        assert_eq!(
+            wrong(|r| r["seed"] = json!(-1)),
+            ["report.seed: less than 0"]
+        );
+        assert_eq!(
+            wrong(|r| r["seed"] = json!("1")),
+            ["report.seed: not of type \"integer\""]
+        );
+        assert_eq!(
+            wrong(|r| r["new"] = json!(1)),
+            ["report.new: not described"]
+        );
         assert_eq!(
             wrong(|r| drop(r.as_object_mut().unwrap().remove("title"))),
             ["report.title: missing"]
@@ -122,13 +153,17 @@ mod tests {
         fn check_type(&mut self, name: &str, schema: &Value, value: &Value, at: &str) {
             for (word, rule) in schema.as_object().unwrap() {
                 match word.as_str() {
-                    "$schema" | "$id" | "title" | "description" | "default" | "format" | "$defs" | "required" => {}
+                    "$schema" | "$id" | "title" | "description" | "default" | "format"
+                    | "$defs" | "required" => {}
                     "$ref" => {
                         let target = rule.as_str().unwrap().strip_prefix("#/$defs/").unwrap();
                         self.check_type(target, &self.types[target].clone(), value, at);
                     }
                     "type" => {
-                        let types = rule.as_array().cloned().unwrap_or_else(|| vec![rule.clone()]);
+                        let types = rule
+                            .as_array()
+                            .cloned()
+                            .unwrap_or_else(|| vec![rule.clone()]);
                         if !types.iter().any(|one| is_of(one.as_str().unwrap(), value)) {
                             self.problems.push(format!("{at}: not of type {rule}"));
                         }
@@ -171,16 +206,21 @@ mod tests {
                             fits
                         });
                         if !fits {
-                            self.problems.push(format!("{at}: none of the alternatives"));
+                            self.problems
+                                .push(format!("{at}: none of the alternatives"));
                         }
                     }
-                    _ => self.problems.push(format!("{at}: the schema says {word}, which is not known here")),
+                    _ => self.problems.push(format!(
+                        "{at}: the schema says {word}, which is not known here"
+                    )),
                 }
             }
         }
 
         fn fields(&mut self, name: &str, schema: &Value, value: &Value, at: &str) {
-            let Some(fields) = value.as_object() else { return };
+            let Some(fields) = value.as_object() else {
+                return;
+            };
             for required in schema["required"].as_array().into_iter().flatten() {
                 let required = required.as_str().unwrap();
                 if !fields.contains_key(required) {

@@ -232,10 +232,11 @@ fn servers(scheme: &SchemeReport, at: usize, rows_max: usize) -> Option<Table> {
     let has_nodes = scheme.has_nodes;
     let has_limit = shares.iter().any(|share| share.memory_bytes_max.is_some());
     let row = |share: &ShareReport| {
-        let mut server = short(&share.server, NAME_COLUMNS_MAX);
-        if !share.is_up {
-            server.push_str(" (down)");
-        }
+        const DOWN: &str = " (down)";
+        let server = match share.is_up {
+            true => short(&share.server, NAME_COLUMNS_MAX),
+            false => short(&share.server, NAME_COLUMNS_MAX - DOWN.len()) + DOWN,
+        };
         let mut row = vec![server];
         if has_nodes {
             row.push(or_none(share.nodes.map(|nodes| count(nodes.into()))));
@@ -496,10 +497,7 @@ fn capacity(capacity: &CapacityReport, rows_max: usize) -> Table {
     });
     let mut table = table(
         "capacity",
-        format!(
-            "Servers over months: {}",
-            super::words::shown(&capacity.assumptions)
-        ),
+        "Users, and the servers that they need".to_owned(),
         &[
             ("month", NUMBER),
             ("users", NUMBER),

@@ -112,7 +112,7 @@ pub(super) fn bytes(number: f64) -> String {
     }
 }
 
-/// `120 ms`, `3.2 s`, `7 min 1 s`, `2 h 5 min`, `3 d 4 h`.
+/// `15 us`, `120 ms`, `3.2 s`, `7 min 1 s`, `2 h 5 min`, `3 d 4 h`.
 pub(super) fn seconds(number: f64) -> String {
     if !number.is_finite() {
         return UNKNOWN.to_owned();
@@ -124,6 +124,8 @@ pub(super) fn seconds(number: f64) -> String {
     };
     match number {
         0.0 => "0 s".to_owned(),
+        ..0.000_009_95 => format!("{:.1} us", number * 1e6),
+        ..0.000_999_5 => format!("{:.0} us", number * 1e6),
         ..0.01 => format!("{:.1} ms", number * 1e3),
         ..0.9995 => format!("{:.0} ms", number * 1e3),
         ..9.95 => format!("{number:.1} s"),
@@ -154,14 +156,25 @@ pub(super) fn and(parts: &[String]) -> String {
     }
 }
 
+/// A figure and its unit stay on one line: between them is a no-break space.
+pub(super) fn glued(text: &str) -> String {
+    const UNITS: [&str; 13] = [
+        "%", "B", "KiB", "MiB", "GiB", "TiB", "PiB", "us", "ms", "s", "min", "h", "d",
+    ];
+    let mut glued = String::with_capacity(text.len() + 16);
+    for (at, word) in text.split(' ').enumerate() {
+        let unit = word.trim_end_matches([',', ';', '.', ')', ':']);
+        if at > 0 {
+            let is_unit = glued.ends_with(|c: char| c.is_ascii_digit()) && UNITS.contains(&unit);
+            glued.push(if is_unit { '\u{a0}' } else { ' ' });
+        }
+        glued.push_str(word);
+    }
+    glued
+}
+
 /// A name from outside on one line: what a terminal would obey, XML forbids, or turns the text around is escaped.
 pub(super) fn shown(name: &str) -> String {
-    let is_unfit = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-            // No character of XML.
-            || matches!(c, '\u{fffe}' | '\u{ffff}')
-    };
     let mut text = String::with_capacity(name.len());
     for c in name.chars() {
         match is_unfit(c) {
@@ -170,6 +183,14 @@ pub(super) fn shown(name: &str) -> String {
         }
     }
     text
+}
+
+/// What may do something to the text around it.
+pub(super) fn is_unfit(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    // The last two are no characters of XML.
+    c.is_control() || turns || matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
 /// As [`shown`], and no wider than so many columns of a terminal: what is left out is `…`.
@@ -250,9 +271,23 @@ mod tests {
             ["0 B", "1023 B", "1.0 MiB", "1.5 GiB"]
         );
         assert_eq!(
-            [0.0, 0.0012, 0.12, 3.21, 59.9, 421.0, 7_500.0, 273_600.0].map(seconds),
+            [
+                0.0,
+                0.000_000_4,
+                0.000_12,
+                0.0012,
+                0.12,
+                3.21,
+                59.9,
+                421.0,
+                7_500.0,
+                273_600.0
+            ]
+            .map(seconds),
             [
                 "0 s",
+                "0.4 us",
+                "120 us",
                 "1.2 ms",
                 "120 ms",
                 "3.2 s",
@@ -273,6 +308,14 @@ mod tests {
         assert_eq!(short("abcdef", 6), "abcdef");
         assert_eq!(short("鍵鍵鍵鍵", 6), "鍵鍵…");
         assert_eq!(columns("鍵a"), 3);
+    }
+
+    #[test]
+    fn figures_stay_with_their_units() {
+        assert_eq!(
+            glued("take 3 min 40 s (15.6 %; 1.5 GiB) with 5 servers"),
+            "take 3\u{a0}min 40\u{a0}s (15.6\u{a0}%; 1.5\u{a0}GiB) with 5 servers"
+        );
     }
 
     #[test]

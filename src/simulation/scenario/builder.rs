@@ -118,6 +118,27 @@ impl ScenarioBuilder {
         self
     }
 
+    /// A step that adds so many servers, with made-up names.
+    pub fn add_made(self, count: usize) -> Self {
+        let added = self.steps.iter().flat_map(|step| match step {
+            Step::Add(servers) => servers.as_slice(),
+            Step::Replace { with, .. } => std::slice::from_ref(with),
+            _ => &[],
+        });
+        let taken: BTreeSet<&str> = self
+            .servers
+            .iter()
+            .chain(added)
+            .map(|server| &*server.name)
+            .collect();
+        let count = count.min(crate::simulation::fleet::SERVERS_MAX + 1);
+        let names = (0..)
+            .map(made_name)
+            .filter(|name| !taken.contains(name.as_str()));
+        let servers = names.take(count).map(Server::new).collect();
+        self.step(Step::Add(servers))
+    }
+
     /// What happens next; at most [`STEPS_MAX`].
     pub fn step(mut self, step: Step) -> Self {
         self.steps.push(step);
@@ -127,6 +148,20 @@ impl ScenarioBuilder {
     /// One more way to place the keys; 1 to [`SCHEMES_MAX`].
     pub fn scheme(mut self, scheme: Scheme) -> Self {
         self.schemes.push(scheme);
+        self
+    }
+
+    /// These in place of all so far, but for a cluster's own.
+    pub fn schemes(mut self, schemes: impl IntoIterator<Item = Scheme>) -> Self {
+        self.schemes
+            .retain(|scheme| matches!(scheme.method, Method::Given(..)));
+        self.schemes.extend(schemes);
+        self
+    }
+
+    /// Changes the keys so far.
+    pub fn change_keys(mut self, change: impl FnOnce(Keys) -> Keys) -> Self {
+        self.keys = change(self.keys);
         self
     }
 
@@ -201,17 +236,13 @@ impl ScenarioBuilder {
             );
         }
         if let Err((setting, why)) = self.pace.check() {
-            return Err(Problem::new(format!("pace.{setting}"), why).expected("a pace that can be"));
+            return Err(of_model("pace", setting, &why));
         }
         if let Some(Err((setting, why))) = self.storm.as_ref().map(StormSpec::check) {
-            return Err(
-                Problem::new(format!("storm.{setting}"), why).expected("a storm that can be")
-            );
+            return Err(of_model("storm", setting, &why));
         }
         if let Some(Err((setting, why))) = self.capacity.as_ref().map(CapacitySpec::check) {
-            return Err(
-                Problem::new(format!("capacity.{setting}"), why).expected("a capacity that can be")
-            );
+            return Err(of_model("capacity", setting, &why));
         }
         if self.servers.is_empty() {
             return Err(Problem::new("servers", "there are no servers")
@@ -302,8 +333,13 @@ impl ScenarioBuilder {
         let mut tracks = Vec::new();
         let mut known = BTreeSet::new();
         for scheme in &self.schemes {
-            for &nodes in &self.sensitivity {
-                range("sensitivity", nodes.into(), 1, NODES_MAX as u64)?;
+            for (number, &nodes) in self.sensitivity.iter().enumerate() {
+                range(
+                    &format!("sensitivity[{number}]"),
+                    nodes.into(),
+                    1,
+                    NODES_MAX as u64,
+                )?;
                 let Some(scheme) = scheme.resized(nodes) else {
                     continue;
                 };
@@ -340,14 +376,23 @@ impl Scenario {
     }
 }
 
+/// What the models say has what was read before what is expected.
+fn of_model(table: &str, setting: &str, why: &str) -> Problem {
+    let (read, expected) = why.split_once(": expected ").unwrap_or((why, ""));
+    Problem::new(
+        format!("{table}.{setting}"),
+        format!("{setting} cannot be {read}"),
+    )
+    .expected(expected)
+}
+
 fn range(setting: &str, value: u64, min: u64, max: u64) -> Result<(), Problem> {
     if (min..=max).contains(&value) {
         return Ok(());
     }
     let (what, noun) = match setting {
-        "schemes" | "steps" | "sensitivity" if value == 0 || value > max => {
-            (format!("{value} {setting}"), " of them")
-        }
+        "schemes" | "steps" | "sensitivity" => (format!("{value} {setting}"), " of them"),
+        _ if setting.starts_with("sensitivity") => (format!("{value} nodes"), " of them"),
         _ => (format!("{setting} is out of range"), ""),
     };
     Err(Problem::new(setting, what)

@@ -5,12 +5,11 @@ use crate::config::{Config, ConfigError, Problem, Source, closest, parse_size};
 use crate::plan::Pace;
 use crate::simulation::capacity::CapacitySpec;
 use crate::simulation::fleet::{SERVERS_MAX, Server, Step, made_name};
-use crate::simulation::scheme::Scheme;
+use crate::simulation::scheme::{Scheme, SchemeError};
 use crate::simulation::storm::StormSpec;
-use crate::simulation::workload::{Keys, LIST_BYTES_MAX, Popularity, ValueBytes};
+use crate::simulation::workload::{Keys, Popularity, ValueBytes};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 use toml::Value;
 use toml::de::{DeTable, DeValue};
@@ -56,16 +55,9 @@ enum RawVary {
 struct RawKeys {
     count: Option<u64>,
     file: Option<String>,
-    popularity: Option<RawPopularity>,
+    popularity: Option<Value>,
     value_bytes: Option<Value>,
     overhead_bytes: Option<u32>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum RawPopularity {
-    Uniform,
-    Zipf(f64),
 }
 
 #[derive(Deserialize)]
@@ -136,13 +128,24 @@ impl Scenario {
             return change(Scenario::builder().cluster(&config)).build();
         }
         let mut source = Source::new(text, origin);
-        if let Ok(document) = DeTable::parse(text) {
-            locate("", document.get_ref(), &mut source);
+        let document = DeTable::parse(text);
+        let is_toml = document.is_ok();
+        if let Ok(document) = document {
+            locate("", document.get_ref(), text, &mut source);
         }
         let file: File = match toml::from_str(text) {
             Ok(file) => file,
-            Err(error) => return Err(source.error(malformed(text, &error))),
+            Err(error) => {
+                let problem = malformed(text, &error);
+                let is_scenario = is_toml && !error.message().starts_with("unknown field");
+                // What is no scenario at all may be a broken cluster file, with passwords.
+                return Err(match is_scenario {
+                    true => source.public().error(problem),
+                    false => source.error(problem),
+                });
+            }
         };
+        let source = source.public();
         let directory = origin.parent().unwrap_or(Path::new(""));
         let cluster = match file
             .servers
@@ -164,22 +167,24 @@ fn is_cluster(text: &str) -> bool {
 }
 
 /// Notes where everything is.
-fn locate(path: &str, table: &DeTable<'_>, source: &mut Source<'_>) {
+fn locate(path: &str, table: &DeTable<'_>, text: &str, source: &mut Source<'_>) {
     for (key, value) in table {
         let path = match path {
             "" => key.get_ref().to_string(),
             _ => format!("{path}.{}", key.get_ref()),
         };
-        let is_table = matches!(value.get_ref(), DeValue::Table(_));
+        // Of a table with a header, its name; of others, all of it.
+        let is_inline = text[value.span()].starts_with('{');
+        let is_table = matches!(value.get_ref(), DeValue::Table(_)) && !is_inline;
         source.locate(&path, if is_table { key.span() } else { value.span() });
         match value.get_ref() {
-            DeValue::Table(table) => locate(&path, table, source),
+            DeValue::Table(table) => locate(&path, table, text, source),
             DeValue::Array(items) => {
                 for (number, item) in items.iter().enumerate() {
                     let path = format!("{path}[{number}]");
                     source.locate(&path, item.span());
                     if let DeValue::Table(table) = item.get_ref() {
-                        locate(&path, table, source);
+                        locate(&path, table, text, source);
                     }
                 }
             }
@@ -248,11 +253,13 @@ fn builder(file: File, cluster: Option<&Config>, directory: &Path) -> Result<Sce
 }
 
 fn scheme(text: &str, at: &str) -> Result<Scheme> {
-    text.parse()
-        .map_err(|error: crate::simulation::scheme::SchemeError| {
-            Problem::new(at, error.what())
-                .expected(error.expected().trim_start_matches("expected "))
-        })
+    text.parse().map_err(|error: SchemeError| {
+        let problem = Problem::new(at, error.what()).expected(error.expected());
+        match error.help() {
+            Some(help) => problem.help(help),
+            None => problem,
+        }
+    })
 }
 
 fn keys_of(raw: RawKeys, directory: &Path) -> Result<Keys> {
@@ -266,10 +273,7 @@ fn keys_of(raw: RawKeys, directory: &Path) -> Result<Keys> {
         (count, None) => Keys::made(count.unwrap_or(Scenario::builder().keys.count())),
     };
     if let Some(popularity) = raw.popularity {
-        keys = keys.popularity(match popularity {
-            RawPopularity::Uniform => Popularity::Uniform,
-            RawPopularity::Zipf(exponent) => Popularity::Zipf { exponent },
-        });
+        keys = keys.popularity(popularity_of(&popularity)?);
     }
     if let Some(value) = raw.value_bytes {
         keys = keys.value_bytes(value_bytes(&value)?);
@@ -278,18 +282,32 @@ fn keys_of(raw: RawKeys, directory: &Path) -> Result<Keys> {
 }
 
 fn key_file(file: &str, directory: &Path) -> Result<Keys> {
-    let path = directory.join(file);
-    let refused = |what: String| {
-        Problem::new("keys.file", what)
+    Keys::read(directory.join(file)).map_err(|error| {
+        Problem::new("keys.file", error.to_string())
             .expected("a file with one key a line, and after a tab its bytes, if they are known")
             .help("redis-cli --scan > keys.txt writes one")
-    };
-    let mut text = Vec::new();
-    std::fs::File::open(&path)
-        // Sizes after the keys take some more; more than that is no list of keys.
-        .and_then(|file| file.take(2 * LIST_BYTES_MAX as u64).read_to_end(&mut text))
-        .map_err(|error| refused(format!("{file} cannot be read: {error}")))?;
-    Keys::parse(file, &text).map_err(|error| refused(format!("{file}: {error}")))
+    })
+}
+
+fn popularity_of(value: &Value) -> Result<Popularity> {
+    let exponent = value.as_table().filter(|table| table.len() == 1);
+    let exponent = exponent
+        .and_then(|table| table.get("zipf"))
+        .and_then(number);
+    match (value.as_str(), exponent) {
+        (Some("uniform"), _) => Ok(Popularity::Uniform),
+        (_, Some(exponent)) => Ok(Popularity::Zipf { exponent }),
+        _ => Err(Problem::new("keys.popularity", "unknown popularity")
+            .expected("\"uniform\" or { zipf = 0.99 }")),
+    }
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Float(number) => Some(*number),
+        Value::Integer(number) => Some(*number as f64),
+        _ => None,
+    }
 }
 
 fn value_bytes(value: &Value) -> Result<ValueBytes> {
@@ -303,11 +321,7 @@ fn value_bytes(value: &Value) -> Result<ValueBytes> {
     match (whole("min"), whole("max"), whole("median")) {
         (Some(min), Some(max), None) if table.len() == 2 => Ok(ValueBytes::Uniform { min, max }),
         (None, None, Some(median)) if table.len() == 2 => {
-            let sigma = table.get("sigma").and_then(|sigma| match sigma {
-                Value::Float(sigma) => Some(*sigma),
-                Value::Integer(sigma) => Some(*sigma as f64),
-                _ => None,
-            });
+            let sigma = table.get("sigma").and_then(number);
             Ok(ValueBytes::Lognormal {
                 median,
                 sigma: sigma.ok_or_else(refused)?,

@@ -8,13 +8,18 @@ use std::fmt::Write;
 
 const COLUMNS_MAX: u16 = 100;
 /// A table's: who needs more asks for a page or for CSV.
-const ROWS_MAX: usize = 16;
+const ROWS_MAX: usize = 24;
 
 /// Everything that a person wants to know first.
 pub(crate) fn tables(report: &Report) -> String {
     let mut text = head(report);
     let mut subject = String::new();
-    for Headline { subject: about, text: sentence, .. } in export::headlines(report) {
+    for Headline {
+        subject: about,
+        text: sentence,
+        ..
+    } in export::headlines(report)
+    {
         if about != subject {
             let _ = writeln!(text, "\n{}", styled(HEADING, &about));
             subject = about;
@@ -38,7 +43,9 @@ pub(crate) fn tables(report: &Report) -> String {
         }
     }
     if has_more {
-        text.push_str("\nServers of every scheme, and all rows: --html FILE, --csv DIR or --json.\n");
+        text.push_str(
+            "\nServers of every scheme, and all rows: --html FILE, --csv DIR or --json.\n",
+        );
     }
     text
 }
@@ -71,8 +78,13 @@ fn head(report: &Report) -> String {
 /// One scheme's servers, after each step, and its moves; where keys are hot, in the end.
 fn is_shown(report: &Report, table: &Table) -> bool {
     let first = |course: &str| {
-        let step = table.stage.and_then(|at| Some(&report.schemes.first()?.stages.get(at)?.step));
-        let mut courses = report.courses.iter().filter(|course| Some(&course.step) == step);
+        let step = table
+            .stage
+            .and_then(|at| Some(&report.schemes.first()?.stages.get(at)?.step));
+        let mut courses = report
+            .courses
+            .iter()
+            .filter(|course| Some(&course.step) == step);
         courses.next().is_some_and(|one| one.scheme == course)
     };
     match table.name {
@@ -87,7 +99,11 @@ fn is_shown(report: &Report, table: &Table) -> bool {
 }
 
 fn show(table: &Table) -> String {
-    let headings: Vec<String> = table.columns.iter().map(|c| c.heading.to_uppercase()).collect();
+    let headings: Vec<String> = table
+        .columns
+        .iter()
+        .map(|c| c.heading.to_uppercase())
+        .collect();
     let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
     let numbers: Vec<usize> = (0..table.columns.len())
         .filter(|&at| table.columns.get(at).is_some_and(|column| column.is_number))
@@ -110,7 +126,11 @@ fn show(table: &Table) -> String {
 
 /// `- ` and a sentence.
 fn item(text: &str) -> String {
-    within(output::list(vec![vec![Cell::new("-"), Cell::new(text)]]))
+    let mut list = output::list(vec![vec![Cell::new("-"), Cell::new(text)]]);
+    if let Some(sign) = list.column_mut(0) {
+        sign.set_padding((0, 1));
+    }
+    within(list)
 }
 
 /// A text in as many lines as it needs.
@@ -122,21 +142,83 @@ fn wrapped(text: &str) -> String {
 fn within(mut table: comfy_table::Table) -> String {
     table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(COLUMNS_MAX);
-    output::lines(&table)
+    // What has held figures and units together has done its work.
+    output::lines(&table).replace('\u{a0}', " ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read(json: &str) -> Report {
+        serde_json::from_str(json).unwrap()
+    }
+
     fn full() -> Report {
-        serde_json::from_str(include_str!("../../../../tests/reports/full.json")).unwrap()
+        read(include_str!("../../../../tests/reports/full.json"))
+    }
+
+    /// As a terminal without colours shows it.
+    fn plain(report: &Report) -> String {
+        anstream::adapter::strip_str(&tables(report)).to_string()
+    }
+
+    /// Without the blanks at the ends of lines, which insta does not keep apart.
+    #[test]
+    fn everything_of_a_report_is_readable() {
+        insta::assert_snapshot!(plain(&full()), @"");
     }
 
     #[test]
-    fn print_it() {
-        if std::env::var("DUMP").is_ok() {
-            std::fs::write("/tmp/out6/terminal.txt", tables(&full())).unwrap();
+    fn the_smallest_report_is_a_few_lines() {
+        let small = read(include_str!("../../../../tests/reports/small.json"));
+        insta::assert_snapshot!(plain(&small), @"");
+    }
+
+    #[test]
+    fn nothing_is_wider_than_100_columns_whatever_the_names() {
+        let mut report = full();
+        for (number, scheme) in report.schemes.iter_mut().enumerate() {
+            scheme.name = format!("{}-{}", "鍵".repeat(40 * number), scheme.name);
+            scheme.title = "word ".repeat(60);
+            for stage in &mut scheme.stages {
+                stage.step = "x".repeat(300);
+                for share in &mut stage.servers {
+                    share.server = format!("{}\u{1b}[2J{}", share.server, "y".repeat(200));
+                    share.bytes.mean *= 1e9;
+                }
+                for hot in &mut stage.hot_keys {
+                    hot.key = "z".repeat(500);
+                }
+            }
         }
+        report.notes.push("n".repeat(1_000));
+        let text = plain(&report);
+        for line in text.lines() {
+            let mut one = comfy_table::Table::new();
+            one.load_preset(comfy_table::presets::NOTHING)
+                .add_row([line]);
+            let columns = one.column(0).map_or(0, |column| column.max_content_width());
+            assert!(columns <= COLUMNS_MAX, "{columns}: {line}");
+        }
+        assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn of_many_servers_and_schemes_a_terminal_shows_what_matters() {
+        let mut report = full();
+        let few = report.schemes.clone();
+        report.schemes = few.iter().cycle().take(10).cloned().collect();
+        for (number, scheme) in report.schemes.iter_mut().enumerate() {
+            scheme.name = format!("scheme-{number}");
+            for stage in &mut scheme.stages {
+                let few = stage.servers.clone();
+                stage.servers = few.iter().cycle().take(50).cloned().collect();
+            }
+        }
+        let text = plain(&report);
+        assert!(text.lines().count() < 260, "{}", text.lines().count());
+        assert!(text.contains("(26 more rows)"));
+        assert!(text.contains("scheme-9"));
     }
 }

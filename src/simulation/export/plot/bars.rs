@@ -78,7 +78,13 @@ pub(super) fn draw(bars: &Bars, size: Size) -> (Drawing, f64) {
         let left = (number % beside) as f64 * (width + GAP);
         let y = top + (number / beside) as f64 * (panel_height + 8.0);
         if !panel.title.is_empty() {
-            drawing.label("strong", Anchor::Start, (left, y + 10.0), &panel.title, width);
+            drawing.label(
+                "strong",
+                Anchor::Start,
+                (left, y + 10.0),
+                &panel.title,
+                width,
+            );
         }
         let frame = Frame {
             left,
@@ -119,7 +125,13 @@ fn legend(bars: &Bars) -> Vec<(Key, String)> {
     entries
 }
 
-fn lying(drawing: &mut Drawing, bars: &Bars, panel: &Panel, frame: &Frame, (names, texts): (f64, f64)) {
+fn lying(
+    drawing: &mut Drawing,
+    bars: &Bars,
+    panel: &Panel,
+    frame: &Frame,
+    (names, texts): (f64, f64),
+) {
     let left = frame.left + names + 8.0;
     let width = (frame.left + frame.width - texts - left).max(20.0);
     let x = |value: f64| left + frame.scale.part(value) * width;
@@ -131,11 +143,22 @@ fn lying(drawing: &mut Drawing, bars: &Bars, panel: &Panel, frame: &Frame, (name
         // No label into its neighbour.
         let half = text_width(&text) / 2.0;
         if x(value) - half > free_from {
-            drawing.text("faint small", Anchor::Middle, (x(value), bottom + 12.0), &text);
+            drawing.text(
+                "faint small",
+                Anchor::Middle,
+                (x(value), bottom + 12.0),
+                &text,
+            );
             free_from = x(value) + half + 6.0;
         }
     }
-    drawing.label("faint small", Anchor::Start, (left, bottom + 29.0), bars.x_title, frame.left + frame.width - left);
+    drawing.label(
+        "faint small",
+        Anchor::Start,
+        (left, bottom + 29.0),
+        bars.x_title,
+        frame.left + frame.width - left,
+    );
     for (number, bar) in panel.bars.iter().enumerate() {
         let middle = frame.top + ROW * (number as f64 + 0.5);
         drawing.label("", Anchor::End, (left - 8.0, middle), &bar.label, names);
@@ -154,7 +177,12 @@ fn lying(drawing: &mut Drawing, bars: &Bars, panel: &Panel, frame: &Frame, (name
         }
         if let Some(mark) = bar.mark {
             end = end.max(x(mark) + 2.0);
-            drawing.rect("mark", (x(mark) - 1.5, middle - 9.0), (3.0, 18.0), bars.mark_name);
+            drawing.rect(
+                "mark",
+                (x(mark) - 1.5, middle - 9.0),
+                (3.0, 18.0),
+                bars.mark_name,
+            );
         }
         // No line through the figure.
         if let Some(line) = bars.reference.map(|(at, _)| x(at)) {
@@ -183,14 +211,23 @@ fn whisker(drawing: &mut Drawing, (low, high): (f64, f64), middle: f64) {
 
 /// From the least to the most, so that the shape tells.
 fn standing(drawing: &mut Drawing, bars: &Bars, panel: &Panel, frame: &Frame) {
-    let labels = frame.scale.ticks.iter().map(|&value| text_width(&tick(value)));
+    let labels = frame
+        .scale
+        .ticks
+        .iter()
+        .map(|&value| text_width(&tick(value)));
     let left = frame.left + labels.fold(0.0, f64::max) + 8.0;
     let right = frame.left + frame.width;
     let bottom = frame.top + frame.height;
     let y = |value: f64| bottom - frame.scale.part(value) * frame.height;
     for &value in &frame.scale.ticks {
         drawing.line("grid", (left, y(value)), (right, y(value)));
-        drawing.text("faint small", Anchor::End, (left - 6.0, y(value)), &tick(value));
+        drawing.text(
+            "faint small",
+            Anchor::End,
+            (left - 6.0, y(value)),
+            &tick(value),
+        );
     }
     let mut order: Vec<&Bar> = panel.bars.iter().collect();
     order.sort_by(|a, b| a.value.total_cmp(&b.value));
@@ -198,12 +235,23 @@ fn standing(drawing: &mut Drawing, bars: &Bars, panel: &Panel, frame: &Frame) {
     for (number, bar) in order.iter().enumerate() {
         let corner = (left + step * number as f64, y(bar.value));
         let tip = format!("{}: {}", bar.label, bar.text);
-        drawing.rect(&fill_class(0), corner, ((step * 0.8).max(0.5), bottom - corner.1), &tip);
+        drawing.rect(
+            &fill_class(0),
+            corner,
+            ((step * 0.8).max(0.5), bottom - corner.1),
+            &tip,
+        );
     }
     drawing.line("axis", (left, bottom), (right, bottom));
     if let Some((at, _)) = bars.reference {
         drawing.line("reference", (left, y(at)), (right, y(at)));
     }
     let title = format!("{} servers, least first", order.len());
-    drawing.label("faint small", Anchor::Start, (left, bottom + 14.0), &title, right - left);
+    drawing.label(
+        "faint small",
+        Anchor::Start,
+        (left, bottom + 14.0),
+        &title,
+        right - left,
+    );
 }

@@ -282,6 +282,8 @@ pub(super) enum Key {
 
 /// A coordinate: a tenth is finer than a screen shows.
 fn at(number: f64) -> String {
+    // What is no figure has no place; XML knows no NaN.
+    let number = if number.is_finite() { number } else { 0.0 };
     let text = format!("{number:.1}");
     match text.strip_suffix(".0") {
         Some("-0") => "0".to_owned(),

@@ -1,6 +1,6 @@
 //! From figures to places, with ticks at round numbers.
 
-use crate::simulation::export::words::count;
+use crate::simulation::export::words::{UNKNOWN, count};
 
 /// An axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,6 +113,9 @@ fn step(length: f64, steps_max: usize) -> f64 {
 
 /// `0.05`, `1.5`, `12,000`, `1.2 M`: as short as tells neighbours apart.
 pub(super) fn tick(number: f64) -> String {
+    if !number.is_finite() {
+        return UNKNOWN.to_owned();
+    }
     let short = |number: f64| {
         let text = format!("{number:.4}");
         let text = text.trim_end_matches('0').trim_end_matches('.');
