@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test ci fmt clippy layers doc examples bench bench-applications bench-placement bench-test instructions fuzz
+.PHONY: help setup demo test ci fmt clippy layers doc examples bench bench-applications bench-placement bench-simulation bench-test instructions fuzz
 
 FUZZ_SECONDS ?= 600
 
@@ -48,6 +48,10 @@ bench-applications: setup ## sets and timelines beside the same by hand, six min
 bench-placement: ## what finding a key's node costs, beside other crates; exit code 1 when a floor is missed; ARGS=--quick, ARGS=--help
 	@cargo run --quiet --release --manifest-path benches/placement/Cargo.toml -- $(ARGS)
 
+bench-simulation: ## how fast simulations are, and their memory, beside bare lookups and other rings; exit code 1 when a floor is missed; ARGS=--quick
+	@scripts/setup-uhashring.sh
+	@cargo run --quiet --release --manifest-path benches/simulation/Cargo.toml -- $(ARGS)
+
 bench-test: ## the benches themselves: lints and tests
 	cargo fmt --check --manifest-path benches/peers/Cargo.toml
 	cargo clippy --manifest-path benches/peers/Cargo.toml --all-targets -- -D warnings
@@ -55,6 +59,9 @@ bench-test: ## the benches themselves: lints and tests
 	cargo fmt --check --manifest-path benches/placement/Cargo.toml
 	cargo clippy --manifest-path benches/placement/Cargo.toml --all-targets -- -D warnings
 	cargo test --manifest-path benches/placement/Cargo.toml
+	cargo fmt --check --manifest-path benches/simulation/Cargo.toml
+	cargo clippy --manifest-path benches/simulation/Cargo.toml --all-targets -- -D warnings
+	cargo test --manifest-path benches/simulation/Cargo.toml
 
 instructions: ## instructions per operation of the hot paths against the baseline; ARGS="--profile get-64", ARGS=--save
 	@# The dependencies that users of this lock file have: cargo only takes away what is not used.

@@ -140,6 +140,16 @@ pub enum PlanError {
     Topology(#[from] TopologyError),
 }
 
+impl PlanError {
+    /// Whether the question was right, and servers are too small for it: more memory, or more servers, help.
+    pub fn is_about_room(&self) -> bool {
+        matches!(
+            self,
+            PlanError::NotEnoughMemory { .. } | PlanError::NoRoom { .. } | PlanError::Stuck { .. }
+        )
+    }
+}
+
 /// A server that would hold too much.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

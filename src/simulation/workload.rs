@@ -592,3 +592,131 @@ impl Zipf {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(keys: &Keys, seed: u64, repeat: u32, count: u64) -> Vec<String> {
+        let mut piece = Piece::default();
+        Workload::new(keys, seed).fill(repeat, 0, count, &mut piece);
+        piece
+            .keys()
+            .map(|key| String::from_utf8(key.to_vec()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn made_keys_are_those_of_the_first_release() {
+        let keys = Keys::made(1_000_000);
+        let three = |seed, repeat| texts(&keys, seed, repeat, 3).join(" ");
+        insta::assert_snapshot!(three(1, 0), @"user:16321491304643971414 user:7437125459209307225 user:15463258474376039085");
+        insta::assert_snapshot!(three(1, 1), @"user:13965736782547169918 user:16514699442114821904 user:18434298003178974883");
+        insta::assert_snapshot!(three(2, 0), @"user:10422960368320252623 user:1151613137436240227 user:8035107724048120539");
+        let mut many = texts(&keys, 7, 3, 1_000_000);
+        many.sort_unstable();
+        many.dedup();
+        assert_eq!(many.len(), 1_000_000, "no key is there twice");
+    }
+
+    #[test]
+    fn sizes_and_popularity_are_those_of_the_first_release() {
+        let said = |keys: &Keys| {
+            let mut piece = Piece::default();
+            Workload::new(keys, 1).fill(0, 0, 6, &mut piece);
+            format!("{:?} {:?}", piece.bytes, piece.requests)
+        };
+        let uniform = Keys::made(10).value_bytes(ValueBytes::Uniform { min: 10, max: 20 });
+        insta::assert_snapshot!(said(&uniform.clone().overhead_bytes(100)), @"[116, 112, 111, 111, 118, 117] []");
+        let lognormal = ValueBytes::Lognormal {
+            median: 300,
+            sigma: 1.0,
+        };
+        insta::assert_snapshot!(said(&uniform.clone().value_bytes(lognormal)), @"[229, 218, 145, 2130, 521, 664] []");
+        let zipf = uniform.popularity(Popularity::Zipf { exponent: 1.0 });
+        insta::assert_snapshot!(said(&zipf), @"[16, 12, 11, 11, 18, 17] [1152921504606846976, 576460752303423488, 384307168202282304, 288230376151711744, 230584300921369408, 192153584101141152]");
+    }
+
+    #[test]
+    fn it_makes_no_difference_how_keys_are_cut_into_pieces() {
+        let keys = Keys::made(300_000)
+            .popularity(Popularity::Zipf { exponent: 0.8 })
+            .value_bytes(ValueBytes::Uniform { min: 1, max: 9 });
+        let workload = Workload::new(&keys, 3);
+        let cut = |size: u64| {
+            let (mut text, mut numbers) = (Vec::new(), Vec::new());
+            let mut piece = Piece::default();
+            for first in (0..300_000).step_by(size as usize) {
+                workload.fill(2, first, size, &mut piece);
+                text.extend_from_slice(&piece.text);
+                numbers.extend(
+                    piece
+                        .bytes
+                        .iter()
+                        .zip(&piece.requests)
+                        .map(|(b, r)| (*b, *r)),
+                );
+            }
+            (text, numbers)
+        };
+        let whole = cut(300_000);
+        assert!(whole == cut(4_096) && whole == cut(777));
+    }
+
+    #[test]
+    fn zipf_is_as_exact_as_it_says() {
+        for (exponent, count) in [
+            (0.5, 400_000),
+            (0.99, 1_000_000),
+            (1.0, 300_000),
+            (2.5, 200_000),
+        ] {
+            let zipf = Zipf::new(exponent, count);
+            let mut weights = Vec::new();
+            zipf.fill(1..count + 1, &mut weights);
+            let total: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
+            assert!(
+                (1 << 60..=1 << 62).contains(&total),
+                "{exponent}: {}",
+                total as f64
+            );
+            let harmonic: f64 = (1..=count).map(|rank| (rank as f64).powf(-exponent)).sum();
+            for rank in [1, 2, 1_000, 131_071, 131_072, 150_000, count] {
+                let share = weights[rank as usize - 1] as f64 / total as f64;
+                let expected = (rank as f64).powf(-exponent) / harmonic;
+                assert!(
+                    (share / expected - 1.0).abs() < 1e-5 * exponent,
+                    "{exponent}, {rank}: {share} {expected}"
+                );
+            }
+            assert!(weights.is_sorted_by(|one, next| one >= next));
+        }
+        // The largest number of keys fits.
+        let zipf = Zipf::new(0.01, KEYS_MAX);
+        let mut last = Vec::new();
+        zipf.fill(KEYS_MAX..KEYS_MAX + 1, &mut last);
+        assert!(u128::from(last[0]) * u128::from(KEYS_MAX) < 1 << 62 && last[0] > 1 << 20);
+    }
+
+    #[test]
+    fn sizes_are_distributed_as_said() {
+        let mean_and_median = |value_bytes| {
+            let keys = Keys::made(100_000).value_bytes(value_bytes);
+            let mut piece = Piece::default();
+            Workload::new(&keys, 1).fill(0, 0, 100_000, &mut piece);
+            piece.bytes.sort_unstable();
+            let sum: u64 = piece.bytes.iter().sum();
+            assert!((sum as f64 / keys.bytes_expected() as f64 - 1.0).abs() < 0.02);
+            (piece.bytes[0], piece.bytes[50_000], piece.bytes[99_999])
+        };
+        assert_eq!(
+            mean_and_median(ValueBytes::Uniform { min: 5, max: 9 }),
+            (5, 7, 9)
+        );
+        let (_, median, _) = mean_and_median(ValueBytes::Lognormal {
+            median: 1_000,
+            sigma: 1.0,
+        });
+        assert!((980..1_020).contains(&median), "{median}");
+    }
+}

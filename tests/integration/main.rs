@@ -21,6 +21,7 @@ mod gather;
 mod observability;
 #[cfg(feature = "cli")]
 mod page;
+mod plan;
 mod redis_rs;
 mod round_robin;
 mod sets;

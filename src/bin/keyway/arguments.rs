@@ -7,6 +7,7 @@ Examples:
   keyway demo                              see it work: two servers, 64 nodes, a crash, a recovery
   keyway check cluster.toml                is this file right for what is on these servers?
   keyway locate cluster.toml user:42:name  on which server is this key?
+  keyway plan cluster.toml --add f         which nodes would go to a new server, in which order
   keyway simulate --servers 5 --add 1      what does a sixth server move, by which scheme?
   keyway stats cluster.toml                versions, memory, keys, clients of every server
 
@@ -38,6 +39,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     Check(crate::check::Args),
     Locate(crate::locate::Args),
+    Plan(crate::plan::Args),
     Stats(crate::stats::Args),
     Simulate(crate::simulate::Args),
     Demo(crate::demo::Args),
@@ -58,6 +60,40 @@ pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
         .filter(|milliseconds| (1..=3_600_000).contains(milliseconds))
         .map(std::time::Duration::from_millis)
         .ok_or_else(expected)
+}
+
+/// `16GiB`, `512MiB`, in bytes.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let factor = |unit: &str| match unit {
+        "B" => Some(1),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        "TiB" => Some(1 << 40),
+        _ => None,
+    };
+    scaled(text, factor)
+        .ok_or_else(|| format!("{text:?} is no size; expected 512MiB, 16GiB or 2TiB"))
+}
+
+/// `5000`, `10k`, `20m`, `2g`.
+pub(crate) fn count(text: &str) -> Result<u64, String> {
+    let factor = |unit: &str| match unit {
+        "" => Some(1),
+        "k" => Some(1_000),
+        "m" => Some(1_000_000),
+        "g" => Some(1_000_000_000),
+        _ => None,
+    };
+    scaled(text, factor)
+        .ok_or_else(|| format!("{text:?} is no count; expected 5000, 10k, 20m or 2g"))
+}
+
+fn scaled(text: &str, factor: impl Fn(&str) -> Option<u64>) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u64 = digits.parse().ok().filter(|_| is_number)?;
+    number.checked_mul(factor(&text[digits.len()..])?)
 }
 
 #[cfg(test)]
@@ -89,6 +125,29 @@ mod tests {
             "99999999999999999999s",
         ] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_a_unit_and_counts_may_have_one() {
+        assert_eq!(size("16GiB"), Ok(16 << 30));
+        assert_eq!(size("0B"), Ok(0));
+        for wrong in [
+            "",
+            "16",
+            "GiB",
+            "16GB",
+            "-1B",
+            "+1B",
+            "1.5GiB",
+            "99999999TiB",
+        ] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(count("10m"), Ok(10_000_000));
+        assert_eq!(count("7"), Ok(7));
+        for wrong in ["", "m", "10M", "+1", "-1", "1e6", "99999999999g"] {
+            assert!(count(wrong).is_err(), "{wrong}");
         }
     }
 }

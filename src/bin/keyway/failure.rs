@@ -19,11 +19,15 @@ pub(crate) enum CliError {
     File(#[from] keyway::config::ConfigError),
     #[error(transparent)]
     Cluster(#[from] keyway::Error),
-    #[error("by {0} no key has a home: any server may have any key. Ask each of them, with EXISTS")]
-    NoHomes(keyway::placement::Algorithm),
-    /// Flags that say something wrong together.
+    /// What the user asked for cannot be; the text says what can.
     #[error("{0}")]
     Usage(String),
+    #[error("{0} cannot be read: {1}")]
+    Unreadable(String, #[source] io::Error),
+    #[error(transparent)]
+    Plan(#[from] keyway::plan::PlanError),
+    #[error("by {0} no key has a home: any server may have any key. Ask each of them, with EXISTS")]
+    NoHomes(keyway::placement::Algorithm),
     #[error(transparent)]
     Simulation(#[from] keyway::simulation::RunError),
     #[error("the keys on standard input cannot be read: {0}")]
@@ -45,9 +49,13 @@ pub(crate) enum CliError {
 impl CliError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            CliError::File(_) | CliError::Usage(_) | CliError::Input(_) | CliError::NoHomes(_) => {
-                WRONG_FILE.into()
-            }
+            CliError::Plan(error) if error.is_about_room() => PROBLEMS.into(),
+            CliError::File(_)
+            | CliError::Usage(_)
+            | CliError::Unreadable(..)
+            | CliError::Plan(_)
+            | CliError::Input(_)
+            | CliError::NoHomes(_) => WRONG_FILE.into(),
             _ => PROBLEMS.into(),
         }
     }

@@ -6,6 +6,7 @@ mod demo;
 mod failure;
 mod locate;
 mod output;
+mod plan;
 mod simulate;
 mod stats;
 
@@ -31,8 +32,9 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode, CliError> {
     match command {
-        // Needs no server, so no runtime either.
+        // These need no server, so no runtime either.
         Command::Locate(args) => locate::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Check(args) => runtime()?.block_on(check::run(&args)),
         Command::Stats(args) => runtime()?.block_on(stats::run(&args)),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),

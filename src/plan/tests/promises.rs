@@ -104,14 +104,6 @@ fn fleet() -> impl Strategy<Value = Fleet> {
     })
 }
 
-/// What cannot be may be refused for these reasons only.
-fn is_about_memory(error: &PlanError) -> bool {
-    matches!(
-        error,
-        PlanError::NoRoom { .. } | PlanError::NotEnoughMemory { .. } | PlanError::Stuck { .. }
-    )
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -119,7 +111,7 @@ proptest! {
     fn an_even_plan_keeps_its_promises(fleet in fleet()) {
         match fleet.plan(&Goal::Even) {
             Ok(plan) => fleet.replay(&plan),
-            Err(error) => prop_assert!(is_about_memory(&error), "{}", error),
+            Err(error) => prop_assert!(error.is_about_room(), "{}", error),
         }
     }
 
