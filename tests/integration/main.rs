@@ -21,6 +21,7 @@ mod gather;
 mod observability;
 #[cfg(feature = "cli")]
 mod page;
+#[cfg(feature = "cli")]
 mod plan;
 mod redis_rs;
 mod round_robin;
