@@ -393,9 +393,9 @@ impl Running<'_> {
     }
 }
 
-fn run_wave<'a>(
+fn run_wave(
     state: &mut State<'_>,
-    wave: &[&'a Move],
+    wave: &[&Move],
     done: &mut Vec<CourseMove>,
 ) -> Result<(), CourseError> {
     let held = state.held();

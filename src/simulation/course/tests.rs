@@ -374,8 +374,7 @@ proptest! {
             memory_bytes_max: room.map(|room| (fair as f64 * room) as u64),
             ..ServerSpec::new(name(server))
         }).collect();
-        let mut limits = Limits::default();
-        limits.moves_per_server_max = moves_per_server_max;
+        let limits = Limits { moves_per_server_max, ..Limits::default() };
         let Ok(plan) = Plan::for_goal(&old, &Goal::Even, &servers, &known, &limits) else {
             return Ok(());
         };
