@@ -47,7 +47,7 @@ pub(crate) enum Command {
     Stats(crate::stats::Args),
     Balance(crate::balance::Args),
     Simulate(crate::simulate::Args),
-    Plan(crate::plan::Args),
+    Plan(Box<crate::plan::Args>),
     Demo(crate::demo::Args),
 }
 
