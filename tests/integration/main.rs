@@ -16,6 +16,8 @@ mod faults;
 mod fixture;
 mod fixture_works;
 mod gather;
+#[cfg(feature = "cli")]
+mod import;
 mod observability;
 mod redis_rs;
 mod round_robin;
