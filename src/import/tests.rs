@@ -1,8 +1,7 @@
 //! What each format becomes, what is refused, and that nothing makes it panic.
 
 use super::*;
-use crate::Config;
-use crate::config::Address;
+use crate::config::{Address, Config};
 use std::path::{Path, PathBuf};
 
 mod addresses;
