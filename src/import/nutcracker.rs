@@ -163,7 +163,7 @@ impl Pool {
                 }
             };
             match key.text.as_str() {
-                "listen" => set(&mut listen, key, &value, |text| listening(text))?,
+                "listen" => set(&mut listen, key, &value, listening)?,
                 "hash" => set(&mut pool.hash, key, &value, hash)?,
                 "hash_tag" => set(&mut pool.hash_tag, key, &value, hash_tag)?,
                 "distribution" => set(&mut pool.distribution, key, &value, distribution)?,
