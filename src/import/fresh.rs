@@ -141,7 +141,7 @@ pub(super) fn spread(weights: &[u32], node_count: u16) -> Result<Vec<Vec<u16>>, 
     let count = usize::from(node_count);
     if !(1..=NODES_MAX).contains(&count) {
         return Err(Problem::new("a number of nodes that cannot be")
-            .read(format!("{node_count}"))
+            .read(node_count.to_string())
             .expected(format!("1 to {NODES_MAX}"))
             .help("64 is enough for most"));
     }

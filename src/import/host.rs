@@ -5,6 +5,9 @@ use crate::config::{Address, Endpoint};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::path::{Path, PathBuf};
 
+/// Longest name in DNS.
+const HOST_BYTES_MAX: usize = 253;
+
 /// A host, which may be an IPv6 address with or without brackets, and its port.
 pub(super) fn tcp(host: &str, port: u16) -> Result<Address, Problem> {
     let bare = host
@@ -28,7 +31,7 @@ pub(super) fn tcp(host: &str, port: u16) -> Result<Address, Problem> {
     let is_plain = host
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
-    if host.is_empty() || !is_plain {
+    if !(1..=HOST_BYTES_MAX).contains(&host.len()) || !is_plain {
         return Err(refused());
     }
     let endpoint = Endpoint::from_url(&format!("redis://{host}:{port}")).map_err(|_| refused())?;

@@ -163,7 +163,7 @@ impl Pool {
                 }
             };
             match key.text.as_str() {
-                "listen" => set(&mut listen, key, &value, |text| listening(text))?,
+                "listen" => set(&mut listen, key, &value, listening)?,
                 "hash" => set(&mut pool.hash, key, &value, hash)?,
                 "hash_tag" => set(&mut pool.hash_tag, key, &value, hash_tag)?,
                 "distribution" => set(&mut pool.distribution, key, &value, distribution)?,
@@ -506,9 +506,9 @@ fn found(pool: Pool) -> Result<Found, Problem> {
         }
         draft.options.hash_tag = Some(tag);
     }
+    secrets(&mut draft, &pool);
     servers(&mut draft, &pool)?;
     timeouts(&mut draft, &pool);
-    secrets(&mut draft, &pool);
     failures(&mut draft, &pool);
     connections(&mut draft, &pool);
     Ok(Found::Cluster(Box::new(draft)))
@@ -534,7 +534,7 @@ fn servers(draft: &mut Draft, pool: &Pool) -> Result<(), Problem> {
         },
     };
     draft.nodes = Nodes::Named(pool.servers.iter().map(node).collect());
-    let database = pool.redis_db.as_ref().map_or(0, |(database, _)| *database);
+    let databases = Databases::new(draft, pool);
     let mut together = 0;
     for (index, line) in pool.servers.iter().enumerate() {
         let address = line.address()?;
@@ -542,7 +542,7 @@ fn servers(draft: &mut Draft, pool: &Pool) -> Result<(), Problem> {
             Some(name) => name.clone(),
             None => host::server_name(&address, 0),
         };
-        let mut server = Server::new(name, address, database);
+        let mut server = Server::new(name, address, databases.of(line));
         server.nodes.push(index as u16);
         server
             .notes
@@ -564,6 +564,48 @@ fn servers(draft: &mut Draft, pool: &Pool) -> Result<(), Problem> {
         );
     }
     Ok(())
+}
+
+/// Where keys are in the end. Seen with nutcracker 0.5.0, and as `server_connect` and `redis_post_connect` have it: it selects `redis_db` when a
+/// connection is made, which is not told of sockets, as those connect at once; and it does so before it gives the password, so that a server
+/// which requires one refuses. The refusal goes into its log, and the connection stays with database 0.
+struct Databases {
+    tcp: u32,
+}
+
+impl Databases {
+    fn new(draft: &mut Draft, pool: &Pool) -> Databases {
+        let Some((database @ 1.., place)) = pool.redis_db else {
+            return Databases { tcp: 0 };
+        };
+        let at = ("redis_db", place.line);
+        if pool.redis_auth.is_some() {
+            draft.remark_at(
+                Kind::ToDo,
+                at,
+                format!(
+                    "nutcracker selects the database before it gives the password, so servers that require one refuse, and all keys are in database 0, as in \
+                     this file. Look at INFO keyspace of a server: if its keys are in {database}, set database = {database} in [defaults]"
+                ),
+            );
+            return Databases { tcp: 0 };
+        }
+        if pool.servers.iter().any(|line| line.port.is_none()) {
+            draft.remark_at(
+                Kind::Different,
+                at,
+                "over a unix socket nutcracker selects no database, so the keys of such servers are in 0, as in this file",
+            );
+        }
+        Databases { tcp: database }
+    }
+
+    fn of(&self, line: &Line) -> u32 {
+        match line.port {
+            Some(_) => self.tcp,
+            None => 0,
+        }
+    }
 }
 
 fn timeouts(draft: &mut Draft, pool: &Pool) {

@@ -60,7 +60,7 @@ pub(super) fn found(cluster: &Cluster<'_>) -> Result<Found, Problem> {
     let mut draft = Draft::new(origin, cluster.name, cluster.place, algorithm);
     let hosts = hosts(settings)?;
     if let Some(options) = settings.get("router_options")
-        && settings.of(options)?.entries.first().is_some()
+        && !settings.of(options)?.entries.is_empty()
     {
         return Err(options
             .problem("rb's routers take no options")

@@ -18,6 +18,8 @@ mod faults;
 mod fixture;
 mod fixture_works;
 mod gather;
+#[cfg(feature = "cli")]
+mod import;
 mod observability;
 #[cfg(feature = "cli")]
 mod page;

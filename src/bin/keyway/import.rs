@@ -71,12 +71,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, CliError> {
         true => Path::new("standard input"),
         false => &args.file,
     };
-    let mut options = Options::default();
-    options.only = args.pool.clone();
-    options.format = args.format;
-    options.name = args.name.clone();
-    options.algorithm = args.algorithm;
-    options.node_count = args.nodes;
+    let options = Options {
+        only: args.pool.clone(),
+        format: args.format,
+        name: args.name.clone(),
+        algorithm: args.algorithm,
+        node_count: args.nodes,
+    };
     let import = import::read(&text, origin, &options)?;
     if args.json {
         output::print_verdict(&output::json_page(&import)?)?;

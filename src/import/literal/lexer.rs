@@ -421,7 +421,7 @@ enum Unit {
 
 fn joined(units: &[Unit]) -> Option<String> {
     let mut text = String::new();
-    let mut units = units.iter().copied().peekable();
+    let mut units = units.iter().copied();
     while let Some(unit) = units.next() {
         match unit {
             Unit::Char(c) => text.push(c),

@@ -304,7 +304,8 @@ impl Parser {
                 return Err(self.unexpected("a name behind the dot"));
             };
             self.at += 1;
-            dotted = format!("{dotted}.{word}");
+            dotted.push('.');
+            dotted.push_str(&word);
         }
         let kind = match self.accept('(') {
             true => self.call(dotted)?,
