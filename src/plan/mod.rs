@@ -35,6 +35,7 @@ mod pairing;
 mod problem;
 mod repair;
 mod search;
+mod sequence;
 mod size;
 mod target;
 #[cfg(test)]
@@ -251,6 +252,9 @@ impl Plan {
         limits: &Limits,
     ) -> Result<Plan, PlanError> {
         check(old, sizes, limits)?;
+        if matches!(limits.balance, Balance::Bytes { .. }) && sizes.total().bytes == 0 {
+            return Err(PlanError::NoBytes);
+        }
         let problem = goal::problem(old, goal, servers, sizes)?;
         let assignment = target::choose(&problem, limits.balance)?;
         Plan::made(&problem, &assignment, Some(goal), sizes, limits, &|_| true)

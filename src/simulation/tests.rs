@@ -615,8 +615,10 @@ fn a_node_that_must_not_move_where_memory_does_not_suffice_is_an_error() {
 
 #[test]
 fn storms_courses_costs_and_capacity_come_when_asked_for() {
-    let mut capacity = capacity::CapacitySpec::default();
-    capacity.users = 100_000;
+    let capacity = capacity::CapacitySpec {
+        users: 100_000,
+        ..capacity::CapacitySpec::default()
+    };
     let report = report(
         scenario(&["ketama@64", "modulo"])
             .servers_made(5)

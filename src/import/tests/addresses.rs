@@ -194,7 +194,7 @@ fn a_new_cluster_has_every_node_once_and_each_server_its_share() {
         (vec![1_000_000, 1, 1], 3, vec![1, 1, 1]),
         (vec![1], 16_384, vec![16_384]),
     ] {
-        let shares = super::super::fresh::spread(&weights, count).unwrap();
+        let shares = fresh::spread(&weights, count).unwrap();
         let sizes: Vec<_> = shares.iter().map(Vec::len).collect();
         assert_eq!(sizes, expected, "{weights:?}");
         let nodes: Vec<u16> = shares.concat();

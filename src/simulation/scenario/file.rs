@@ -452,7 +452,7 @@ fn step_of(raw: RawStep, at: &str, before: &ScenarioBuilder) -> Result<Step> {
             Value::Integer(count @ 1..=COUNT_MAX) => before.fresh_names(count as usize),
             value => several(&value, &format!("{at}.add"), "; or how many: add = 1")?,
         };
-        let servers: Result<Vec<Server>> = added.into_iter().map(|name| server(name)).collect();
+        let servers: Result<Vec<Server>> = added.into_iter().map(&server).collect();
         return Ok(Step::Add(servers?));
     }
     if let (Some(from), Some(with)) = (raw.replace, raw.with) {
