@@ -113,6 +113,35 @@ fn the_sum_that_stops_early_is_the_whole_sum() {
 }
 
 #[test]
+fn moments_that_share_their_sums_are_as_each_by_itself() {
+    for (rate, ttl_s, latency_ms) in [
+        (0.01, 100.0, 0.0),
+        (3.0, 1.0, 5.0),
+        (0.7, 30.0, 2_500.0),
+        (500.0, 600.0, 5.0),
+        (2e4, 3_600.0, 0.0),
+        (1.0, f64::INFINITY, 10.0),
+    ] {
+        let spec = StormSpec {
+            requests_per_s: rate,
+            ttl_s,
+            database_latency_ms: latency_ms,
+            minutes: f64::min(ttl_s / 6.0, 60.0),
+            ..StormSpec::default()
+        };
+        let class = Class::new(&Popularity::new(1, 1.0), 1.0, &spec);
+        let moments = moments(&spec);
+        for (moment, course) in moments.iter().zip(class.course(&moments)) {
+            let at_s = moment.at_s(class.period_s);
+            let last = class.mean((at_s - 1.0).max(0.0), at_s);
+            near(course.last.wait, last.wait, 1e-6);
+            near(course.last.miss, last.miss, 1e-6);
+            near(course.all.miss, class.mean(0.0, at_s).miss, 1e-6);
+        }
+    }
+}
+
+#[test]
 fn a_slow_database_is_read_by_everyone_who_asks_meanwhile_unless_they_coalesce() {
     // One key, 1,000 requests a second, 100 ms: 1 request begins the read and 100 come while it is under way.
     let spec = StormSpec {
