@@ -1,7 +1,7 @@
 //! The tables of a report, in the order in which they matter, as text in cells. Who shows them decides how.
 
 use super::words::{
-    bytes, count, milliseconds, percent, percents, plural, ratio, ratios, rounded, seconds, short,
+    bytes, count, milliseconds, percent, percents, ratio, ratios, rounded, seconds, short,
 };
 use crate::plan::MoveKind;
 use crate::simulation::report::{
@@ -581,9 +581,4 @@ fn costs(rows: &[CostReport]) -> Option<Table> {
             rows.iter().map(row).collect(),
         )
     })
-}
-
-/// `3 more rows`.
-pub(super) fn more(rows: usize) -> String {
-    format!("{} not shown", plural(rows as u64, "row"))
 }
