@@ -46,7 +46,7 @@ pub(crate) enum Command {
     Locate(crate::locate::Args),
     Stats(crate::stats::Args),
     Balance(crate::balance::Args),
-    Simulate(crate::simulate::Args),
+    Simulate(Box<crate::simulate::Args>),
     Plan(Box<crate::plan::Args>),
     Demo(crate::demo::Args),
 }

@@ -43,7 +43,7 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         Command::Check(args) => runtime()?.block_on(check::run(&args)),
         Command::Stats(args) => runtime()?.block_on(stats::run(&args)),
         Command::Balance(args) => runtime()?.block_on(balance::run(&args)),
-        Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
+        Command::Simulate(args) => runtime()?.block_on(simulate::run(*args)),
         Command::Demo(args) => Ok(runtime()?.block_on(demo::run(args))),
     }
 }

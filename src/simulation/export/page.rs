@@ -2,7 +2,7 @@
 
 use super::headline::{Headline, headlines};
 use super::plot::{self, Plot, plots};
-use super::table::{Table, courses, more, stages, tables};
+use super::table::{Table, courses, stages, tables};
 use super::words::{bytes, count, is_unfit, plural, shown};
 use crate::simulation::report::{CourseReport, Report};
 use base64::Engine;
@@ -296,4 +296,9 @@ fn embedded(report: &Report) -> String {
         }
     }
     safe
+}
+
+/// `3 rows not shown`.
+fn more(rows: usize) -> String {
+    format!("{} not shown", plural(rows as u64, "row"))
 }

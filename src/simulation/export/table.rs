@@ -582,9 +582,3 @@ fn costs(rows: &[CostReport]) -> Option<Table> {
         )
     })
 }
-
-/// `3 more rows`.
-#[cfg(feature = "plots")]
-pub(super) fn more(rows: usize) -> String {
-    format!("{} not shown", super::words::plural(rows as u64, "row"))
-}
