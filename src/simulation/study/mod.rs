@@ -1,7 +1,7 @@
 //! Algorithms that no cluster of keyway can use, to see beside those that one can: what papers propose, and what other programs have.
 //!
 //! A key is a server's here, with no nodes between them. What is hashed of a key is its [hash tag](crate::hash::hash_tag), by
-//! [`xxh3`](crate::hash::xxh3), and of a server its name. Nothing of this is data for ever: a later version may place keys otherwise.
+//! [`xxh3`], and of a server its name. Nothing of this is data for ever: a later version may place keys otherwise.
 //!
 //! | study | lookup | a server comes or goes | weights |
 //! |---|---|---|---|
