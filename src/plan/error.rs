@@ -92,6 +92,11 @@ pub enum PlanError {
     /// No move would be allowed.
     #[error("0 moves at once per server; expected at least 1")]
     NoMovesAllowed,
+    /// Nothing to make even.
+    #[error(
+        "to make servers even by bytes, the nodes' bytes must be known, and they are 0. Give sizes, or make nodes even"
+    )]
+    NoBytes,
     /// A tolerance that is no fraction.
     #[error("a tolerance of {tolerance}; expected 0 to 1, such as 0.05 for five percent")]
     Tolerance {

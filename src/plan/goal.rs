@@ -188,28 +188,28 @@ fn add(
     names: &[Arc<str>],
     specs: &[ServerSpec],
 ) -> Result<(), PlanError> {
+    let (weight, memory_bytes_max) = typical(specs);
     for name in names {
         if name.is_empty() {
             return Err(PlanError::EmptyName);
         }
-        match seats.get(name) {
-            Some(seat) if seat.weight == 0 && seat.nodes_before == 0 && !seat.is_old => {
-                return Err(PlanError::AddedWithoutWeight { name: name.clone() });
-            }
-            Some(seat) if seat.nodes_before > 0 => {
-                return Err(PlanError::AlreadyThere {
-                    name: name.clone(),
-                    nodes: seat.nodes_before,
-                });
-            }
-            Some(_) => {}
-            None => {
-                let (weight, memory_bytes_max) = typical(specs);
-                seats.insert(
-                    name.clone(),
-                    Seat::new(name.clone(), weight, memory_bytes_max),
-                );
-            }
+        let is_listed = specs.iter().any(|spec| spec.name == *name);
+        let seat = seats
+            .entry(name.clone())
+            .or_insert_with(|| Seat::new(name.clone(), weight, memory_bytes_max));
+        if seat.nodes_before > 0 {
+            return Err(PlanError::AlreadyThere {
+                name: name.clone(),
+                nodes: seat.nodes_before,
+            });
+        }
+        if !is_listed {
+            // The old topology may have it already, without a node.
+            seat.weight = weight;
+            seat.memory_bytes_max = memory_bytes_max;
+        }
+        if seat.weight == 0 {
+            return Err(PlanError::AddedWithoutWeight { name: name.clone() });
         }
     }
     for seat in seats.values_mut() {

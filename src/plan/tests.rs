@@ -153,6 +153,19 @@ fn moves_that_wait_for_each_other_are_refused_with_what_is_missing() {
 }
 
 #[test]
+fn an_added_server_may_be_in_the_old_topology_without_a_node_and_need_not_be_listed() {
+    let old = topology(&[("a", 6), ("b", 6), ("c", 0)]);
+    let servers = specs(&["a", "b"]);
+    for name in ["c", "d"] {
+        let goal = Goal::Add(vec![name.into()]);
+        let plan =
+            Plan::for_goal(&old, &goal, &servers, &sizes(&[1; 12]), &Limits::default()).unwrap();
+        assert_eq!(plan.nodes_moved(), 4, "{plan}");
+        assert!(plan.moves().iter().all(|one| &*one.to == name));
+    }
+}
+
+#[test]
 fn a_server_that_is_over_its_limit_only_gives() {
     let old = topology(&[("a", 8), ("b", 1)]);
     let servers = limited(&[("a", 5), ("b", 10)]);
@@ -271,6 +284,20 @@ fn what_cannot_be_is_refused_with_what_to_do() {
         ..usual
     };
     insta::assert_snapshot!(refused(Goal::Even, &servers, &ten, tolerance), @"a tolerance of NaN; expected 0 to 1, such as 0.05 for five percent");
+    let by_bytes = Limits {
+        balance: Balance::Bytes { tolerance: 0.05 },
+        ..usual
+    };
+    insta::assert_snapshot!(refused(Goal::Even, &servers, &sizes(&[0; 6]), by_bytes), @"to make servers even by bytes, the nodes' bytes must be known, and they are 0. Give sizes, or make nodes even");
+    let weightless = [
+        ServerSpec {
+            weight: 0,
+            ..ServerSpec::new("c")
+        },
+        ServerSpec::new("a"),
+        ServerSpec::new("b"),
+    ];
+    insta::assert_snapshot!(refused(Goal::Add(vec!["c".into()]), &weightless, &ten, usual), @"server c is to be added, and has weight 0; expected a weight of 1 or more");
     let frozen = old.clone().with_states(vec![NodeState::Frozen; 6]).unwrap();
     let error = Plan::for_goal(&frozen, &Goal::Even, &servers, &ten, &usual).unwrap_err();
     insta::assert_snapshot!(error, @"node 0 is being moved, or is frozen; expected a topology at rest. End that move first");

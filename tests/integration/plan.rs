@@ -283,6 +283,10 @@ fn plan_exits_with_1_where_there_is_no_room_and_with_2_where_the_question_is_wro
             "from 1 to 1000",
         ),
         (
+            &["cluster.toml", "--even", "--balance", "bytes"],
+            "the nodes' bytes must be known",
+        ),
+        (
             &["cluster.toml", "--servers", "0"],
             "0 servers cannot hold the nodes",
         ),

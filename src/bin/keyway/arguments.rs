@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     Check(crate::check::Args),
     Locate(crate::locate::Args),
-    Plan(crate::plan::Args),
+    Plan(Box<crate::plan::Args>),
     Stats(crate::stats::Args),
     Demo(crate::demo::Args),
 }

@@ -289,6 +289,7 @@ fn by_bytes_servers_nearly_always_come_as_near_as_they_can_with_few_nodes_more()
         case.limits.fill(None);
         case.goal = Kind::Even;
         case.weights[0] = case.weights[0].max(1);
+        case.bytes[0] = case.bytes[0].max(1);
         let tolerance = 0.25;
         let Some(least) = case.fewest_within(tolerance) else {
             continue;

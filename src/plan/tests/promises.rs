@@ -62,8 +62,9 @@ fn fleet() -> impl Strategy<Value = Fleet> {
             proptest::option::of(0.0..0.3_f64),
         )
             .prop_map(
-                move |(origin, bytes, mut weights, room, moves_per_server_max, tolerance)| {
+                move |(origin, mut bytes, mut weights, room, moves_per_server_max, tolerance)| {
                     weights[0] = weights[0].max(1);
+                    bytes[0] = bytes[0].max(1);
                     let total: u64 = bytes.iter().sum();
                     let total_weight: u64 = weights.iter().copied().map(u64::from).sum();
                     let mut sizes = Sizes::even(nodes, 0, 0);
