@@ -495,6 +495,7 @@ fn check(old: &Topology, sizes: &Sizes, limits: &Limits) -> Result<(), PlanError
         Balance::Bytes { tolerance } if !(0.0..=1.0).contains(&tolerance) => {
             Err(PlanError::Tolerance { tolerance })
         }
+        Balance::Bytes { .. } if sizes.total().bytes == 0 => Err(PlanError::NoBytes),
         _ => Ok(()),
     }
 }
