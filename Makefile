@@ -12,7 +12,8 @@ setup: ## install what is missing, redis-server included, or say what to install
 demo: setup ## two real servers, a social graph: sets, timelines, a crash amid a delivery, a retry; ARGS="--edges FILE" for your own graph
 	cargo run --release --features cli --bin keyway -- demo $(ARGS)
 
-test: setup ## all tests, against real servers that they start themselves
+test: ## all tests, against real servers and in a real browser, which they start themselves
+	@scripts/setup.sh --tests
 	cargo test --all-features
 
 ci: ## everything that must hold before a merge

@@ -25,6 +25,7 @@ scatter
 gather
 cluster
 inspect
+sampling
 check
 survey
 instructions

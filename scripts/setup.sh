@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # What a fresh machine needs before the tests and the demo run: cargo, a C compiler and linker, make, Redis 7.
 # Installs what is missing where it may (apt-get, as root or with sudo); otherwise says what to install and fails.
-# With --ci also rustfmt and clippy.
+# With --tests also what only the tests need: Chromium, for the pages of simulations. With --ci that, rustfmt and clippy.
 set -euo pipefail
 
 redis_server=${KEYWAY_REDIS_SERVER:-redis-server}
+chromium=${KEYWAY_CHROMIUM:-chromium}
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -15,6 +16,7 @@ setup: missing: $*
   Fedora:          dnf install make gcc redis
   macOS:           xcode-select --install; brew install redis
   or set KEYWAY_REDIS_SERVER to the path of a redis-server of version 7.0 or newer
+  for the tests, also chromium (macOS: brew install --cask chromium), or set KEYWAY_CHROMIUM to the path of a Chromium or Chrome
 EOF
   exit 1
 }
@@ -36,6 +38,14 @@ if ! have "$redis_server"; then
     exit 1
   fi
   packages+=(redis-server)
+fi
+
+if { [ "${1:-}" = --tests ] || [ "${1:-}" = --ci ]; } && ! have "$chromium"; then
+  if [ -n "${KEYWAY_CHROMIUM:-}" ]; then
+    echo "setup: KEYWAY_CHROMIUM=$KEYWAY_CHROMIUM cannot be run" >&2
+    exit 1
+  fi
+  packages+=(chromium)
 fi
 
 if [ ${#packages[@]} -gt 0 ]; then

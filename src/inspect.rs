@@ -75,6 +75,8 @@ pub struct Facts {
     pub memory_bytes: Option<u64>,
     /// The bound on it, in bytes; 0 is none.
     pub memory_bytes_max: Option<u64>,
+    /// Memory of the data of all databases alone, without tables, connections and the like, in bytes.
+    pub memory_dataset_bytes: Option<u64>,
     /// What happens at that bound: `noeviction`, `allkeys-lru` and so on.
     pub memory_policy: Option<String>,
     /// Whether there is an append-only file.
@@ -83,6 +85,8 @@ pub struct Facts {
     pub save: Option<String>,
     /// Commands in the last second or so.
     pub commands_per_s: Option<u64>,
+    /// What clients send, in bytes per second, in the last second or so.
+    pub input_bytes_per_s: Option<u64>,
     /// Reads that found their key, since the start.
     pub hits: Option<u64>,
     /// Reads that did not.
@@ -279,9 +283,13 @@ fn facts_of_info(info: &Value, database: u32) -> Facts {
         clients_max: number("maxclients"),
         memory_bytes: number("used_memory"),
         memory_bytes_max: number("maxmemory"),
+        memory_dataset_bytes: number("used_memory_dataset"),
         memory_policy: field("maxmemory_policy"),
         appendonly: number("aof_enabled").map(|enabled| enabled != 0),
         commands_per_s: number("instantaneous_ops_per_sec"),
+        input_bytes_per_s: field("instantaneous_input_kbps")
+            .and_then(|kib| kib.parse::<f64>().ok())
+            .map(|kib| (kib * 1024.0) as u64),
         hits: number("keyspace_hits"),
         misses: number("keyspace_misses"),
         keys,

@@ -78,7 +78,8 @@
 //! Errors are asked, not matched: [`Error::kind`] says whether the command may have been executed, [`Error::is_retryable`] whether it may be
 //! repeated without a risk. Every setting is in [`config::REFERENCE`].
 //!
-//! Features: `tls` (default) for `rediss://`, by rustls; `cli` for the command line, which a library does not need.
+//! Features: `tls` (default) for `rediss://`, by rustls; `import`, to read configurations of other programs; `cli` for the command line, which a
+//! library does not need, and which has `import`.
 #![forbid(unsafe_code)]
 
 pub mod check;
@@ -90,16 +91,20 @@ mod control;
 mod error;
 mod gather;
 pub mod hash;
+#[cfg(feature = "import")]
+pub mod import;
 pub mod inspect;
 pub mod placement;
 pub mod plan;
 mod pool;
 mod resp;
 mod routing;
+mod sampling;
 mod scatter;
 pub mod sets;
 pub mod simulation;
 pub mod stats;
+pub mod survey;
 pub mod timeline;
 pub mod topology;
 

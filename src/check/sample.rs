@@ -4,19 +4,14 @@ use super::Progress;
 use crate::config::Config;
 use crate::connection::Probe;
 use crate::placement::Placement;
+use crate::sampling::{Walk, is_reserved, understand};
 use crate::topology::ServerId;
-use redis::{FromRedisValue, Value, cmd};
+use redis::cmd;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 /// Misplaced keys that are told one by one.
 const EXAMPLES_MAX: usize = 10;
-/// Buckets that one SCAN looks at: a fraction of a millisecond of the server's time.
-const COUNT: usize = 250;
-/// A table that has shrunk is mostly empty buckets, and scanning all of it is no longer a sample.
-const EMPTY_SCANS_MAX: usize = 1_000;
-/// Ours: not placed.
-const RESERVED: &[u8] = b"keyway:";
 
 /// What the sampled keys of one server told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,48 +118,18 @@ pub(super) async fn sample(
         .ask(&[cmd("DBSIZE")])
         .await
         .map_err(|error| error.message)?;
-    let total: usize = understand(replies.into_iter().next())?;
-    // From anywhere, unless all keys are wanted. Any number is a cursor: the server looks at as many bits as its table has.
-    let mut cursor = if total > size { fastrand::u64(1..) } else { 0 };
-    let mut is_last_lap = cursor == 0;
-    let mut is_complete = false;
-    let mut found: HashSet<Vec<u8>> = HashSet::new();
-    let mut empty_scans = 0;
-    while found.len() < size && empty_scans < EMPTY_SCANS_MAX {
-        let scan = cmd("SCAN").arg(cursor).arg("COUNT").arg(COUNT).to_owned();
+    let total: u64 = understand(replies.into_iter().next())?;
+    let mut walk = Walk::sample(total, size);
+    let mut keys: Vec<Vec<u8>> = Vec::new();
+    while let Some(scan) = walk.question() {
         let replies = probe.ask(&[scan]).await.map_err(|error| error.message)?;
-        let (next, keys): (u64, Vec<Vec<u8>>) = understand(replies.into_iter().next())?;
-        let before = found.len();
-        let room = size - before;
-        let fresh = keys.into_iter().filter(|key| !key.starts_with(RESERVED));
-        found.extend(fresh.take(room));
-        if found.len() == before {
-            empty_scans += 1;
-        }
-        progress(Progress::Sampled(found.len() - before));
-        cursor = next;
-        if cursor == 0 {
-            if is_last_lap {
-                is_complete = true;
-                break;
-            }
-            is_last_lap = true;
-        }
+        let fresh = walk.take(replies.into_iter().next())?;
+        let room = size - keys.len();
+        let before = keys.len();
+        keys.extend(fresh.into_iter().filter(|key| !is_reserved(key)).take(room));
+        progress(Progress::Sampled(keys.len() - before));
     }
-    let mut keys: Vec<Vec<u8>> = found.into_iter().collect();
     // So that the examples are the same each time, where the sample is.
     keys.sort_unstable();
-    Ok(Keys::judged(config, server, keys, is_complete))
-}
-
-fn understand<T: FromRedisValue>(reply: Option<Value>) -> Result<T, String> {
-    match reply {
-        Some(Value::ServerError(error)) => Err(format!(
-            "{} {}",
-            error.code(),
-            error.details().unwrap_or_default()
-        )),
-        Some(reply) => redis::from_redis_value(reply).map_err(|error| error.to_string()),
-        None => Err("no reply".to_owned()),
-    }
+    Ok(Keys::judged(config, server, keys, walk.is_complete()))
 }

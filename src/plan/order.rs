@@ -44,7 +44,7 @@ pub(super) fn waves(
         });
     };
     let mut packed = Schedule::new(problem, assignment, moves_per_server_max);
-    let mut rest = nodes.as_slice();
+    let mut rest = nodes;
     while !rest.is_empty() {
         rest = packed.next_of_sequence(rest);
     }
@@ -257,26 +257,35 @@ impl<'a> Schedule<'a> {
         true
     }
 
-    /// A wave of the next nodes of a sequence in which every node fits when its turn comes; returns what is left of it.
-    fn next_of_sequence<'s>(&mut self, sequence: &'s [usize]) -> &'s [usize] {
+    /// A wave of the next nodes of a sequence in which every node fits when its turn comes, and of later ones to servers that have room for all
+    /// that is still to come; returns what is left of the sequence.
+    fn next_of_sequence(&mut self, sequence: Vec<usize>) -> Vec<usize> {
         let mut wave = self.empty_wave();
         let mut parts: BTreeMap<Pair, Vec<usize>> = BTreeMap::new();
-        let mut taken = 0;
-        for &node in sequence {
+        let mut rest = Vec::new();
+        let to_come = self.to_come();
+        for node in sequence {
             let pair @ (from, to) = (self.problem.origin[node], self.assignment[node]);
+            let bytes = self.problem.bytes(node);
             let is_begun = parts.contains_key(&pair);
-            if !(is_begun || self.may_touch(&wave, pair))
-                || Some(self.problem.bytes(node)) > self.room(&wave, to)
-            {
-                break;
+            let may_go = is_begun || self.may_touch(&wave, pair);
+            let fits = match rest.is_empty() {
+                true => Some(bytes) <= self.room(&wave, to),
+                false => {
+                    let at_last = self.held[to].bytes.saturating_add(to_come[to]);
+                    at_last <= self.problem.seats[to].limit()
+                }
+            };
+            if !may_go || !fits {
+                rest.push(node);
+                continue;
             }
             if !is_begun {
                 wave.touches[from] += 1;
                 wave.touches[to] += 1;
             }
-            wave.coming_bytes[to] += self.problem.bytes(node);
+            wave.coming_bytes[to] += bytes;
             parts.entry(pair).or_default().push(node);
-            taken += 1;
         }
         let mut wave_of_parts = self.empty_wave();
         for (pair, nodes) in parts {
@@ -289,7 +298,19 @@ impl<'a> Schedule<'a> {
             self.put(&mut wave_of_parts, pair, nodes, kind);
         }
         self.finish(wave_of_parts);
-        &sequence[taken..]
+        rest
+    }
+
+    /// Bytes that are still to come to each server.
+    fn to_come(&self) -> Vec<u64> {
+        let mut to_come = vec![0; self.held.len()];
+        for (&(_, to), nodes) in &self.pending {
+            to_come[to] += nodes
+                .iter()
+                .map(|&node| self.problem.bytes(node))
+                .sum::<u64>();
+        }
+        to_come
     }
 
     /// What cannot go on, and what is missing.

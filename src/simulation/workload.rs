@@ -525,19 +525,32 @@ fn lognormal(median: u64, sigma: f64, one: u64, two: u64) -> u64 {
     (size as u64).min(VALUE_BYTES_MAX)
 }
 
+/// Two digits at a time: a third of what keys cost was their digits.
 fn push_decimal(mut number: u64, text: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let mut at = digits.len();
-    loop {
+    while number >= 10 {
+        at -= 2;
+        digits[at..at + 2].copy_from_slice(&PAIRS[(number % 100) as usize]);
+        number /= 100;
+    }
+    if number > 0 || at == digits.len() {
         at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
+        digits[at] = b'0' + number as u8;
     }
     text.extend_from_slice(&digits[at..]);
 }
+
+/// `00` to `99`.
+static PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+};
 
 #[cfg(test)]
 mod tests {
@@ -629,5 +642,35 @@ mod tests {
             sigma: 1.0,
         });
         assert!((980..1_020).contains(&median), "{median}");
+    }
+}
+
+#[cfg(test)]
+mod decimal {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pushed(number: u64) -> String {
+        let mut text = b"user:".to_vec();
+        push_decimal(number, &mut text);
+        String::from_utf8(text).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_is_written_as_the_standard_library_writes_it(number: u64, shift in 0_u32..64) {
+            prop_assert_eq!(pushed(number >> shift), format!("user:{}", number >> shift));
+        }
+    }
+
+    #[test]
+    fn so_are_numbers_at_the_edges() {
+        let powers = (0..20).map(|power| 10_u64.pow(power));
+        for number in powers
+            .flat_map(|power| [power - 1, power, power + 1])
+            .chain([u64::MAX])
+        {
+            assert_eq!(pushed(number), format!("user:{number}"));
+        }
     }
 }

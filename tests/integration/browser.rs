@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Of every question and every page: a browser that starts beside a whole test run takes its time.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-pub struct Browser {
+pub(crate) struct Browser {
     child: Child,
     /// Taken when it is to end.
     commands: Option<ChildStdin>,
@@ -29,32 +29,36 @@ pub struct Browser {
 
 /// How a page is looked at.
 #[derive(Clone, Copy, Debug)]
-pub struct View {
-    pub width: u32,
-    pub is_dark: bool,
-    pub has_scripts: bool,
+pub(crate) struct View {
+    pub(crate) width: u32,
+    pub(crate) is_dark: bool,
+    pub(crate) has_scripts: bool,
 }
 
 /// What a page did while it was opened.
 #[derive(Debug, Default)]
-pub struct Behaviour {
+pub(crate) struct Behaviour {
     /// Addresses that were asked for, itself first.
-    pub requests: Vec<String>,
+    pub(crate) requests: Vec<String>,
     /// What the console or the browser complained of.
-    pub complaints: Vec<String>,
+    pub(crate) complaints: Vec<String>,
     /// `alert` and its like.
-    pub dialogs: Vec<String>,
+    pub(crate) dialogs: Vec<String>,
 }
 
 impl Browser {
     /// Panics where there is no browser: a test that cannot look has not passed.
-    pub fn start() -> Browser {
+    pub(crate) fn start() -> Browser {
         let program = std::env::var("KEYWAY_CHROMIUM").unwrap_or_else(|_| "chromium".to_owned());
         let profile = tempfile::tempdir().unwrap();
         let log = std::fs::File::create(profile.path().join("stderr")).unwrap();
         // The protocol's pipes are descriptors 3 and 4, which std cannot hand over: a shell moves them, and becomes the browser.
         let mut child = Command::new("sh")
-            .args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null", &program])
+            .args([
+                "-c",
+                "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null",
+                &program,
+            ])
             .args([
                 "--headless",
                 "--remote-debugging-pipe",
@@ -69,7 +73,10 @@ impl Browser {
                 // It refuses to run as root otherwise; it opens our own pages only.
                 "--no-sandbox",
             ])
-            .arg(format!("--user-data-dir={}", profile.path().join("profile").display()))
+            .arg(format!(
+                "--user-data-dir={}",
+                profile.path().join("profile").display()
+            ))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -81,9 +88,14 @@ impl Browser {
         // Ends with the browser, which holds the other end.
         std::thread::spawn(move || {
             let mut message = Vec::new();
-            while answers.read_until(0, &mut message).is_ok_and(|read| read > 0) {
+            while answers
+                .read_until(0, &mut message)
+                .is_ok_and(|read| read > 0)
+            {
                 message.pop();
-                let Ok(value) = serde_json::from_slice(&message) else { return };
+                let Ok(value) = serde_json::from_slice(&message) else {
+                    return;
+                };
                 if sender.send(value).is_err() {
                     return;
                 }
@@ -110,7 +122,7 @@ impl Browser {
     }
 
     /// Opens a file and waits until it is loaded.
-    pub fn open(&mut self, file: &Path, view: View) -> Behaviour {
+    pub(crate) fn open(&mut self, file: &Path, view: View) -> Behaviour {
         self.look(view);
         let disabled = json!({ "value": !view.has_scripts });
         self.call("Emulation.setScriptExecutionDisabled", disabled);
@@ -148,40 +160,49 @@ impl Browser {
     }
 
     /// Looks at what is open in another way.
-    pub fn look(&mut self, view: View) {
-        let size = json!({ "width": view.width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+    pub(crate) fn look(&mut self, view: View) {
+        let size =
+            json!({ "width": view.width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", size);
         let scheme = if view.is_dark { "dark" } else { "light" };
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        self.call("Emulation.setEmulatedMedia", json!({ "media": "screen", "features": features }));
+        self.call(
+            "Emulation.setEmulatedMedia",
+            json!({ "media": "screen", "features": features }),
+        );
     }
 
     /// As it goes to a printer.
-    pub fn look_as_paper(&mut self) {
+    pub(crate) fn look_as_paper(&mut self) {
         self.call("Emulation.setEmulatedMedia", json!({ "media": "print" }));
     }
 
     /// The value of an expression, which may be a promise.
-    pub fn evaluate(&mut self, expression: &str) -> Value {
-        let question = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
+    pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
+        let question =
+            json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
         let answer = self.call("Runtime.evaluate", question);
         assert_eq!(answer.get("exceptionDetails"), None, "{expression}");
         answer["result"]["value"].clone()
     }
 
     /// For a person to look at, where KEYWAY_SCREENSHOTS names a directory.
-    pub fn screenshot(&mut self, name: &str) {
+    pub(crate) fn screenshot(&mut self, name: &str) {
         const PIECE: u32 = 1_600;
         let Ok(directory) = std::env::var("KEYWAY_SCREENSHOTS") else {
             return;
         };
-        let size = self.evaluate("[document.documentElement.clientWidth, document.documentElement.scrollHeight]");
+        let size = self.evaluate(
+            "[document.documentElement.clientWidth, document.documentElement.scrollHeight]",
+        );
         let (width, height) = (size[0].as_u64().unwrap(), size[1].as_u64().unwrap() as u32);
         for (number, top) in (0..height).step_by(PIECE as usize).enumerate() {
             let clip = json!({ "x": 0, "y": top, "width": width, "height": PIECE.min(height - top), "scale": 1 });
             let question = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
             let answer = self.call("Page.captureScreenshot", question);
-            let picture = BASE64_STANDARD.decode(answer["data"].as_str().unwrap()).unwrap();
+            let picture = BASE64_STANDARD
+                .decode(answer["data"].as_str().unwrap())
+                .unwrap();
             let file = Path::new(&directory).join(format!("{name}-{number}.png"));
             std::fs::write(file, picture).unwrap();
         }
@@ -215,7 +236,9 @@ impl Browser {
         let left = deadline.saturating_duration_since(Instant::now());
         match self.messages.recv_timeout(left) {
             Ok(message) => message,
-            Err(RecvTimeoutError::Timeout) => panic!("{what}: no answer in {DEADLINE:?}. {}", self.log()),
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("{what}: no answer in {DEADLINE:?}. {}", self.log())
+            }
             Err(RecvTimeoutError::Disconnected) => panic!(
                 "the browser is not there, or has ended. These tests need Chromium: scripts/setup.sh --tests, or set KEYWAY_CHROMIUM to its path. {}",
                 self.log()

@@ -1,6 +1,6 @@
 //! The command line against real servers: what it prints, and the code it exits with.
 
-use crate::fixture::{RedisServer, TestCluster, cluster_toml};
+use crate::fixture::{RedisServer, TestCluster, cluster_toml, parse};
 use redis::AsyncCommands;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
@@ -513,4 +513,136 @@ fn help_teaches() {
         assert!(page.contains(word), "{word}: {page}");
     }
     assert!(help(&["check", "--help"]).contains("3  a server could not be reached"));
+}
+
+#[tokio::test]
+async fn balance_shows_how_even_a_cluster_is_and_which_server_is_down() {
+    let mut fixture = TestCluster::start(2).await;
+    fill(&fixture, 3000).await;
+    let cli = Cli::new(&fixture.toml());
+    let output = cli.run("balance", &["--exact"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    let page = text(&output.stdout);
+    assert!(page.contains("All 3,000 keys were looked at."), "{page}");
+    assert!(page.contains("keys over servers"), "{page}");
+    assert!(!page.contains('\x1b'), "no colours in a pipe: {page:?}");
+
+    let output = cli.run("balance", &["--json", "--sample", "100"]);
+    assert_eq!(output.status.code(), Some(0));
+    let survey = json(&output);
+    assert_eq!(survey["nodes"].as_array().unwrap().len(), 64);
+    assert_eq!(survey["is_complete"], false);
+
+    // Three quarters of the nodes on one of them.
+    for server in &fixture.servers {
+        let _: () = server.connection().await.flushall().await.unwrap();
+    }
+    let uneven = fixture
+        .toml()
+        .replace("0-31", "0-47")
+        .replace("32-63", "48-63");
+    let config = parse(&uneven);
+    let cluster = keyway::Cluster::connect_config(config).await.unwrap();
+    let pairs: Vec<(String, usize)> = (0..3000).map(|i| (format!("user:{i}"), i)).collect();
+    let _: () = cluster.clone().mset(&pairs).await.unwrap();
+    let output = Cli::new(&uneven).run("balance", &["--exact"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let page = text(&output.stdout);
+    assert!(page.contains(" --even --live would move 1"), "{page}");
+
+    fixture.servers[1].kill();
+    let output = cli.run("balance", &[]);
+    assert_eq!(output.status.code(), Some(3));
+    let page = text(&output.stdout);
+    assert!(page.contains("s1") && page.contains("down"), "{page}");
+    assert_eq!(cli.run("balance", &["--calibrate"]).status.code(), Some(3));
+}
+
+#[tokio::test]
+async fn balance_calibrates_and_prints_a_table_that_toml_reads() {
+    let fixture = TestCluster::start(2).await;
+    fill(&fixture, 3000).await;
+    let cli = Cli::new(&fixture.toml());
+    let output = cli.run("balance", &["--calibrate", "--write-to", "s0"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let page = text(&output.stdout);
+    assert!(page.contains("\n# measured: "), "{page}");
+    assert!(page.contains("\n# assumed: "), "{page}");
+    assert!(page.contains("\n[pace]\n"), "{page}");
+    let calibration = json(&cli.run("balance", &["--calibrate", "--json"]));
+    assert!(calibration["pace"]["round_trip_us"].as_u64().unwrap() > 0);
+
+    let output = cli.run("balance", &["--calibrate", "--write-to", "s7"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        text(&output.stderr),
+        "error: there is no server s7: the file has s0, s1\n"
+    );
+}
+
+#[test]
+fn balance_refuses_a_placement_without_homes() {
+    let toml = cluster_toml("", 2, &[1, 2]).replace("\"ketama\"", "\"nydus-round-robin\"");
+    let output = Cli::new(&toml).run("balance", &[]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(
+        said.starts_with("error: by nydus-round-robin no key has a home"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn plan_goes_by_what_is_on_the_servers_if_told_to() {
+    let mut fixture = TestCluster::start(2).await;
+    let uneven = fixture
+        .toml()
+        .replace("0-31", "0-47")
+        .replace("32-63", "48-63");
+    let config = parse(&uneven);
+    let cluster = keyway::Cluster::connect_config(config.clone())
+        .await
+        .unwrap();
+    let pairs: Vec<(String, usize)> = (0..3000).map(|i| (format!("user:{i}"), i)).collect();
+    let _: () = cluster.clone().mset(&pairs).await.unwrap();
+    let cli = Cli::new(&uneven);
+    let output = cli.run("plan", &["--even", "--live", "--exact", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let plan = json(&output);
+    assert_eq!(plan["sizes"]["origin"]["from"], "sampled");
+    assert_eq!(plan["sizes"]["total"]["keys"], 3000);
+    // What it says of each move is what is there.
+    let mut moved = 0;
+    for one in plan["moves"].as_array().unwrap() {
+        let nodes: Vec<u64> = one["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|node| node.as_u64().unwrap())
+            .collect();
+        let here = |(key, _): &&(String, usize)| {
+            nodes.contains(&u64::from(config.placement().node(key.as_bytes()).0))
+        };
+        let count = pairs.iter().filter(here).count() as u64;
+        assert_eq!(one["keys"].as_u64(), Some(count));
+        moved += count;
+    }
+    assert!((500..1_000).contains(&moved), "{moved}");
+
+    fixture.servers[1].kill();
+    let output = cli.run("plan", &["--even", "--live"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(
+        said.starts_with("error: how big the nodes on server s1 are is not known"),
+        "{said}"
+    );
+    for wrong in [
+        &["--even", "--exact"][..],
+        &["--even", "--live", "--bytes", "1GiB"],
+        &["--even", "--live", "--keys-file", "-"],
+    ] {
+        assert_eq!(cli.run("plan", wrong).status.code(), Some(2), "{wrong:?}");
+    }
 }

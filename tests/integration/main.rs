@@ -6,6 +6,8 @@
 )]
 
 #[cfg(feature = "cli")]
+mod browser;
+#[cfg(feature = "cli")]
 mod cli;
 mod client;
 mod custom;
@@ -18,6 +20,8 @@ mod fixture_works;
 mod gather;
 mod observability;
 #[cfg(feature = "cli")]
+mod page;
+#[cfg(feature = "cli")]
 mod plan;
 mod redis_rs;
 mod round_robin;
@@ -25,7 +29,9 @@ mod sets;
 mod sets_failures;
 #[cfg(feature = "cli")]
 mod simulate;
+mod simulation_live;
 mod sorted;
+mod survey;
 mod timeline_cost;
 mod timeline_read;
 mod timeline_write;

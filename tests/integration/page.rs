@@ -108,7 +108,10 @@ fn assert_is_quiet(opened: &Opened) {
         .iter()
         .filter(|url| **url != opened.url && !url.starts_with("data:"))
         .collect();
-    assert!(requests.contains(&opened.url), "the requests are listened to");
+    assert!(
+        requests.contains(&opened.url),
+        "the requests are listened to"
+    );
     assert!(outside.is_empty(), "it asks for {outside:?}");
     assert!(complaints.is_empty(), "{complaints:#?}");
     assert!(dialogs.is_empty(), "{dialogs:?}");
@@ -243,7 +246,10 @@ fn a_page_opens_from_a_disk_without_a_request_or_a_complaint_and_shows_every_plo
     let shown = browser.evaluate(
         "[...document.querySelectorAll('svg.plot > title')].filter(one => one.parentElement.getClientRects().length).map(one => one.textContent)",
     );
-    let titles: Vec<Value> = plots(&full()).iter().map(|plot| plot.title.clone().into()).collect();
+    let titles: Vec<Value> = plots(&full())
+        .iter()
+        .map(|plot| plot.title.clone().into())
+        .collect();
     let mut shown = shown.as_array().unwrap().clone();
     let mut all = titles;
     shown.sort_by_key(|title| title.to_string());
@@ -273,7 +279,10 @@ fn a_page_fits_a_telephone() {
     let mut opened = open(&full(), NARROW);
     assert_is_quiet(&opened);
     let browser = &mut opened.browser;
-    assert_eq!(browser.evaluate("document.documentElement.clientWidth"), 400);
+    assert_eq!(
+        browser.evaluate("document.documentElement.clientWidth"),
+        400
+    );
     assert_eq!(problems(browser, PICTURES), [""; 0]);
     assert_eq!(problems(browser, FITS), [""; 0]);
     browser.screenshot("full-narrow-light");
@@ -306,11 +315,20 @@ fn a_page_is_read_without_scripts_as_well() {
     assert_eq!(problems(browser, PICTURES), [""; 0]);
     let text = browser.evaluate("document.body.innerText");
     let text = text.as_str().unwrap();
-    for part in ["In short", "add f", "The next split is due in month", "83.3"] {
+    for part in [
+        "In short",
+        "add f",
+        "The next split is due in month",
+        "83.3",
+    ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     let save = "document.getElementById('save').getClientRects().length";
-    assert_eq!(browser.evaluate(save), 0, "a button that can do nothing is not shown");
+    assert_eq!(
+        browser.evaluate(save),
+        0,
+        "a button that can do nothing is not shown"
+    );
 }
 
 #[test]
@@ -334,7 +352,8 @@ fn the_data_in_a_page_is_the_report_and_can_be_saved() {
 
 #[test]
 fn names_and_keys_that_are_scripts_do_not_run_and_are_shown_as_they_are() {
-    const HOSTILE: &str = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&\u{1b}\u{0}\u{202e}]]>";
+    const HOSTILE: &str =
+        "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&\u{1b}\u{0}\u{202e}]]>";
     let mut report = full();
     report.title = HOSTILE.to_owned();
     report.keyway = HOSTILE.to_owned();
@@ -370,7 +389,10 @@ fn names_and_keys_that_are_scripts_do_not_run_and_are_shown_as_they_are() {
         // No dialog, and no complaint of the policy either: there was nothing to keep from running.
         assert_is_quiet(&opened);
         let browser = &mut opened.browser;
-        assert_eq!(browser.evaluate("document.querySelectorAll('img, iframe, object').length"), 0);
+        assert_eq!(
+            browser.evaluate("document.querySelectorAll('img, iframe, object').length"),
+            0
+        );
         assert_eq!(browser.evaluate("document.scripts.length"), 2);
         assert_eq!(
             browser.evaluate("document.querySelector('h1').textContent"),
@@ -391,7 +413,11 @@ fn every_plot_is_a_picture_of_its_own_in_light_and_in_dark() {
         std::fs::write(&file, plot.svg()).unwrap();
         let behaviour = browser.open(&file, WIDE);
         assert_eq!(behaviour.requests.len(), 1, "{behaviour:?}");
-        assert!(behaviour.complaints.is_empty(), "{}: {behaviour:?}", plot.name);
+        assert!(
+            behaviour.complaints.is_empty(),
+            "{}: {behaviour:?}",
+            plot.name
+        );
         assert_eq!(problems(&mut browser, PICTURES), [""; 0]);
         let ground = "getComputedStyle(document.querySelector('.ground')).fill";
         let light = browser.evaluate(ground);

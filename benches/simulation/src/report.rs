@@ -213,7 +213,10 @@ fn peer_grid(peers: &Peers) -> Grid {
             three_digits(rate.median),
             format!("{}-{}", three_digits(rate.min), three_digits(rate.max)),
             against.map_or(String::new(), |against| ratio(against.median)),
-            duration(Spread::of(row.build_s.iter().copied()).median),
+            match row.build_s.is_empty() {
+                true => String::new(),
+                false => duration(Spread::of(row.build_s.iter().copied()).median),
+            },
         ]);
     }
     grid
@@ -237,8 +240,9 @@ fn losses(results: &Results) -> Vec<String> {
                     ratio(slower)
                 ));
             }
-            let longer = Spread::of_ratios(&ours.build_s, &other.build_s).median;
-            if longer > 1.0 {
+            let is_built = !ours.build_s.is_empty() && !other.build_s.is_empty();
+            let longer = || Spread::of_ratios(&ours.build_s, &other.build_s).median;
+            if let Some(longer) = is_built.then(longer).filter(|longer| *longer > 1.0) {
                 losses.push(format!(
                     "{}: it is built in {} times the time of {}",
                     ours.name,
@@ -334,6 +338,15 @@ mod tests {
                 python_keys: 100_000,
                 rows: vec![
                     peer("keyway ketama", "crc32 of keys", 50e6, 0.0005),
+                    Peer {
+                        build_s: Vec::new(),
+                        ..peer(
+                            "keyway simulate",
+                            "ketama; makes its keys, counts",
+                            15e6,
+                            0.0,
+                        )
+                    },
                     peer("hashring", "Rust, SipHash of keys", 20e6, 0.0003),
                     peer("uhashring", "Python, MD5 of keys", 0.5e6, 0.05),
                 ],

@@ -77,6 +77,7 @@ pub struct Peer {
     /// What differs beside the ring.
     pub about: String,
     pub keys_per_s: Vec<f64>,
+    /// Empty if another row says it.
     pub build_s: Vec<f64>,
 }
 

@@ -5,11 +5,14 @@ use clap::{Parser, Subcommand};
 const EXAMPLES: &str = "\
 Examples:
   keyway demo                              see it work: two servers, 64 nodes, a crash, a recovery
+  keyway init                              write a commented cluster.toml
+  keyway import nutcracker.yml             the same placement as twemproxy has, as a cluster file
   keyway check cluster.toml                is this file right for what is on these servers?
   keyway locate cluster.toml user:42:name  on which server is this key?
-  keyway plan cluster.toml --add f         which nodes would go to a new server, in which order
-  keyway simulate --servers 5 --add 1      what does a sixth server move, by which scheme?
   keyway stats cluster.toml                versions, memory, keys, clients of every server
+  keyway balance cluster.toml              how even is it: keys and bytes of every server and node
+  keyway simulate --servers 5 --add 1      what does a sixth server move, by which scheme?
+  keyway plan cluster.toml --add f         which nodes would go to a new server, in which order
 
 A cluster file says how keys become nodes, and which server each node lives on:
   name = \"feeds\"
@@ -37,11 +40,14 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Init(crate::init::Args),
+    Import(crate::import::Args),
     Check(crate::check::Args),
     Locate(crate::locate::Args),
-    Plan(crate::plan::Args),
     Stats(crate::stats::Args),
+    Balance(crate::balance::Args),
     Simulate(crate::simulate::Args),
+    Plan(crate::plan::Args),
     Demo(crate::demo::Args),
 }
 

@@ -19,25 +19,30 @@ pub(crate) enum CliError {
     File(#[from] keyway::config::ConfigError),
     #[error(transparent)]
     Cluster(#[from] keyway::Error),
+    /// Says file, line and column, and what to do, by itself.
+    #[error(transparent)]
+    Import(#[from] keyway::import::ImportError),
     /// What the user asked for cannot be; the text says what can.
     #[error("{0}")]
     Usage(String),
     #[error("{0} cannot be read: {1}")]
     Unreadable(String, #[source] io::Error),
+    #[error("{0} cannot be written: {1}")]
+    Unwritable(String, #[source] io::Error),
     #[error(transparent)]
     Plan(#[from] keyway::plan::PlanError),
     #[error("by {0} no key has a home: any server may have any key. Ask each of them, with EXISTS")]
     NoHomes(keyway::placement::Algorithm),
     #[error(transparent)]
     Simulation(#[from] keyway::simulation::RunError),
+    #[error(transparent)]
+    Survey(#[from] keyway::survey::SurveyError),
+    #[error(transparent)]
+    Sizes(#[from] keyway::survey::UnknownSizes),
+    #[error(transparent)]
+    Calibrate(#[from] keyway::survey::CalibrateError),
     #[error("the keys on standard input cannot be read: {0}")]
     Input(#[source] io::Error),
-    #[error("{} cannot be written: {error}", .file.display())]
-    Write {
-        file: std::path::PathBuf,
-        #[source]
-        error: io::Error,
-    },
     #[error("the result cannot be written: {0}")]
     Output(#[source] io::Error),
     #[error(
@@ -50,12 +55,17 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             CliError::Plan(error) if error.is_about_room() => PROBLEMS.into(),
+            CliError::Calibrate(keyway::survey::CalibrateError::NoServer { .. })
+            | CliError::Sizes(_) => UNREACHABLE.into(),
             CliError::File(_)
+            | CliError::Import(_)
             | CliError::Usage(_)
             | CliError::Unreadable(..)
             | CliError::Plan(_)
             | CliError::Input(_)
-            | CliError::NoHomes(_) => WRONG_FILE.into(),
+            | CliError::NoHomes(_)
+            | CliError::Survey(_)
+            | CliError::Calibrate(_) => WRONG_FILE.into(),
             _ => PROBLEMS.into(),
         }
     }

@@ -1,9 +1,12 @@
 //! The keyway command line: reads arguments, calls the library, prints. It decides nothing that a user of the library could not.
 
 mod arguments;
+mod balance;
 mod check;
 mod demo;
 mod failure;
+mod import;
+mod init;
 mod locate;
 mod output;
 mod plan;
@@ -35,8 +38,11 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         // These need no server, so no runtime either.
         Command::Locate(args) => locate::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Import(args) => import::run(&args),
+        Command::Init(args) => init::run(&args),
         Command::Check(args) => runtime()?.block_on(check::run(&args)),
         Command::Stats(args) => runtime()?.block_on(stats::run(&args)),
+        Command::Balance(args) => runtime()?.block_on(balance::run(&args)),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
         Command::Demo(args) => Ok(runtime()?.block_on(demo::run(args))),
     }

@@ -156,6 +156,32 @@ impl Case {
         least(true).or_else(|| least(false))
     }
 
+    /// The fewest nodes that must move so that every server's bytes are within the tolerance of its share.
+    fn fewest_within(&self, tolerance: f64) -> Option<usize> {
+        let servers = self.weights.len();
+        let weights: u64 = self.weights.iter().copied().map(u64::from).sum();
+        let total: u64 = self.bytes.iter().sum();
+        (0..servers.pow(self.origin.len() as u32))
+            .filter_map(|mut number| {
+                let (mut loads, mut moved) = (vec![0; servers], 0);
+                for (node, bytes) in self.bytes.iter().enumerate() {
+                    let server = number % servers;
+                    number /= servers;
+                    loads[server] += bytes;
+                    moved += usize::from(server != self.origin[node]);
+                    if self.weights[server] == 0 {
+                        return None;
+                    }
+                }
+                let is_even = loads.iter().zip(&self.weights).all(|(load, weight)| {
+                    let share = total * u64::from(*weight) / weights;
+                    load.abs_diff(share) <= (share as f64 * tolerance) as u64
+                });
+                is_even.then_some(moved)
+            })
+            .min()
+    }
+
     fn plan(&self) -> Result<Plan, PlanError> {
         Plan::for_goal(
             &self.old(),
@@ -251,4 +277,41 @@ fn with_limits_and_unequal_nodes_nearly_all_plans_are_found_and_most_are_the_bes
     assert!(possible > 1_000, "{possible}");
     assert!(found * 1_000 >= possible * 995, "{found} of {possible}");
     assert!(best * 100 >= found * 98, "{best} of {found}");
+}
+
+/// Evenness by bytes is a local search: held against the best of all assignments, it may fall short, but not often and not by much.
+#[test]
+fn by_bytes_servers_nearly_always_come_as_near_as_they_can_with_few_nodes_more() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let (mut possible, mut reached, mut fewest) = (0, 0, 0);
+    for _ in 0..2_000 {
+        let mut case = case().new_tree(&mut runner).unwrap().current();
+        case.limits.fill(None);
+        case.goal = Kind::Even;
+        case.weights[0] = case.weights[0].max(1);
+        let tolerance = 0.25;
+        let Some(least) = case.fewest_within(tolerance) else {
+            continue;
+        };
+        possible += 1;
+        let limits = Limits {
+            balance: Balance::Bytes { tolerance },
+            ..Limits::default()
+        };
+        let plan = Plan::for_goal(
+            &case.old(),
+            &Goal::Even,
+            &case.specs(),
+            &case.sizes(),
+            &limits,
+        )
+        .unwrap();
+        if plan.reached().unwrap().is_within_tolerance == Some(true) {
+            reached += 1;
+            fewest += usize::from(plan.nodes_moved() == least);
+        }
+    }
+    assert!(possible > 1_000, "{possible}");
+    assert!(reached * 100 >= possible * 97, "{reached} of {possible}");
+    assert!(fewest * 100 >= reached * 97, "{fewest} of {reached}");
 }

@@ -254,16 +254,10 @@ fn many_nodes_on_many_servers_take_no_time() {
     ] {
         let start = std::time::Instant::now();
         let plan = Plan::for_goal(&old, &Goal::Even, servers, &sizes, &limits).unwrap();
-        println!(
-            "{:?}: {} nodes, {} moves, {} waves, {:?}",
-            start.elapsed(),
-            plan.nodes_moved(),
-            plan.moves().len(),
-            plan.waves().count(),
-            plan.reached()
-        );
         assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
         replay(&old, &plan, servers, &sizes, 1);
+        // A server that gets 66 nodes from others that give 16 or 17 has four moves at least.
+        assert!(plan.waves().count() <= 8, "{}", plan.waves().count());
         match limits.balance {
             // 50 servers get 65 or 66 nodes; exchanges come on top where limits bind.
             Balance::Nodes if servers[0].memory_bytes_max.is_none() => {

@@ -1,4 +1,4 @@
-//! `keyway plan`: prints what [`keyway::plan`] comes to. Asks files only.
+//! `keyway plan`: prints what [`keyway::plan`] comes to. Asks files, and servers only if told to.
 
 mod page;
 mod sizes;
@@ -20,6 +20,7 @@ Exit codes:
   0  there is a plan, if only that nothing moves
   1  there is none: not enough memory, or no order within it
   2  wrong usage, or a file says something wrong
+  3  with --live: a server could not be looked at
 
 Examples:
   keyway plan cluster.toml --add f                        what a sixth server would take over, and from whom
@@ -27,13 +28,14 @@ Examples:
                                                           empty a server; with sizes there are times, too
   keyway plan cluster.toml --even --weight a=2            a is twice as large as the others
   keyway plan cluster.toml --servers 8 --bytes 100GiB --memory-max 16GiB
+  keyway plan cluster.toml --even --live                  by what is on the servers now
   redis-cli --scan | keyway plan cluster.toml --even --keys-file -
   keyway plan old.toml new.toml --json | jq '.moves[] | [.wave, .from, .to, .nodes]'
 
 A key never changes its node; a plan moves whole nodes between servers. Nothing is moved by this
-command: it reads files, connects to nothing, and writes nothing but the plan.";
+command: it reads files, connects to servers only with --live, and writes nothing but the plan.";
 
-/// Say which nodes must move, in which order, and why; never connects
+/// Say which nodes must move, in which order, and why; moves nothing
 ///
 /// Either to get from one cluster file to another, or for a goal: --even, --drain, --add, --servers. The fewest nodes move that make servers
 /// as even as they can be, then the fewest bytes. No server is over its --memory-max at any moment, counting that what moves is on both servers
@@ -68,7 +70,7 @@ pub(crate) struct Args {
     /// Moves that one server takes part in at the same time; live moves allow one
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = at_once)]
     at_once: usize,
-    /// What is made even: nodes, or bytes to within a tolerance, bytes=5%. By default bytes=5% if a file of keys says what each takes, else nodes
+    /// What is made even: nodes, or bytes to within a tolerance, bytes=5%. By default bytes=5% if it is known what each node takes, by --live or a file of keys, else nodes
     #[arg(long, value_name = "BY", value_parser = balance, conflicts_with = "new_file")]
     balance: Option<Balance>,
     #[command(flatten)]
@@ -122,11 +124,11 @@ impl From<MoveTime> for Times {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, CliError> {
     let old = Config::from_file(&args.file)?;
-    let sizes = args.sizes.read(old.placement())?;
+    let sizes = args.sizes.read(&old)?;
     let has_bytes = sizes.total().bytes > 0;
     if !has_bytes && !args.memory_max.is_empty() {
         return Err(usage(
-            "--memory-max needs sizes: --bytes SIZE for all keys together, or --keys-file FILE",
+            "--memory-max needs sizes: --bytes SIZE for all keys together, --keys-file FILE, or --live",
         ));
     }
     let pace = match &args.pace {

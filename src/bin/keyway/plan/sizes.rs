@@ -1,8 +1,10 @@
 //! What the user knows of the nodes' sizes.
 
 use crate::failure::CliError;
+use keyway::Config;
 use keyway::placement::Placement;
 use keyway::plan::Sizes;
+use keyway::survey;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, stdin};
 use std::path::{Path, PathBuf};
@@ -12,7 +14,7 @@ const LINE_BYTES_MAX: u64 = 1024 * 1024;
 /// A file of settings larger than this is none.
 const TEXT_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Sizes of nodes. Sizes that are sampled from live servers would be one more way, beside these.
+/// Sizes of nodes.
 #[derive(Debug, clap::Args)]
 pub(super) struct SizeArgs {
     /// All keys together; every node is assumed to have the same: 10000000, 10m, 2g
@@ -24,10 +26,23 @@ pub(super) struct SizeArgs {
     /// Keys, one a line, each with its bytes after a tab or none with; "-" is standard input
     #[arg(long, value_name = "FILE")]
     keys_file: Option<PathBuf>,
+    /// Ask the servers: keys and bytes of every node, estimated from a sample as `keyway balance` does. Connects; writes nothing
+    #[arg(long, conflicts_with_all = ["keys", "bytes", "keys_file"])]
+    live: bool,
+    /// With --live: keys to look at per server, up to 1000000
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = crate::balance::sample, requires = "live")]
+    sample: usize,
+    /// With --live: look at every key
+    #[arg(long, requires = "live", conflicts_with = "sample")]
+    exact: bool,
 }
 
 impl SizeArgs {
-    pub(super) fn read(&self, placement: &Placement) -> Result<Sizes, CliError> {
+    pub(super) fn read(&self, config: &Config) -> Result<Sizes, CliError> {
+        let placement = config.placement();
+        if self.live {
+            return self.surveyed(config);
+        }
         let Some(path) = &self.keys_file else {
             return Ok(Sizes::even(
                 placement.node_count(),
@@ -57,7 +72,16 @@ impl SizeArgs {
 
     /// Whether nodes are known to be of different sizes.
     pub(super) fn differ(&self) -> bool {
-        self.keys_file.is_some()
+        self.live || self.keys_file.is_some()
+    }
+
+    fn surveyed(&self, config: &Config) -> Result<Sizes, CliError> {
+        let mut options = survey::Options::default();
+        options.sample = self.sample;
+        options.exact = self.exact;
+        let looking = crate::balance::looked_at(config, &options);
+        let survey = crate::runtime()?.block_on(looking)?;
+        Ok(survey.sizes()?)
     }
 }
 

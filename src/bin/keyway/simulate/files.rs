@@ -61,8 +61,5 @@ fn write(file: &Path, text: &str) -> Result<(), CliError> {
 }
 
 fn failed(file: &Path, error: std::io::Error) -> CliError {
-    CliError::Write {
-        file: file.to_owned(),
-        error,
-    }
+    CliError::Unwritable(file.display().to_string(), error)
 }

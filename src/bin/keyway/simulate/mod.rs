@@ -52,6 +52,9 @@ pub(crate) struct Args {
     /// Print a scenario with every setting, and what each one does
     #[arg(long, exclusive = true)]
     example: bool,
+    /// Print the JSON Schema of what --json gives
+    #[arg(long, exclusive = true)]
+    schema: bool,
     #[command(flatten)]
     flags: scenario::Flags,
     /// Threads that count; by default as many as there are cores. The report is the same
@@ -72,6 +75,10 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
         output::print(simulation::EXAMPLE)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if args.schema {
+        output::print(simulation::export::JSON_SCHEMA)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let scenario = scenario::read(args.file.as_deref(), &args.flags, args.threads)?;
     args.files.prepare()?;
     let json_file = args.json.as_deref().filter(|file| *file != Path::new("-"));
@@ -85,10 +92,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
     args.files.write(&report)?;
     let json = output::json_page(&report)?;
     if let Some(file) = json_file {
-        std::fs::write(file, &json).map_err(|error| CliError::Write {
-            file: file.to_owned(),
-            error,
-        })?;
+        std::fs::write(file, &json)
+            .map_err(|error| CliError::Unwritable(file.display().to_string(), error))?;
     }
     let text = match (&args.json, json_file) {
         (Some(_), None) => json,

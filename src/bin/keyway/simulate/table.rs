@@ -150,14 +150,75 @@ fn within(mut table: comfy_table::Table) -> String {
 mod tests {
     use super::*;
 
+    fn read(json: &str) -> Report {
+        serde_json::from_str(json).unwrap()
+    }
+
     fn full() -> Report {
-        serde_json::from_str(include_str!("../../../../tests/reports/full.json")).unwrap()
+        read(include_str!("../../../../tests/reports/full.json"))
+    }
+
+    /// As a terminal without colours shows it.
+    fn plain(report: &Report) -> String {
+        anstream::adapter::strip_str(&tables(report)).to_string()
+    }
+
+    /// Without the blanks at the ends of lines, which insta does not keep apart.
+    #[test]
+    fn everything_of_a_report_is_readable() {
+        insta::assert_snapshot!(plain(&full()), @"");
     }
 
     #[test]
-    fn print_it() {
-        if std::env::var("DUMP").is_ok() {
-            std::fs::write("/tmp/out6/terminal.txt", tables(&full())).unwrap();
+    fn the_smallest_report_is_a_few_lines() {
+        let small = read(include_str!("../../../../tests/reports/small.json"));
+        insta::assert_snapshot!(plain(&small), @"");
+    }
+
+    #[test]
+    fn nothing_is_wider_than_100_columns_whatever_the_names() {
+        let mut report = full();
+        for (number, scheme) in report.schemes.iter_mut().enumerate() {
+            scheme.name = format!("{}-{}", "鍵".repeat(40 * number), scheme.name);
+            scheme.title = "word ".repeat(60);
+            for stage in &mut scheme.stages {
+                stage.step = "x".repeat(300);
+                for share in &mut stage.servers {
+                    share.server = format!("{}\u{1b}[2J{}", share.server, "y".repeat(200));
+                    share.bytes.mean *= 1e9;
+                }
+                for hot in &mut stage.hot_keys {
+                    hot.key = "z".repeat(500);
+                }
+            }
         }
+        report.notes.push("n".repeat(1_000));
+        let text = plain(&report);
+        for line in text.lines() {
+            let mut one = comfy_table::Table::new();
+            one.load_preset(comfy_table::presets::NOTHING)
+                .add_row([line]);
+            let columns = one.column(0).map_or(0, |column| column.max_content_width());
+            assert!(columns <= COLUMNS_MAX, "{columns}: {line}");
+        }
+        assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn of_many_servers_and_schemes_a_terminal_shows_what_matters() {
+        let mut report = full();
+        let few = report.schemes.clone();
+        report.schemes = few.iter().cycle().take(10).cloned().collect();
+        for (number, scheme) in report.schemes.iter_mut().enumerate() {
+            scheme.name = format!("scheme-{number}");
+            for stage in &mut scheme.stages {
+                let few = stage.servers.clone();
+                stage.servers = few.iter().cycle().take(50).cloned().collect();
+            }
+        }
+        let text = plain(&report);
+        assert!(text.lines().count() < 260, "{}", text.lines().count());
+        assert!(text.contains("(26 more rows)"));
+        assert!(text.contains("scheme-9"));
     }
 }
