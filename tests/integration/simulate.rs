@@ -102,7 +102,7 @@ fn flags_are_a_scenario_and_the_seed_repeats_it_byte_for_byte() {
         report["schemes"][0]["stages"][1]["movement"]["nodes_moved"],
         10
     );
-    assert_eq!(report["sensitivity"].as_array().unwrap().len(), 6);
+    assert_eq!(report["sensitivity"].as_array().unwrap().len(), 4);
 }
 
 #[test]
