@@ -16,7 +16,7 @@
 //! assert_eq!(plan.nodes_moved(), 21);
 //! assert_eq!(
 //!     plan.moves()[0].why,
-//!     "a has 32 of 64 nodes; its share of 3 equal servers is 21 or 22: 11 nodes (17.2 %) go to c, which is new"
+//!     "b has 32 of 64 nodes; its share of 3 equal servers is 21 or 22: 11 nodes (17.2 %) go to c, which is new"
 //! );
 //! let new = plan.apply(&old)?;
 //! assert_eq!(old.diff(&new).len(), 21);
