@@ -137,7 +137,7 @@ fn the_report_is_the_same_for_any_number_of_threads_and_on_any_machine() {
     assert_eq!(one, json(2));
     assert_eq!(one, json(5));
     // A number, so that it is the same on another machine, too. Fields that are added to the report change it; nothing else may.
-    assert_eq!(crc32(one.as_bytes()), 1_144_161_449);
+    assert_eq!(crc32(one.as_bytes()), 719_644_293);
 }
 
 /// None of their keys moves between two servers that a step leaves alone.
