@@ -192,6 +192,7 @@ fn a_new_cluster_has_every_node_once_and_each_server_its_share() {
         (vec![1, 1, 1], 64, vec![21, 22, 21]),
         (vec![1, 2, 1], 64, vec![16, 32, 16]),
         (vec![1_000_000, 1, 1], 3, vec![1, 1, 1]),
+        (vec![1, 1_000_000], 3, vec![1, 2]),
         (vec![1], 16_384, vec![16_384]),
     ] {
         let shares = fresh::spread(&weights, count).unwrap();
