@@ -646,3 +646,68 @@ async fn plan_goes_by_what_is_on_the_servers_if_told_to() {
         assert_eq!(cli.run("plan", wrong).status.code(), Some(2), "{wrong:?}");
     }
 }
+
+#[tokio::test]
+async fn simulate_goes_by_the_keys_and_the_speed_of_a_live_cluster_if_told_to() {
+    let mut fixture = TestCluster::start(2).await;
+    let config = parse(&fixture.toml());
+    let cluster = keyway::Cluster::connect_config(config.clone())
+        .await
+        .unwrap();
+    let pairs: Vec<(String, usize)> = (0..3000).map(|i| (format!("user:{i}"), i)).collect();
+    let _: () = cluster.clone().mset(&pairs).await.unwrap();
+    let cli = Cli::new(&fixture.toml());
+    let file = cli.file().display().to_string();
+    let live = ["--add", "f", "--live", &file, "--repeats", "1", "--json"];
+    let output = cli.run("simulate", &live);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let report = json(&output);
+    let source = format!("a sample of {}", config.name());
+    assert!(
+        report["keys"]["source"]
+            .as_str()
+            .unwrap()
+            .starts_with(&source),
+        "{report}"
+    );
+    // Fewer than the sample: all of them are in it, so the first server's part is what is there.
+    assert_eq!(report["keys"]["count"], 3000);
+    let first = config.topology().servers().next().unwrap();
+    let home = |key: &str| {
+        config
+            .topology()
+            .server_of(config.placement().node(key.as_bytes()))
+    };
+    let there = pairs.iter().filter(|(key, _)| home(key) == first).count();
+    let part = report["schemes"][0]["stages"][0]["servers"][0]["keys"]["mean"].as_f64();
+    assert_eq!(part, Some(there as f64 / 3000.0));
+
+    // Its round trips are some hundred times what is measured here.
+    std::fs::write(
+        cli.file().with_file_name("scenario.toml"),
+        "schemes = [\"ketama@64\"]\n[servers]\ncluster = \"cluster.toml\"\n[pace]\nround_trip_us = 100000\n[[steps]]\nadd = 1\n",
+    )
+    .unwrap();
+    let freeze = |rest: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keyway"));
+        let scenario = cli.file().with_file_name("scenario.toml");
+        command.arg("simulate").arg(scenario).args(rest);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        json(&output)["courses"][0]["freeze_ms"].as_f64().unwrap()
+    };
+    let slow = freeze(&["--keys", "1000", "--json"]);
+    let measured = freeze(&["--keys", "1000", "--json", "--calibrate", &file]);
+    assert!(measured < slow / 2.0, "{measured} {slow}");
+
+    fixture.servers[1].kill();
+    let output = cli.run("simulate", &live);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(
+        said.starts_with("error: s1 cannot be looked at: "),
+        "{said}"
+    );
+    let wrong = ["--add", "f", "--live", &file, "--keys", "5"];
+    assert_eq!(cli.run("simulate", &wrong).status.code(), Some(2));
+}

@@ -124,20 +124,29 @@ async fn calibrated(config: &Config, args: &Args) -> Result<ExitCode, CliError> 
 
 /// Surveys, with a progress bar on a terminal.
 pub(crate) async fn looked_at(config: &Config, options: &Options) -> Result<Survey, CliError> {
+    let progress = bar();
+    let survey = survey::survey(config, options, |step| show(&progress, step)).await;
+    progress.finish_and_clear();
+    Ok(survey?)
+}
+
+/// For keys that are looked at.
+pub(crate) fn bar() -> ProgressBar {
     let progress = ProgressBar::new(0);
     if let Ok(style) =
         ProgressStyle::with_template("looking at keys {bar:40} {human_pos} of {human_len}, {eta}")
     {
         progress.set_style(style);
     }
-    let survey = survey::survey(config, options, |step| match step {
+    progress
+}
+
+pub(crate) fn show(progress: &ProgressBar, step: Progress) {
+    match step {
         Progress::Expected(keys) => progress.inc_length(keys),
         Progress::Looked(keys) => progress.inc(keys),
         _ => progress.tick(),
-    })
-    .await;
-    progress.finish_and_clear();
-    Ok(survey?)
+    }
 }
 
 fn page(survey: &Survey, topology: &Topology, args: &Args) -> String {

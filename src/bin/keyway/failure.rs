@@ -41,6 +41,10 @@ pub(crate) enum CliError {
     Sizes(#[from] keyway::survey::UnknownSizes),
     #[error(transparent)]
     Calibrate(#[from] keyway::survey::CalibrateError),
+    #[error(
+        "{server} cannot be looked at: {why}. Nothing was counted; try again when it can be reached"
+    )]
+    Away { server: String, why: String },
     #[error("the keys on standard input cannot be read: {0}")]
     Input(#[source] io::Error),
     #[error("the result cannot be written: {0}")]
@@ -56,7 +60,8 @@ impl CliError {
         match self {
             CliError::Plan(error) if error.is_about_room() => PROBLEMS.into(),
             CliError::Calibrate(keyway::survey::CalibrateError::NoServer { .. })
-            | CliError::Sizes(_) => UNREACHABLE.into(),
+            | CliError::Sizes(_)
+            | CliError::Away { .. } => UNREACHABLE.into(),
             CliError::File(_)
             | CliError::Import(_)
             | CliError::Usage(_)

@@ -1,6 +1,7 @@
 //! `keyway simulate`: runs what [`keyway::simulation`] is told, and shows what it finds.
 
 mod files;
+mod live;
 mod scenario;
 mod table;
 
@@ -25,6 +26,8 @@ Examples:
       the cluster that there is, one server more, hot keys
   keyway simulate cluster.toml --remove b --keys keys.txt
       the same with true keys: redis-cli --scan > keys.txt
+  keyway simulate cluster.toml --add f --live cluster.toml --calibrate cluster.toml
+      keys and speeds of the cluster as it runs
   keyway simulate --servers 8 --add 1 --schemes twemproxy-ketama,libmemcached-modula,ketama@256
       what other programs do, and a finer cut
   keyway simulate --servers 5 --schemes ketama@64 --sensitivity 16,64,256,1024 --html nodes.html
@@ -36,9 +39,10 @@ Exit codes:
   0    done
   1    something did not work
   2    wrong usage, or the scenario says something wrong
+  3    a server could not be reached (--live, --calibrate)
   130  stopped by Ctrl-C; what is done so far is printed all the same";
 
-/// What a change of servers costs, before anything moves: no server is asked
+/// What a change of servers costs, before anything moves; no server is asked unless by --live or --calibrate
 ///
 /// Places keys as the real clients do, by any set of schemes side by side, and takes one step after the other: how even are keys, bytes and requests,
 /// how many keys does a step move, how long do the moves take. A scheme is ALGORITHM[/PARAMETER][@NODES]: ketama@64 is 64 nodes, given to servers by the
@@ -57,6 +61,8 @@ pub(crate) struct Args {
     schema: bool,
     #[command(flatten)]
     flags: scenario::Flags,
+    #[command(flatten)]
+    live: live::Live,
     /// Threads that count; by default as many as there are cores. The report is the same
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -79,7 +85,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
         output::print(simulation::export::JSON_SCHEMA)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let scenario = scenario::read(args.file.as_deref(), &args.flags, args.threads)?;
+    let found = args.live.ask().await?;
+    let scenario = scenario::read(args.file.as_deref(), &args.flags, args.threads, found)?;
     args.files.prepare()?;
     let json_file = args.json.as_deref().filter(|file| *file != Path::new("-"));
 

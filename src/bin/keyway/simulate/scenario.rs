@@ -1,5 +1,6 @@
 //! From flags, and a file that they go before, to a scenario.
 
+use super::live::Found;
 use crate::failure::CliError;
 use keyway::simulation::{
     Keys, Popularity, Scenario, ScenarioBuilder, Scheme, Server, Step, ValueBytes, Vary,
@@ -54,9 +55,16 @@ pub(crate) fn read(
     file: Option<&Path>,
     flags: &Flags,
     threads: Option<u16>,
+    found: Found,
 ) -> Result<Scenario, CliError> {
-    let keys = flags.keys.as_deref().map(keys).transpose()?;
-    let change = |builder: ScenarioBuilder| {
+    let keys = match flags.keys.as_deref().map(keys).transpose()? {
+        None => found.keys,
+        given => given,
+    };
+    let change = |mut builder: ScenarioBuilder| {
+        if let Some(pace) = found.pace {
+            builder = builder.pace(pace);
+        }
         apply(flags, keys, builder).threads(threads.map_or(0, usize::from))
     };
     if let Some(file) = file {
