@@ -54,12 +54,14 @@
 //! | WATCH, MULTI by hand, WAIT | [`Cluster::dedicated`] |
 //! | combine sets on any nodes | [`Cluster::sets`]: typed, limited, streamed, explained |
 //! | subscribe | [`Cluster::pubsub`] |
-//! | combine sets on any nodes | [`Cluster::sets`] |
 //! | deliver posts to followers, page through timelines | [`Timeline`], [`Hybrid`], [`PublicTimeline`] |
 //! | send scripts without keys, or unknown commands | [`Cluster::for_key`], [`Cluster::on_node`] |
 //! | administer | [`Cluster::on_server`], [`Cluster::servers`] |
 //! | know where a key lives, what is up, what was slow | [`Cluster::locate`], [`Cluster::health`], [`Cluster::stats`] |
 //! | give nodes another server | [`Cluster::reload`] |
+//! | know which nodes should move, in which order | [`plan::Plan`] |
+//! | see what a change of servers costs before anything moves | [`mod@simulation`] |
+//! | know how even a live cluster is | [`mod@survey`] |
 //!
 //! # What can be watched
 //!
@@ -78,8 +80,8 @@
 //! Errors are asked, not matched: [`Error::kind`] says whether the command may have been executed, [`Error::is_retryable`] whether it may be
 //! repeated without a risk. Every setting is in [`config::REFERENCE`].
 //!
-//! Features: `tls` (default) for `rediss://`, by rustls; `import`, to read configurations of other programs; `cli` for the command line, which a
-//! library does not need, and which has `import`.
+//! Features: `tls` (default) for `rediss://`, by rustls; `import`, to read configurations of other programs; `plots`, for reports of simulations
+//! as SVG and HTML; `cli` for the command line, which has both, and which a library does not need.
 #![forbid(unsafe_code)]
 
 pub mod check;
