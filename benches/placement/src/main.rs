@@ -5,13 +5,18 @@
 
 mod build;
 mod floors;
+#[path = "../../shared/grid.rs"]
 mod grid;
 mod keys;
+#[path = "../../shared/machine.rs"]
 mod machine;
 mod measure;
+#[path = "../../shared/number.rs"]
 mod number;
 mod report;
 mod results;
+#[path = "../../shared/spread.rs"]
+mod spread;
 mod statistics;
 mod subjects;
 
@@ -83,7 +88,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     let results = Results {
         date: machine::today(),
         machine: machine::machine(),
-        versions: machine::versions(),
+        versions: machine::versions(["keyway", "pingora-ketama", "hashring"]),
         command: command(),
         settings,
         cells,

@@ -4,16 +4,21 @@
 //! What is compared has its turns one after the other, round by round, so that whatever else the machine does meets all of it; ratios are medians over
 //! pairs of one round. Bare lookups get keys that are there already, some thousand at a time, so that they lie in the processor's cache.
 
+#[path = "../../shared/grid.rs"]
+#[allow(dead_code, reason = "not every bench asks whether a table is empty")]
 mod grid;
 mod keys;
+#[path = "../../shared/machine.rs"]
 mod machine;
 mod memory;
+#[path = "../../shared/number.rs"]
 mod number;
 mod peers;
 mod report;
 mod results;
 mod speed;
-mod statistics;
+#[path = "../../shared/spread.rs"]
+mod spread;
 
 /// The published figures, found again; a part of what is published here.
 #[path = "../../../examples/figures/main.rs"]
@@ -82,7 +87,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     let results = Results {
         date: machine::today(),
         machine: machine::machine(),
-        versions: machine::versions(),
+        versions: machine::versions(["keyway", "hashring"]),
         command: command(),
         speeds: match wanted(Part::Speed) {
             true => speed::measure(arguments.quick)?,

@@ -3,7 +3,7 @@
 use crate::grid::Grid;
 use crate::number::{bytes, duration, ratio, three_digits, whole};
 use crate::results::{Peer, Peers, Results, Speed};
-use crate::statistics::Spread;
+use crate::spread::Spread;
 use std::fmt::Write;
 
 pub fn text(results: &Results) -> String {
@@ -101,7 +101,7 @@ fn parts(results: &Results) -> Vec<(&'static str, Vec<String>, Grid)> {
         ];
         let mut grid = Grid::new(0, &["keys", "peak memory"]);
         for weight in &results.memory {
-            grid.row(vec![whole(weight.keys), bytes(weight.peak_bytes)]);
+            grid.row(vec![whole(weight.keys), bytes(weight.peak_bytes as i64)]);
         }
         parts.push(("memory", lines, grid));
     }
@@ -172,7 +172,7 @@ fn speed_grid(speeds: &[Speed]) -> Grid {
         row.extend(rates(&speed.simulation_s));
         row.push(ratio(shown.median));
         row.push(format!("{}-{}", ratio(shown.min), ratio(shown.max)));
-        row.push(duration(speed.whole_s));
+        row.push(duration(speed.whole_s * 1e3));
         grid.row(row);
         let mut row = vec![String::new(), "bare".to_owned()];
         row.extend(rates(&speed.bare_s));
@@ -215,7 +215,7 @@ fn peer_grid(peers: &Peers) -> Grid {
             against.map_or(String::new(), |against| ratio(against.median)),
             match row.build_s.is_empty() {
                 true => String::new(),
-                false => duration(Spread::of(row.build_s.iter().copied()).median),
+                false => duration(Spread::of(row.build_s.iter().copied()).median * 1e3),
             },
         ]);
     }

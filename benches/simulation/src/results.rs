@@ -1,6 +1,6 @@
 //! What a run found, as plain data: the JSON file is exactly this.
 
-use crate::statistics::Spread;
+use crate::spread::Spread;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -292,6 +292,19 @@ fn a_page_has_nothing_from_outside_but_as_text() {
     }
 }
 
+/// Paper is white, whatever the screen is.
+#[test]
+fn dark_colours_are_for_screens_only() {
+    let mut pages = vec![page(&full())];
+    pages.extend(plots(&full()).iter().map(super::plot::Plot::svg));
+    for text in pages {
+        let dark = text.matches("prefers-color-scheme").count();
+        assert!(dark > 0);
+        let on_screen = text.matches("@media screen and (prefers-color-scheme:dark)");
+        assert_eq!(on_screen.count(), dark);
+    }
+}
+
 #[test]
 fn the_same_report_gives_the_same_bytes() {
     let report = full();

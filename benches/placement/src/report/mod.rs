@@ -16,7 +16,7 @@ pub fn text(results: &Results) -> String {
         let _ = write!(
             text,
             "\n{} nodes\n\n{}",
-            whole(cell.nodes),
+            whole(cell.nodes.into()),
             lookups(cell).terminal()
         );
     }
@@ -44,7 +44,7 @@ pub fn markdown(results: &Results) -> String {
         let _ = write!(
             text,
             "\n## {} nodes\n\n{}",
-            whole(cell.nodes),
+            whole(cell.nodes.into()),
             lookups(cell).markdown()
         );
     }
@@ -169,7 +169,7 @@ fn floor_grid(results: &Results) -> Grid {
             verdict.row.name.clone(),
             verdict.against.to_owned(),
             word.to_owned(),
-            whole(verdict.nodes),
+            whole(verdict.nodes.into()),
             ratio(verdict.bound),
             ratio(verdict.ratio.median),
             format!("{}-{}", ratio(verdict.ratio.min), ratio(verdict.ratio.max)),
@@ -199,8 +199,8 @@ fn absent<'r>(rows: impl Iterator<Item = (u16, &'r Row, &'r str)>) -> Vec<String
     let mut algorithms: Vec<(&str, Vec<String>, &str)> = Vec::new();
     for (nodes, row, why) in rows {
         match algorithms.iter_mut().find(|(name, ..)| *name == row.name) {
-            Some((_, counts, _)) => counts.push(whole(nodes)),
-            None => algorithms.push((&row.name, vec![whole(nodes)], why)),
+            Some((_, counts, _)) => counts.push(whole(nodes.into())),
+            None => algorithms.push((&row.name, vec![whole(nodes.into())], why)),
         }
     }
     let lines = algorithms.into_iter().map(|(name, counts, why)| {
@@ -233,7 +233,7 @@ fn losses(results: &Results) -> Vec<String> {
             lines.push(format!(
                 "{}, {} nodes: {}",
                 row.name,
-                whole(nodes),
+                whole(nodes.into()),
                 lost.join("; ")
             ));
         }

@@ -42,7 +42,7 @@ pub fn bytes(bytes: i64) -> String {
 }
 
 /// 16384 as "16,384".
-pub fn whole(value: u16) -> String {
+pub fn whole(value: u64) -> String {
     thousands(&value.to_string())
 }
 

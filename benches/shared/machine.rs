@@ -19,8 +19,8 @@ pub fn machine() -> Machine {
     }
 }
 
-pub fn versions() -> BTreeMap<String, String> {
-    let packages = ["keyway", "pingora-ketama", "hashring"];
+/// Of these packages, and of rustc.
+pub fn versions<const N: usize>(packages: [&str; N]) -> BTreeMap<String, String> {
     let mut versions: BTreeMap<String, String> = packages
         .into_iter()
         .map(|package| (package.to_owned(), locked(package).unwrap_or_else(unknown)))
@@ -35,7 +35,7 @@ pub fn today() -> String {
 
 /// The version that this program was built with.
 fn locked(package: &str) -> Option<String> {
-    let lock = include_str!("../Cargo.lock");
+    let lock = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock"));
     let entry = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
     Some(entry.1.split_once('"')?.0.to_owned())
 }
