@@ -109,6 +109,9 @@ pub struct Round {
     pub p50_us: f64,
     pub p99_us: f64,
     pub p999_us: f64,
+    /// Bytes of 10 MB values that one more task read meanwhile: what the servers did beside the calls.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub big_bytes_per_second: f64,
     /// Both ways between client and servers, per call, as the servers counted them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub bytes: f64,

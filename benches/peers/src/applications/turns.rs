@@ -199,6 +199,7 @@ impl Coordinator {
             p50_us: turn.p50_us,
             p99_us: turn.p99_us,
             p999_us: turn.p999_us,
+            big_bytes_per_second: 0.0,
             bytes: bytes as f64 / calls,
             round_trips: round_trips.get(&contestant).copied().unwrap_or_default(),
             peak_kib: if plan.section == Section::Memory {

@@ -27,7 +27,7 @@ pub struct Coordinator {
 
 impl Coordinator {
     pub fn new(settings: Settings, plans: &[Plan], idle: &[Peer]) -> Result<Coordinator> {
-        let turns = |plan: &Plan| plan.peers.len() * rounds::pace(&settings, plan.tasks).rounds;
+        let turns = |plan: &Plan| plan.peers.len() * rounds::pace(&settings, plan).rounds;
         let turns: usize = plans.iter().map(turns).sum();
         let progress = ProgressBar::new((turns + idle.len()) as u64);
         progress.set_style(ProgressStyle::with_template(

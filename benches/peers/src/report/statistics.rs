@@ -42,6 +42,7 @@ pub enum Figure {
     P50Us,
     P99Us,
     P999Us,
+    BigBytesPerSecond,
     Bytes,
     RoundTrips,
     PeakKib,
@@ -55,6 +56,7 @@ impl Figure {
             Figure::P50Us => round.p50_us,
             Figure::P99Us => round.p99_us,
             Figure::P999Us => round.p999_us,
+            Figure::BigBytesPerSecond => round.big_bytes_per_second,
             Figure::Bytes => round.bytes,
             Figure::RoundTrips => round.round_trips,
             Figure::PeakKib => round.peak_kib,
@@ -77,7 +79,7 @@ impl Figure {
     /// Is this ratio, ours to theirs, worse than equal?
     pub fn is_loss(self, ratio: f64) -> bool {
         match self {
-            Figure::CallsPerSecond => ratio < 1.0,
+            Figure::CallsPerSecond | Figure::BigBytesPerSecond => ratio < 1.0,
             _ => ratio > 1.0,
         }
     }

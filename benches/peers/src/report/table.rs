@@ -39,20 +39,24 @@ pub fn text(results: &Results) -> String {
 
 /// A row per peer: medians over rounds, and keyway's ratios to it with their spread.
 pub fn columns(cell: &Cell) -> Grid {
-    let mut grid = Grid::new(
-        1,
-        [
-            "peer",
-            "calls/s",
-            "CPU\nus",
-            "p50\nus",
-            "p99\nus",
-            "p99.9\nus",
-            "sockets",
-            "keyway/peer\ncalls/s",
-            "keyway/peer\nCPU",
-        ],
-    );
+    let mut headers = vec![
+        "peer",
+        "calls/s",
+        "CPU\nus",
+        "p50\nus",
+        "p99\nus",
+        "p99.9\nus",
+        "sockets",
+    ];
+    let has_big = cell
+        .columns
+        .iter()
+        .any(|column| Figure::BigBytesPerSecond.of(column).is_some());
+    if has_big {
+        headers.push("10 MB values\nMB/s");
+    }
+    headers.extend(["keyway/peer\ncalls/s", "keyway/peer\nCPU"]);
+    let mut grid = Grid::new(1, headers);
     for column in &cell.columns {
         let median = |figure: Figure| match figure.of(column) {
             Some(spread) => three_digits(spread.median),
@@ -61,7 +65,7 @@ pub fn columns(cell: &Cell) -> Grid {
         let ratio =
             |figure| comparison::ratio_text(figure, comparison::ratio(cell, column, figure));
         let mark = if column.refused.is_some() { " *" } else { "" };
-        grid.rows.push(vec![
+        let mut row = vec![
             format!("{}{mark}", column.peer),
             median(Figure::CallsPerSecond),
             median(Figure::CpuUs),
@@ -73,9 +77,15 @@ pub fn columns(cell: &Cell) -> Grid {
             } else {
                 whole(column.sockets)
             },
-            ratio(Figure::CallsPerSecond),
-            ratio(Figure::CpuUs),
-        ]);
+        ];
+        if has_big {
+            row.push(match Figure::BigBytesPerSecond.of(column) {
+                Some(spread) => three_digits(spread.median / 1e6),
+                None => "-".to_owned(),
+            });
+        }
+        row.extend([ratio(Figure::CallsPerSecond), ratio(Figure::CpuUs)]);
+        grid.rows.push(row);
     }
     grid
 }

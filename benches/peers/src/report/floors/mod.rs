@@ -237,6 +237,7 @@ fn row(floor: &Floor, cell: &Cell, results: &Results) -> Vec<String> {
         Figure::Bytes => "bytes",
         Figure::RoundTrips => "round trips",
         Figure::PeakKib => "peak memory",
+        Figure::BigBytesPerSecond => "bytes of big values",
     };
     vec![
         format!("{INDENT}{figure}{theirs}"),
