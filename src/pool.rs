@@ -120,7 +120,7 @@ impl Server {
             epoch,
         }));
         let (shared, first): (Vec<_>, Vec<_>) = (0..settings.pool.connections)
-            .map(|_| Link::shared(dialler.clone(), generation, runtime))
+            .map(|_| Link::shared(dialler.clone(), Purpose::Commands, generation, runtime))
             .unzip();
         let server = Server {
             leases: Arc::new(Semaphore::new(usize::from(settings.pool.dedicated_max))),
@@ -171,7 +171,15 @@ impl Server {
         let links = self.bulk.get_or_init(|| {
             let generation = self.generation.load(Ordering::SeqCst);
             (0..self.settings.pool.bulk_connections)
-                .map(|_| Link::shared(self.dialler.clone(), generation, &self.runtime).0)
+                .map(|_| {
+                    Link::shared(
+                        self.dialler.clone(),
+                        Purpose::Bulk,
+                        generation,
+                        &self.runtime,
+                    )
+                    .0
+                })
                 .collect()
         });
         // Asked behind their making: a drain that came before has not met them.

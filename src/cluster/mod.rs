@@ -149,7 +149,8 @@ impl Cluster {
     }
 
     /// The same cluster over its second lane of connections, for values of some hundred kilobytes and more: small commands on the first
-    /// lane do not wait behind them. Order between the lanes is not kept. Connects when first used.
+    /// lane do not wait behind them. Order between the lanes is not kept. Connects when first used. A server on the same machine sends in pieces
+    /// of [`tcp.bulk_receive_buffer`](crate::config::ReceiveBuffer), and serves others between them.
     pub fn bulk(&self) -> Cluster {
         Cluster {
             lane: Lane::Bulk,

@@ -2,7 +2,7 @@
 
 use super::{
     Address, Config, ConfigError, Endpoint, Limits, Mode, MultiKey, Password, Pool, Protocol,
-    Retry, Server, Startup, Tcp, Timeouts, Tls,
+    ReceiveBuffer, Retry, Server, Startup, Tcp, Timeouts, Tls,
     address::DATABASE_MAX,
     nodes::show_ranges,
     quantity::{show_duration, show_size},
@@ -477,6 +477,16 @@ fn check_tcp(tcp: &Tcp) -> Result<(), Problem> {
         1..=100,
         default.keepalive_retries,
     )?;
+    if let ReceiveBuffer::Bytes(value) = tcp.bulk_receive_buffer {
+        Bounded {
+            path: "tcp.bulk_receive_buffer",
+            value,
+            bounds: 16 << 10..=1 << 30,
+            default: value,
+        }
+        .check(show_size)
+        .map_err(|problem| problem.help("leave it out for the default, auto"))?;
+    }
     for (path, value, default) in [
         (
             "tcp.keepalive_idle",

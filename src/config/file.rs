@@ -4,8 +4,8 @@
 //! password, and cannot say what to do.
 
 use super::{
-    Address, Config, ConfigError, Endpoint, Mode, MultiKey, Password, Protocol, Secret, Startup,
-    Timeouts, Tls,
+    Address, Config, ConfigError, Endpoint, Mode, MultiKey, Password, Protocol, ReceiveBuffer,
+    Secret, Startup, Timeouts, Tls,
     address::{DATABASE_MAX, parse_url},
     builder::{ConfigBuilder, ServerDraft},
     nodes::{NodesError, parse_ranges},
@@ -116,6 +116,15 @@ fn settings(root: &Section<'_, '_>, draft: &mut ConfigBuilder) -> Result<()> {
         section.duration("keepalive_idle", &mut draft.tcp.keepalive_idle)?;
         section.duration("keepalive_interval", &mut draft.tcp.keepalive_interval)?;
         section.count("keepalive_retries", &mut draft.tcp.keepalive_retries)?;
+        section.size_or(
+            "bulk_receive_buffer",
+            &[
+                ("auto", ReceiveBuffer::Auto),
+                ("system", ReceiveBuffer::System),
+            ],
+            ReceiveBuffer::Bytes,
+            &mut draft.tcp.bulk_receive_buffer,
+        )?;
     }
     Ok(())
 }

@@ -23,7 +23,9 @@ pub use builder::ConfigBuilder;
 pub use nodes::show_ranges as node_ranges;
 pub use reader::ConfigReader;
 pub use secret::{Password, Secret};
-pub use settings::{Limits, Mode, MultiKey, Pool, Protocol, Retry, Startup, Tcp, Timeouts};
+pub use settings::{
+    Limits, Mode, MultiKey, Pool, Protocol, ReceiveBuffer, Retry, Startup, Tcp, Timeouts,
+};
 pub use source::ConfigError;
 
 pub(crate) use quantity::parse_size;

@@ -74,6 +74,7 @@ pub(super) const TCP: &[&str] = &[
     "keepalive_idle",
     "keepalive_interval",
     "keepalive_retries",
+    "bulk_receive_buffer",
 ];
 
 pub(super) const TABLES: &[(&str, &[&str])] = &[

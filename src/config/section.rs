@@ -282,19 +282,43 @@ impl<'a, 'f> Section<'a, 'f> {
     }
 
     pub(super) fn size(&self, key: &str, bytes: &mut u64) -> Result<()> {
+        self.size_or(key, &[], |bytes| bytes, bytes)
+    }
+
+    /// A size, or one of these words.
+    pub(super) fn size_or<T: Copy>(
+        &self,
+        key: &str,
+        words: &[(&str, T)],
+        of_bytes: impl Fn(u64) -> T,
+        setting: &mut T,
+    ) -> Result<()> {
         const SHAPE: &str = "a number of bytes, or a number and its unit in quotes: \"64MiB\"";
-        if let Some(value) = self.get(key)
-            && let DeValue::String(text) = value.get_ref()
-        {
+        let Some(value) = self.get(key) else {
+            return Ok(());
+        };
+        if let DeValue::String(text) = value.get_ref() {
             let text = self.expand(key, text, value.span())?;
-            *bytes = parse_size(&text).ok_or_else(|| {
-                self.problem(key, format!("{key} is not a size"))
-                    .expected(SHAPE)
-                    .help("the units are B, KiB, MiB and GiB")
-            })?;
+            let word = words.iter().find(|(word, _)| *word == text);
+            *setting = word
+                .map(|(_, meant)| *meant)
+                .or_else(|| parse_size(&text).map(of_bytes))
+                .ok_or_else(|| {
+                    let mut shapes: Vec<String> = words
+                        .iter()
+                        .map(|(word, _)| format!("\"{word}\""))
+                        .collect();
+                    shapes.push(SHAPE.to_owned());
+                    self.problem(key, format!("{key} is not a size"))
+                        .expected(shapes.join(", "))
+                        .help("the units are B, KiB, MiB and GiB")
+                })?;
             return Ok(());
         }
-        self.count(key, bytes)
+        let mut bytes = 0;
+        self.count(key, &mut bytes)?;
+        *setting = of_bytes(bytes);
+        Ok(())
     }
 
     /// A number that is too large for its type becomes the type's largest, which is beyond every bound that is checked later.

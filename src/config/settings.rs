@@ -186,6 +186,24 @@ pub struct Tcp {
     pub keepalive_interval: Duration,
     /// Unanswered probes after which the kernel gives the connection up. 1 to 100, default 3.
     pub keepalive_retries: u32,
+    /// SO_RCVBUF of the connections for big values (`cluster.bulk()`).
+    pub bulk_receive_buffer: ReceiveBuffer,
+}
+
+/// How much of a reply the system may take in before the client has read it. The less, the smaller are the pieces in which a server on the same
+/// machine hands over a big value, and the sooner it gets to the small commands of others between them; and the longer the big value takes:
+/// with 128 KiB a reader of ten-megabyte values that has the server to itself gets two thirds of the bytes per second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReceiveBuffer {
+    /// 128 KiB where the server is on this machine, else as [`System`](ReceiveBuffer::System): over a network, a buffer below bandwidth times
+    /// round trip would be the limit.
+    #[default]
+    Auto,
+    /// What the system chooses; Linux lets it grow with the rate, up to `net.ipv4.tcp_rmem`.
+    System,
+    /// So many bytes, as the system rounds them. 16 KiB to 1 GiB; Linux takes no more than `net.core.rmem_max`.
+    Bytes(u64),
 }
 
 impl Default for Tcp {
@@ -196,6 +214,7 @@ impl Default for Tcp {
             keepalive_idle: Duration::from_secs(30),
             keepalive_interval: Duration::from_secs(10),
             keepalive_retries: 3,
+            bulk_receive_buffer: ReceiveBuffer::Auto,
         }
     }
 }

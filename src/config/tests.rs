@@ -961,6 +961,52 @@ fn a_bad_number_or_duration_is_refused() {
        = expected: whole seconds, which is what the kernel counts
        = help: make it 2s
     "#);
+    assert_snapshot!(refused(&and("[tcp]\nbulk_receive_buffer = \"8KiB\"")), @r#"
+    conf/cluster.toml:16:23: bulk_receive_buffer is too small
+       |
+    16 | bulk_receive_buffer = "8KiB"
+       |                       ^^^^^^ read: "8KiB"
+       = expected: 16KiB to 1GiB
+       = help: leave it out for the default, auto
+    "#);
+    assert_snapshot!(refused(&and("[tcp]\nbulk_receive_buffer = \"automatic\"")), @r#"
+    conf/cluster.toml:16:23: bulk_receive_buffer is not a size
+       |
+    16 | bulk_receive_buffer = "automatic"
+       |                       ^^^^^^^^^^^ read: "automatic"
+       = expected: "auto", "system", a number of bytes, or a number and its unit in quotes: "64MiB"
+       = help: the units are B, KiB, MiB and GiB
+    "#);
+    assert_snapshot!(refused(&and("[tcp]\nbulk_receive_buffer = true")), @r#"
+    conf/cluster.toml:16:23: a boolean where an integer is needed
+       |
+    16 | bulk_receive_buffer = true
+       |                       ^^^^ read: true
+       = expected: a whole number without quotes: bulk_receive_buffer = 1
+       = help: write an integer
+    "#);
+    assert_snapshot!(refused(&and("[limits]\nreply_bytes_max = \"auto\"")), @r#"
+    conf/cluster.toml:16:19: reply_bytes_max is not a size
+       |
+    16 | reply_bytes_max = "auto"
+       |                   ^^^^^^ read: "auto"
+       = expected: a number of bytes, or a number and its unit in quotes: "64MiB"
+       = help: the units are B, KiB, MiB and GiB
+    "#);
+}
+
+#[test]
+fn a_receive_buffer_is_a_size_or_left_to_others() {
+    for (written, meant) in [
+        ("\"auto\"", ReceiveBuffer::Auto),
+        ("\"system\"", ReceiveBuffer::System),
+        ("\"64KiB\"", ReceiveBuffer::Bytes(64 << 10)),
+        ("1048576", ReceiveBuffer::Bytes(1 << 20)),
+    ] {
+        let file = and(&format!("[tcp]\nbulk_receive_buffer = {written}"));
+        let config = parse(&file).unwrap();
+        assert_eq!(config.tcp().bulk_receive_buffer, meant, "{written}");
+    }
 }
 
 #[test]

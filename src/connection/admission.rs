@@ -15,13 +15,15 @@ pub(crate) const FENCE_KEY: &str = "keyway:fence";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Commands,
+    /// Commands with big values; a lane of its own.
+    Bulk,
     PubSub,
 }
 
 impl Purpose {
     fn prefix(self) -> &'static str {
         match self {
-            Purpose::Commands => "kw",
+            Purpose::Commands | Purpose::Bulk => "kw",
             Purpose::PubSub => "kwsub",
         }
     }

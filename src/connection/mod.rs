@@ -136,6 +136,7 @@ impl Dialler {
     /// Dials until it succeeds or the outbox is closed. `first` hears when the first try failed.
     async fn dial_until(
         &self,
+        purpose: Purpose,
         outbox: &Outbox,
         first: &mut Option<oneshot::Sender<Result<(), DialError>>>,
     ) -> Option<(Stream, Decoder, Admitted)> {
@@ -167,7 +168,7 @@ impl Dialler {
             let result = tokio::select! {
                 biased;
                 () = closed(outbox) => return None,
-                result = self.dial(Purpose::Commands) => result,
+                result = self.dial(purpose) => result,
             };
             match result {
                 Ok(connection) => {
@@ -215,15 +216,17 @@ async fn closed(outbox: &Outbox) {
 pub(crate) struct Link {
     outbox: Arc<Outbox>,
     dialler: Arc<Dialler>,
+    purpose: Purpose,
     connection_id: AtomicI64,
 }
 
 impl Link {
-    fn new(dialler: Arc<Dialler>, generation: u64) -> Arc<Link> {
+    fn new(dialler: Arc<Dialler>, purpose: Purpose, generation: u64) -> Arc<Link> {
         let outbox = Arc::new(Outbox::new(generation, dialler.bounds, now()));
         Arc::new(Link {
             outbox,
             dialler,
+            purpose,
             connection_id: AtomicI64::new(0),
         })
     }
@@ -231,10 +234,11 @@ impl Link {
     /// A slot that is kept connected by a task on `runtime` until its outbox is closed. The receiver hears how the first dial went.
     pub(crate) fn shared(
         dialler: Arc<Dialler>,
+        purpose: Purpose,
         generation: u64,
         runtime: &Handle,
     ) -> (Arc<Link>, oneshot::Receiver<Result<(), DialError>>) {
-        let link = Link::new(dialler, generation);
+        let link = Link::new(dialler, purpose, generation);
         let (tx, rx) = oneshot::channel();
         // Made here, not inside: a runtime that is gone drops the task before its first poll, and callers must hear of that too.
         let gone = CloseOnDrop(link.outbox.clone());
@@ -248,8 +252,8 @@ impl Link {
         generation: u64,
         runtime: &Handle,
     ) -> Result<Arc<Link>, DialError> {
-        let link = Link::new(dialler, generation);
-        let connection = link.dialler.dial(Purpose::Commands).await?;
+        let link = Link::new(dialler, Purpose::Commands, generation);
+        let connection = link.dialler.dial(link.purpose).await?;
         let driver = link.start(connection, generation).ok_or_else(|| {
             DialError::unreachable("the connection was closed while it was dialled")
         })?;
@@ -267,6 +271,11 @@ impl Link {
 
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
+    }
+
+    #[cfg(test)]
+    pub(crate) fn purpose(&self) -> Purpose {
+        self.purpose
     }
 
     /// Resolves when the slot is closed for good.
@@ -308,7 +317,10 @@ impl Link {
         let mut short_lives = 0;
         loop {
             let greeted = self.outbox.generation();
-            let Some(connection) = self.dialler.dial_until(&self.outbox, &mut first).await else {
+            let dial = self
+                .dialler
+                .dial_until(self.purpose, &self.outbox, &mut first);
+            let Some(connection) = dial.await else {
                 return;
             };
             let Some(driver) = self.start(connection, greeted) else {

@@ -1,6 +1,6 @@
 //! A plain conversation with a server that no client may be able to use: question, answer, question.
 
-use super::admission::{Step, Verdict, refuse};
+use super::admission::{Purpose, Step, Verdict, refuse};
 use super::dial::{DialError, Manner, greet, open};
 use super::stream::Stream;
 use crate::config::Endpoint;
@@ -20,7 +20,7 @@ impl Probe {
     /// Dials, authenticates and selects the database. `manner.connect` bounds this, and each [`ask`](Probe::ask).
     pub(crate) async fn open(endpoint: &Endpoint, manner: Manner) -> Result<Probe, DialError> {
         let opening = async {
-            let stream = open(endpoint, &manner, &AtomicU8::new(0)).await?;
+            let stream = open(endpoint, &manner, Purpose::Commands, &AtomicU8::new(0)).await?;
             let mut probe = Probe {
                 stream,
                 decoder: Decoder::new(manner.decoder),

@@ -216,6 +216,17 @@ async fn a_switch_that_takes_a_node_away_ends_its_lease_but_answers_it_first() {
 }
 
 #[tokio::test]
+async fn each_lane_dials_for_its_own_purpose() {
+    let server = start(listen(&FakeServer::default()).await, "").await;
+    for (lane, purpose) in [
+        (Lane::Shared, Purpose::Commands),
+        (Lane::Bulk, Purpose::Bulk),
+    ] {
+        assert_eq!(server.link(lane, NodeId(0)).purpose(), purpose);
+    }
+}
+
+#[tokio::test]
 async fn bulk_connections_that_are_opened_during_a_switch_are_told_of_it() {
     let fake = FakeServer::default();
     let server = start(listen(&fake).await, "").await;
