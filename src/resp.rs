@@ -271,7 +271,9 @@ impl Decoder {
         {
             self.spent += bytes.len() + size_of::<Value>();
             *missing -= 1;
-            push_within(items, Value::BulkString(bytes.to_vec()), *missing);
+            grow_within(items, *missing);
+            // Built where it stays: moving what was written just now waits until it is.
+            items.push(Value::BulkString(bytes.to_vec()));
         }
     }
 
@@ -641,13 +643,19 @@ impl Items {
     }
 }
 
-/// Pushes; when full, grows to twice the length, but never beyond the `missing` more that the header announced.
+/// Pushes, within what [`grow_within`] allows.
 fn push_within<T>(items: &mut Vec<T>, item: T, missing: usize) {
+    grow_within(items, missing);
+    items.push(item);
+}
+
+/// Makes room for one more: when full, grows to twice the length, but never beyond the `missing` behind that one that the header announced.
+#[inline]
+fn grow_within<T>(items: &mut Vec<T>, missing: usize) {
     if items.len() == items.capacity() {
         let more = items.len().max(4).min(missing.saturating_add(1));
         items.reserve_exact(more);
     }
-    items.push(item);
 }
 
 fn payload_value(kind: u8, bytes: Vec<u8>) -> Result<Value, DecodeError> {

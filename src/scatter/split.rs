@@ -87,8 +87,12 @@ impl Scatter {
                 return None;
             }
             let server = current.topology.server_of(node).index();
-            let at =
-                server * stride + node.index() % current.servers[server].width(manner.lane).max(1);
+            // Seldom more than one; a division takes longer than all else here.
+            let connection = match current.servers[server].width(manner.lane) {
+                0 | 1 => 0,
+                width => node.index() % width,
+            };
+            let at = server * stride + connection;
             if part_at[at] == 0 {
                 parts.push(Collected {
                     at: server,
@@ -235,17 +239,19 @@ impl SplitRead {
         if !self.parts.iter().all(is_plain) {
             return Poll::Ready(None);
         }
-        let mut replies: Vec<_> = self
+        let mut replies: Vec<(Vec<Value>, usize)> = self
             .parts
             .drain(..)
             .map(|part| match part.progress {
-                Progress::Ended(Delivery::Reply(Value::Array(values))) => values.into_iter(),
-                _ => Vec::new().into_iter(),
+                Progress::Ended(Delivery::Reply(Value::Array(values))) => (values, 0),
+                _ => (Vec::new(), 0),
             })
             .collect();
         let values = self.order.iter().map(|part| {
-            let next = replies[usize::from(*part)].next();
-            next.unwrap_or(Value::Nil)
+            let (values, at) = &mut replies[usize::from(*part)];
+            *at += 1;
+            // An iterator's Option would be another copy.
+            std::mem::replace(&mut values[*at - 1], Value::Nil)
         });
         Poll::Ready(Some(Value::Array(values.collect())))
     }
