@@ -29,7 +29,7 @@ const TWO_SERVERS: Shape = Shape {
     sizes: &[Size::Bytes64, Size::Kib4],
 };
 
-const EVERYBODY: [Peer; 12] = [
+const EVERYBODY: [Peer; 13] = [
     Peer::Keyway,
     Peer::RedisRs,
     Peer::RedisRsTuned,
@@ -41,6 +41,7 @@ const EVERYBODY: [Peer; 12] = [
     Peer::Rustis,
     Peer::RustisPlain,
     Peer::TwemproxyRedisRs,
+    Peer::BareSockets,
     Peer::RedisBenchmark,
 ];
 
@@ -52,7 +53,7 @@ pub fn all() -> Vec<Plan> {
 
 /// Where clients are opened to see what they cost when idle, and whose.
 pub const IDLE: (Shape, &[Peer]) = (TWO_SERVERS, {
-    let (workers, _limit) = EVERYBODY.split_at(EVERYBODY.len() - 1);
+    let (workers, _limits) = EVERYBODY.split_at(EVERYBODY.len() - 2);
     workers
 });
 
@@ -192,7 +193,11 @@ fn cells(
                     runtime,
                     work,
                     tasks,
-                    peers: peers.to_vec(),
+                    peers: peers
+                        .iter()
+                        .copied()
+                        .filter(|peer| tasks == 1 || *peer != Peer::BareSockets)
+                        .collect(),
                 });
             }
         }

@@ -1,5 +1,6 @@
 //! One file per peer, and what a peer must do.
 
+pub mod bare_sockets;
 pub mod fred;
 pub mod keyway;
 mod parts;
@@ -42,6 +43,8 @@ pub enum Peer {
     RustisPlain,
     /// One MultiplexedConnection to nutcracker; the proxy's CPU is not counted.
     TwemproxyRedisRs,
+    /// The limit of one task: its own sockets, requests and replies, and no library.
+    BareSockets,
     /// The limit: no worker, and answers are not checked.
     RedisBenchmark,
 }

@@ -6,6 +6,13 @@ use crate::results::{Cell, Column, Results, Runtime, Section};
 
 /// Not a client library but what the servers give at most.
 pub const LIMIT: &str = "redis-benchmark";
+/// Nor that: what one task gets of them at most.
+pub const LONE_LIMIT: &str = "bare-sockets";
+
+/// Shown, and no peer.
+pub fn is_limit(peer: &str) -> bool {
+    peer == LIMIT || peer == LONE_LIMIT
+}
 
 pub fn is_ours(peer: &str) -> bool {
     peer == "keyway" || peer.starts_with("keyway-")

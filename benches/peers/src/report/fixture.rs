@@ -15,7 +15,11 @@ pub fn small() -> Results {
         column("redis-benchmark", 0.31, 1_024),
     ];
     let mut alone = cell(Section::Points, "GET 64 B", Runtime::CurrentThread, 1);
-    alone.columns = vec![column("keyway", 12.4, 1), column("redis-rs", 12.2, 1)];
+    alone.columns = vec![
+        column("keyway", 12.4, 1),
+        column("redis-rs", 12.2, 1),
+        column("bare-sockets", 9.1, 1),
+    ];
     let mut mget = cell(Section::Mget, "100-key MGET", Runtime::TwoWorkers, 16);
     mget.commands_per_call = 100;
     let refused = Column {

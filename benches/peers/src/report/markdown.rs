@@ -1,6 +1,6 @@
 //! Fills what stands between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->` in BENCHMARKS.md; the prose around stays.
 
-use super::comparison::{self, Comparison, LIMIT};
+use super::comparison::{self, Comparison, is_limit};
 use super::grid::Grid;
 use super::number::{self, three_digits};
 use super::series::{Axis, Series};
@@ -169,7 +169,7 @@ fn figure_text(cell: &Cell, peer: &str, figure: Figure) -> String {
 fn peer_text(peer: &str) -> String {
     match peer {
         "keyway" => "**keyway**".to_owned(),
-        LIMIT => format!("*{LIMIT}*"),
+        limit if is_limit(limit) => format!("*{limit}*"),
         other => other.to_owned(),
     }
 }

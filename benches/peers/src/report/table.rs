@@ -1,6 +1,6 @@
 //! What a person reads on the terminal, within 110 columns; Markdown shows the same grids.
 
-use super::comparison::{self, Comparison, LIMIT, LOSS};
+use super::comparison::{self, Comparison, LIMIT, LONE_LIMIT, LOSS, is_limit};
 use super::grid::Grid;
 use super::number::{three_digits, whole};
 use super::statistics::Figure;
@@ -125,7 +125,7 @@ pub fn idle(idle: &[Idle]) -> Grid {
 
 pub fn losses_summary(compared: &[Comparison]) -> String {
     let (limits, peers): (Vec<&Comparison>, Vec<&Comparison>) =
-        compared.iter().partition(|one| one.peer == LIMIT);
+        compared.iter().partition(|one| is_limit(one.peer));
     let lost = |all: &[&Comparison]| all.iter().filter(|one| one.is_lost()).count();
     let close = peers.iter().filter(|one| one.is_close()).count();
     let mut text = format!(
@@ -133,13 +133,20 @@ pub fn losses_summary(compared: &[Comparison]) -> String {
         lost(&peers),
         peers.len()
     );
-    if !limits.is_empty() {
-        let _ = writeln!(
-            text,
-            "{LIMIT}, the limit and no peer, is ahead in {} of {} cells: {LOSS} in the tables.",
-            lost(&limits),
-            limits.len()
-        );
+    for limit in [LIMIT, LONE_LIMIT] {
+        let of_it: Vec<&Comparison> = limits
+            .iter()
+            .copied()
+            .filter(|one| one.peer == limit)
+            .collect();
+        if !of_it.is_empty() {
+            let _ = writeln!(
+                text,
+                "{limit}, a limit and no peer, is ahead in {} of {} cells: {LOSS} in the tables.",
+                lost(&of_it),
+                of_it.len()
+            );
+        }
     }
     text
 }
@@ -151,7 +158,7 @@ pub fn losses(compared: &[Comparison]) -> Option<Grid> {
         ["where", "peer", "keyway/peer\ncalls/s", "keyway/peer\nCPU"],
     );
     for one in compared {
-        if one.is_lost() && one.peer != LIMIT {
+        if one.is_lost() && !is_limit(one.peer) {
             grid.rows.push(vec![
                 comparison::place(one.cell),
                 one.peer.to_owned(),

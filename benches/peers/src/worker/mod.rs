@@ -10,6 +10,7 @@ mod process;
 
 use crate::data::{Keys, Size};
 use crate::layout::Layout;
+use crate::peers::bare_sockets::BareSockets;
 use crate::peers::fred::{Fred, FredPlain};
 use crate::peers::keyway::Keyway;
 use crate::peers::redis_rs::RedisRs;
@@ -156,6 +157,7 @@ async fn serve_peer(setup: Setup, orders: mpsc::UnboundedReceiver<Order>) {
         Peer::FredPlain => serve(&setup, orders, || FredPlain::connect(layout)).await,
         Peer::Rustis => serve(&setup, orders, || Rustis::connect(layout)).await,
         Peer::RustisPlain => serve(&setup, orders, || RustisPlain::connect(layout)).await,
+        Peer::BareSockets => serve(&setup, orders, || BareSockets::connect(layout)).await,
         Peer::RedisBenchmark => reply(&Reply::Refused("redis-benchmark has no worker".into())),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Against, Floor, Place, Wanted};
 use crate::applications::plan::{DELIVER, PROBE, TO_100_000, TO_A_MILLION};
-use crate::report::comparison::LIMIT;
+use crate::report::comparison::{LIMIT, LONE_LIMIT};
 use crate::report::statistics::Figure;
 use crate::results::{Runtime, Section};
 
@@ -43,6 +43,9 @@ pub fn all() -> Vec<Floor> {
             // With one task this is the mean latency, turned over.
             alone.floor(Figure::CallsPerSecond, "redis-rs", Wanted::AtLeast(0.95)),
             alone.floor(Figure::CpuUs, "redis-rs", Wanted::AtMost(1.05)),
+            alone
+                .floor(Figure::CallsPerSecond, LONE_LIMIT, Wanted::AtLeast(1.0))
+                .information(),
         ]);
     }
     for tasks in [1, 16, 64] {
@@ -61,6 +64,10 @@ pub fn all() -> Vec<Floor> {
             "redis-rs-per-node",
             Wanted::AtLeast(4.0),
         ));
+        if tasks == 1 {
+            let bare = mget.floor(Figure::CallsPerSecond, LONE_LIMIT, Wanted::AtLeast(1.0));
+            floors.push(bare.information());
+        }
     }
     let mixed = Place {
         runtime: Some(Runtime::TwoWorkers),

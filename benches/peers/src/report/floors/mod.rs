@@ -2,7 +2,7 @@
 
 mod demands;
 
-use super::comparison::{self, LIMIT, column, counted, is_ours};
+use super::comparison::{self, column, counted, is_limit, is_ours};
 use super::grid::Grid;
 use super::number;
 use super::statistics::{Figure, Spread};
@@ -133,7 +133,7 @@ const BEST_SIGN: &str = " (best)";
 fn best_peer(cell: &Cell) -> Option<&Column> {
     cell.columns
         .iter()
-        .filter(|column| !is_ours(&column.peer) && column.peer != LIMIT)
+        .filter(|column| !is_ours(&column.peer) && !is_limit(&column.peer))
         .filter_map(|column| Some((Figure::CallsPerSecond.of(column)?.median, column)))
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, column)| column)

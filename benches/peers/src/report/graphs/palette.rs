@@ -1,6 +1,6 @@
 //! One look per peer in every graph: a hue for each library, ours in red; readable without colour by markers.
 
-use crate::report::comparison::LIMIT;
+use crate::report::comparison::{LIMIT, LONE_LIMIT};
 use plotters::style::RGBColor;
 
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,7 @@ pub fn look(peer: &str) -> Look {
         "rustis-plain" => (0xb9_8b_d4, Marker::Triangle),
         "twemproxy-redis-rs" => (0xa0_74_1c, Marker::Square),
         LIMIT => (0x55_55_55, Marker::Cross),
+        LONE_LIMIT => (0x55_55_55, Marker::Square),
         _ => (0x99_99_99, Marker::Circle),
     };
     let [_, red, green, blue] = u32::to_be_bytes(color);
