@@ -22,7 +22,8 @@ pub(super) struct Masked {
     end: usize,
 }
 
-const MASK: &str = "***";
+/// What is printed in place of a secret.
+pub(super) const MASK: &str = "***";
 
 impl Masked {
     /// `context` is the key of an earlier line that this one may continue.

@@ -2,6 +2,7 @@
 
 use super::{
     address::{ExpandProblem, expand, expand_url},
+    mask::MASK,
     quantity::{parse_duration, parse_size},
     schema::{TABLES, closest},
     source::{Problem, Source},
@@ -62,8 +63,12 @@ impl<'a, 'f> Section<'a, 'f> {
     }
 
     pub(super) fn unknown(&self, key: &str, at: Range<usize>, known: &[&'static str]) -> Problem {
+        let is_hidden = self.file.source.borrow().is_hidden(at.clone());
+        let key = if is_hidden { MASK } else { key };
         let elsewhere = TABLES.iter().find(|(_, settings)| settings.contains(&key));
         let help = match (closest(key, known), elsewhere) {
+            // The rest of a password without quotes, which has a comma in it.
+            _ if is_hidden => "put the value before it in quotes".to_owned(),
             (_, Some((table, _))) => format!("{key} belongs in {table}"),
             (Some(meant), None) => format!("did you mean {meant}?"),
             (None, None) => "remove it".to_owned(),

@@ -1,6 +1,6 @@
 //! Configuration errors: where in the text, what was read, what was expected, what to do.
 
-use super::mask::{Marks, Masked, clip, ends_inside_secret, key_before};
+use super::mask::{MASK, Marks, Masked, clip, ends_inside_secret, key_before};
 use std::{collections::HashMap, fmt, ops::Range, path::Path};
 
 /// Why a configuration was refused. Display is several lines: the place, the line as it was read, what was expected, what to do.
@@ -254,6 +254,11 @@ impl<'a> Source<'a> {
             self.hidden
                 .sort_by_key(|(secret, _)| std::cmp::Reverse(secret.len()));
         }
+    }
+
+    /// Nothing there may be named: it may belong to a secret that was left open.
+    pub(super) fn is_hidden(&self, at: Range<usize>) -> bool {
+        self.excerpt(at).1.contains(MASK)
     }
 
     pub(crate) fn error(&self, problem: Problem) -> ConfigError {

@@ -2422,6 +2422,18 @@ fn passwords_are_not_shown() {
     "#);
 }
 
+#[test]
+fn the_rest_of_a_password_is_no_setting() {
+    assert_snapshot!(refused(&and("[servers]\nc = { nodes = 3, password = 0,hunter2={} }")), @r#"
+    conf/cluster.toml:16:31: unknown setting ***
+       |
+    16 | c = { nodes = 3, password = ***
+       |                             ^^^ read: ***
+       = expected: one of url, nodes, username, password, password_file, database, tls
+       = help: put the value before it in quotes
+    "#);
+}
+
 proptest::proptest! {
     /// Whatever surrounds a secret, and however that breaks the file, an error does not print it.
     #[test]
