@@ -179,8 +179,9 @@ fn set_options(stream: &TcpStream, tcp: &Tcp, purpose: Purpose) {
 }
 
 /// A server on this machine finds room as fast as it writes, and the reader a core beside it: without a bound, Redis hands ten megabytes over
-/// in one write and answers nobody meanwhile. With this much the reader gets as many bytes a second as redis-rs does, and GETs beside it are
-/// answered 1.7 times as often (BENCHMARKS.md); with half of it another quarter of the bytes is lost, with twice as much most of the gain.
+/// in one write and answers nobody meanwhile. With this much the reader gets as many bytes a second as redis-rs does, and as many GETs are
+/// answered beside it on two workers, 1.6 times as many on a current-thread runtime (BENCHMARKS.md). When it was set, half as much cost another
+/// quarter of the bytes, and twice as much most of the gain.
 const LOCAL_RECEIVE_BYTES: usize = 128 * 1024;
 
 /// `None`: as the system chooses.

@@ -87,7 +87,7 @@ impl Scatter {
                 return None;
             }
             let server = current.topology.server_of(node).index();
-            // Seldom more than one; a division takes longer than all else here.
+            // Seldom more than one, which spares a division per key.
             let connection = match current.servers[server].width(manner.lane) {
                 0 | 1 => 0,
                 width => node.index() % width,
@@ -250,7 +250,7 @@ impl SplitRead {
         let values = self.order.iter().map(|part| {
             let (values, at) = &mut replies[usize::from(*part)];
             *at += 1;
-            // An iterator's Option would be another copy.
+            // Each part has as many values as `order` has keys of it. An iterator's Option would be another copy.
             std::mem::replace(&mut values[*at - 1], Value::Nil)
         });
         Poll::Ready(Some(Value::Array(values.collect())))
