@@ -6,7 +6,7 @@
 
 use super::cause::Cause;
 use super::now;
-use super::outbox::{Outbox, Waiter};
+use super::outbox::{Outbox, Take, Waiter};
 use crate::resp::Decoder;
 use crate::stats::ServerStats;
 use redis::Value;
@@ -24,10 +24,12 @@ use tokio::time::Sleep;
 
 /// One read asks for at least this much room.
 const READ_BYTES: usize = 64 * 1024;
-/// After so many values the callers that got them have their turn, before more of what was read is decoded: with an MGET of a hundred keys
-/// that is five of them. They ask again while the server would otherwise wait for all the others to be served first, and so do they: client
-/// and server take turns in place of working side by side, for two thirds of the throughput at 16 tasks.
+/// After so many values the callers that got them have their turn, before more of what was read is decoded. They ask again while the server
+/// would otherwise wait for all the others to be served first, and so do they: client and server would take turns in place of working side
+/// by side.
 const TURN_VALUES: usize = 256;
+/// A reply of so many values is a turn of its own, and what its caller asks next waits for others: see [`Driver::take`].
+const MANY_VALUES: usize = 32;
 /// Deadlines are looked at this often while something waits: one timer per connection, none per command.
 #[cfg(not(keyway_instructions))]
 const TICK: Duration = Duration::from_millis(10);
@@ -44,6 +46,17 @@ pub(crate) struct Patience {
     pub(crate) dead: Duration,
     /// No work for this long: a PING is written, so that a half-open connection is noticed before a caller meets it.
     pub(crate) idle_ping: Duration,
+}
+
+/// How long a parcel has been held back that is smaller than what is still to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// As long as there are replies to hand out.
+    Fresh,
+    /// The runtime was asked to look at its sockets once more.
+    Looked,
+    /// It goes out.
+    Enough,
 }
 
 /// Owns a stream until it dies; resolves to the reason.
@@ -80,6 +93,9 @@ pub(crate) struct Driver<S> {
     slept: bool,
     /// Parcels that the last take found.
     taken: usize,
+    /// The last turn handed out a reply of [`MANY_VALUES`].
+    many_values: bool,
+    held: Held,
     /// When deadlines were last looked at.
     looked_at: Instant,
     tick: Pin<Box<Sleep>>,
@@ -120,6 +136,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             newly_busy: false,
             slept: false,
             taken: 0,
+            many_values: false,
+            held: Held::Fresh,
             looked_at: now,
             tick: Box::pin(tokio::time::sleep_until(tick_at.into())),
             tick_at,
@@ -131,9 +149,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         // Woken by the first of a crowd: the others are about to push, and on some schedulers the driver runs before all of them.
         let mut gathering = std::mem::take(&mut self.slept) && self.is_crowded();
         loop {
-            if self.writing.is_empty() && self.write_failed.is_none() && !gathering {
-                self.take(cx)?;
-            }
+            let holds = self.writing.is_empty()
+                && self.write_failed.is_none()
+                && !gathering
+                && self.take(cx)?;
             let wrote = self.poll_write(cx);
             let answered = match self.poll_read(cx) {
                 Ok(answered) => answered,
@@ -148,7 +167,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 self.expire_if_due(self.quiet_since);
             }
             match answered {
-                Some(0) => {}
+                // The rest of a long one may be long in coming.
+                Some(0) => self.held = Held::Enough,
                 // A lone caller has its answer, and nobody else waits: there is no parcel to wait for.
                 Some(1) if self.in_flight.is_empty() && self.unread.is_empty() => {}
                 // The tasks that were just woken fill the next parcel before the driver takes it: fewer, larger writes.
@@ -156,6 +176,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
+                None if holds && self.held == Held::Fresh => {
+                    self.held = Held::Looked;
+                    // Behind every task that is ready, and a look at the sockets.
+                    let _ = std::pin::pin!(tokio::task::yield_now()).poll(cx);
+                    return Poll::Pending;
+                }
+                None if holds => self.held = Held::Enough,
                 None if std::mem::take(&mut gathering) => {
                     if self.outbox.has_woken_driver() {
                         cx.waker().wake_by_ref();
@@ -179,15 +206,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         self.taken > 1 || self.in_flight.len() > 1
     }
 
-    fn take(&mut self, cx: &mut Context<'_>) -> Result<(), Cause> {
+    /// Takes what is queued, unless it is better held back, which is true.
+    ///
+    /// Where long replies are handed out one by one, every caller's next command would be a write of its own, and wake the server for it.
+    /// So a parcel waits until it is as large as the rest that is under way: one half of the callers is then served here while the other half
+    /// is at the server. It waits for replies that are there, and for one more look for them; never for the server.
+    fn take(&mut self, cx: &mut Context<'_>) -> Result<bool, Cause> {
         let before = self.in_flight.len();
         let idle = before == 0;
-        let Some(taken) = self
-            .outbox
-            .take(cx, &mut self.in_flight, self.spare.take())?
-        else {
-            return Ok(());
+        let enough = if self.many_values && self.held != Held::Enough {
+            before
+        } else {
+            0
         };
+        let spare = &mut self.spare;
+        let taken = match self.outbox.take(cx, &mut self.in_flight, spare, enough)? {
+            Take::Parcels(taken) => taken,
+            Take::Nothing => return Ok(false),
+            Take::TooFew => return Ok(true),
+        };
+        self.held = Held::Fresh;
         // The server has owed us nothing before this moment, however long ago the call began: it may have waited elsewhere.
         self.newly_busy |= idle;
         self.taken = self.in_flight.len() - before;
@@ -196,7 +234,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             (a, b) => a.or(b),
         };
         self.writing.extend(taken.chunks);
-        Ok(())
+        Ok(false)
     }
 
     /// Writes what it can; true when it got anywhere.
@@ -304,6 +342,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         } = self.unread;
         let mut failed = None;
         let mut values = 0;
+        let mut many_values = self.many_values;
         while at < n && (answered == 0 || values < values_max) {
             let value = match self.decoder.decode(&self.reading[at..n]) {
                 Ok((used, value)) => {
@@ -339,10 +378,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Value::ServerError(error) => Some(error.clone()),
                 _ => None,
             };
-            values += match &value {
+            let count = match &value {
                 Value::Array(items) => 1 + items.len(),
                 _ => 1,
             };
+            many_values = count > MANY_VALUES;
+            values += if many_values { TURN_VALUES } else { count };
             let started = waiter.started();
             let progress = waiter.reply(value);
             commands += 1;
@@ -359,6 +400,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 self.in_flight.pop_front();
             }
         }
+        self.many_values = many_values;
         // Behind something that cannot be read nothing can.
         self.unread = if failed.is_some() { 0..0 } else { at..n };
         if commands > 0 {

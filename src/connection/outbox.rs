@@ -368,6 +368,15 @@ pub(crate) struct Outbox {
     bounds: Bounds,
 }
 
+/// What the driver finds when it looks for work.
+pub(crate) enum Take {
+    Parcels(Taken),
+    /// It is parked: the next push wakes it.
+    Nothing,
+    /// Fewer parcels than it asked for; it is not parked.
+    TooFew,
+}
+
 /// What the driver takes in one go.
 pub(crate) struct Taken {
     pub(crate) chunks: Vec<Vec<u8>>,
@@ -761,13 +770,14 @@ impl Outbox {
 
     // --- the driver's side -----------------------------------------------------------------------------------------------------
 
-    /// Takes everything that is queued; parks the driver when there is nothing.
+    /// Takes everything that is queued, or nothing if it is less than `enough` parcels; parks the driver when there is nothing.
     pub(crate) fn take(
         &self,
         cx: &Context<'_>,
         in_flight: &mut VecDeque<Waiter>,
-        spare: Option<Vec<u8>>,
-    ) -> Result<Option<Taken>, Cause> {
+        spare: &mut Option<Vec<u8>>,
+        enough: usize,
+    ) -> Result<Take, Cause> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         if let Some(cause) = state.cut.take() {
@@ -795,7 +805,7 @@ impl Outbox {
                 return Err(cause.clone());
             }
             if state.tail.capacity() == 0
-                && let Some(spare) = spare.filter(|spare| spare.capacity() <= KEEP_BYTES)
+                && let Some(spare) = spare.take().filter(|spare| spare.capacity() <= KEEP_BYTES)
             {
                 state.tail = spare;
             }
@@ -803,13 +813,17 @@ impl Outbox {
                 Some(waker) if waker.will_wake(cx.waker()) => {}
                 _ => state.driver = Some(cx.waker().clone()),
             }
-            return Ok(None);
+            return Ok(Take::Nothing);
+        }
+        if state.waiters.len() < enough {
+            return Ok(Take::TooFew);
         }
         state.driver = None;
         let mut chunks = std::mem::take(&mut state.chunks);
         let tail = std::mem::replace(
             &mut state.tail,
             spare
+                .take()
                 .filter(|s| s.capacity() <= KEEP_BYTES)
                 .unwrap_or_default(),
         );
@@ -817,7 +831,7 @@ impl Outbox {
             chunks.push(tail);
         }
         in_flight.append(&mut state.waiters);
-        Ok(Some(Taken {
+        Ok(Take::Parcels(Taken {
             chunks,
             earliest: state.earliest.take(),
         }))

@@ -646,6 +646,62 @@ async fn replies_that_were_read_are_handed_out_when_the_connection_ends_before_t
     }
 }
 
+/// What the driver has written and the test has not read yet.
+fn arrived(theirs: &mut DuplexStream) -> String {
+    let mut bytes = [0; 4096];
+    let read = tokio::io::AsyncReadExt::read(theirs, &mut bytes).now_or_never();
+    let n = read.map_or(0, |n| n.expect("the pipe is whole"));
+    String::from_utf8_lossy(&bytes[..n]).into_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_again_after_a_long_reply_is_written_together_with_the_next_half_of_the_callers() {
+    let (mut driver, outbox, mut tickets, mut theirs) =
+        after_the_first_turn(long_reply().repeat(3), 6).await;
+    arrived(&mut theirs);
+    let again = |text: &str| push_to(&outbox, 1, &[echo(text)], &[], ms(500)).expect("taken");
+    let _first = again("one");
+    let mut asked = Vec::new();
+    for text in ["two", "three"] {
+        assert!(futures::poll!(&mut driver).is_pending());
+        assert_eq!(arrived(&mut theirs), "", "{text} is not there yet");
+        assert!(is_long(tickets.remove(0).now_or_never()));
+        asked.push(again(text));
+    }
+    assert!(futures::poll!(&mut driver).is_pending());
+    let written = arrived(&mut theirs);
+    assert_eq!(written.matches("ECHO").count(), 3, "{written}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_again_after_a_long_reply_does_not_wait_for_a_server_that_is_silent_or_in_the_midst_of_a_reply()
+ {
+    for rest in ["", "$100\r\nthe rest is to come"] {
+        let (driver, outbox, tickets, mut theirs) =
+            after_the_first_turn(long_reply() + rest, 6).await;
+        arrived(&mut theirs);
+        let _again = push_to(&outbox, 1, &[echo("again")], &[], ms(500)).expect("taken");
+        let driver = tokio::spawn(driver);
+        let mut byte = [0];
+        let read = tokio::io::AsyncReadExt::read(&mut theirs, &mut byte);
+        // Shorter than any tick of the driver.
+        let read = timeout(ms(1), read).await;
+        assert_eq!(read.expect("it was written").expect("the pipe is whole"), 1);
+        assert!(!driver.is_finished());
+        drop(tickets);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_again_after_a_short_reply_is_written_at_once() {
+    let short = format!("*31\r\n{}", ":7\r\n".repeat(31));
+    let (mut driver, outbox, _tickets, mut theirs) = after_the_first_turn(short, 6).await;
+    arrived(&mut theirs);
+    let _again = push_to(&outbox, 1, &[echo("again")], &[], ms(500)).expect("taken");
+    assert!(futures::poll!(&mut driver).is_pending());
+    assert!(arrived(&mut theirs).contains("again"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_slot_that_was_closed_while_it_was_dialled_does_not_keep_the_connection() {
     let (ours, _theirs) = tokio::io::duplex(16);
