@@ -30,6 +30,8 @@ const READ_BYTES: usize = 64 * 1024;
 const TURN_VALUES: usize = 256;
 /// A reply of so many values is a turn of its own, and what its caller asks next waits for others: see [`Driver::take`].
 const MANY_VALUES: usize = 32;
+/// A parcel of so many is never held back. With 64 callers, half of them would leave the server idle for long.
+const HELD_PARCELS: usize = 8;
 /// Deadlines are looked at this often while something waits: one timer per connection, none per command.
 #[cfg(not(keyway_instructions))]
 const TICK: Duration = Duration::from_millis(10);
@@ -209,13 +211,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Takes what is queued, unless it is better held back, which is true.
     ///
     /// Where long replies are handed out one by one, every caller's next command would be a write of its own, and wake the server for it.
-    /// So a parcel waits until it is as large as the rest that is under way: one half of the callers is then served here while the other half
-    /// is at the server. It waits for replies that are there, and for one more look for them; never for the server.
+    /// So a parcel waits until it is as large as the rest that is under way, or [`HELD_PARCELS`]: some callers are then served here while the
+    /// others are at the server. It waits for replies that are there, and for one more look for them; never for the server.
     fn take(&mut self, cx: &mut Context<'_>) -> Result<bool, Cause> {
         let before = self.in_flight.len();
         let idle = before == 0;
         let enough = if self.many_values && self.held != Held::Enough {
-            before
+            before.min(HELD_PARCELS)
         } else {
             0
         };

@@ -674,6 +674,21 @@ async fn who_asks_again_after_a_long_reply_is_written_together_with_the_next_hal
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_a_large_crowd_eight_callers_that_ask_again_are_enough() {
+    let (mut driver, outbox, mut tickets, mut theirs) =
+        after_the_first_turn(long_reply().repeat(9), 100).await;
+    arrived(&mut theirs);
+    let mut asked = Vec::new();
+    for count in 1..=8 {
+        asked.push(push_to(&outbox, 1, &[echo("again")], &[], ms(500)).expect("taken"));
+        assert!(futures::poll!(&mut driver).is_pending());
+        let written = arrived(&mut theirs).matches("again").count();
+        assert_eq!(written, if count < 8 { 0 } else { 8 });
+        assert!(is_long(tickets.remove(0).now_or_never()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_asks_again_after_a_long_reply_does_not_wait_for_a_server_that_is_silent_or_in_the_midst_of_a_reply()
  {
     for rest in ["", "$100\r\nthe rest is to come"] {
