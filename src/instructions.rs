@@ -8,7 +8,7 @@ pub use crate::connection::listen;
 
 use crate::cluster::Cluster;
 use crate::command::CommandId;
-use crate::connection::{Bounds, Delivery, Item, Items, Outbox, Parcel};
+use crate::connection::{Bounds, Delivery, Item, Items, Outbox, Parcel, Take};
 use crate::pool::Lane;
 use crate::resp::{self, Decoder, DecoderLimits};
 use crate::routing::{self, Gate, Route, Scope};
@@ -56,10 +56,10 @@ pub fn outbox(cmd: &Cmd, times: usize) {
     for _ in 0..times / TAKEN_TOGETHER {
         let tickets: [_; TAKEN_TOGETHER] =
             std::array::from_fn(|_| outbox.push(1, black_box(&parcel)).expect("there is room"));
-        let taken = outbox
-            .take(&cx, &mut in_flight, spare.take())
-            .expect("the connection is up")
-            .expect("something is queued");
+        let taken = match outbox.take(&cx, &mut in_flight, &mut spare, 0) {
+            Ok(Take::Parcels(taken)) => taken,
+            _ => unreachable!("the connection is up, and something is queued"),
+        };
         spare = black_box(taken.chunks).pop().map(|mut chunk| {
             chunk.clear();
             chunk

@@ -23,6 +23,8 @@ pub(crate) use admission::{Admission, FENCE_KEY, Purpose, info_field};
 pub(crate) use cause::Cause;
 pub(crate) use dial::{DialError, Manner};
 pub(crate) use driver::Patience;
+#[cfg(keyway_instructions)]
+pub(crate) use outbox::Take;
 pub(crate) use outbox::{
     Bounds, Broken, Delivery, Item, Items, Outbox, Packed, Parcel, Refusal, Script, Ticket,
 };
