@@ -180,7 +180,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 }
                 None if holds && self.held == Held::Fresh => {
                     self.held = Held::Looked;
-                    // Behind every task that is ready, and a look at the sockets.
+                    // Its first poll is pending, and wakes this task behind every one that is ready and a look at the sockets.
                     let _ = std::pin::pin!(tokio::task::yield_now()).poll(cx);
                     return Poll::Pending;
                 }
