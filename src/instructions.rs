@@ -56,7 +56,7 @@ pub fn outbox(cmd: &Cmd, times: usize) {
     for _ in 0..times / TAKEN_TOGETHER {
         let tickets: [_; TAKEN_TOGETHER] =
             std::array::from_fn(|_| outbox.push(1, black_box(&parcel)).expect("there is room"));
-        let taken = match outbox.take(&cx, &mut in_flight, &mut spare, 0) {
+        let taken = match outbox.take(&cx, &mut in_flight, &mut spare, 0, false) {
             Ok(Take::Parcels(taken)) => taken,
             _ => unreachable!("the connection is up, and something is queued"),
         };

@@ -1,14 +1,15 @@
-//! The driver: the one task that owns a socket. It takes parcels from the outbox, writes them, reads replies and hands each to the
-//! oldest waiter.
+//! The driver: the one that owns a socket. It takes parcels from the outbox, writes them, reads replies and hands each to the oldest
+//! waiter. A task of its own polls it; a caller that finds it asleep, with nobody else at work, polls it in place of that task.
 //!
 //! Reading and writing advance together, never one without the other: a client that only writes while the server only writes is a TCP
 //! deadlock. The driver knows no topology and no retry; a connection that dies tells every waiter how far its bytes had got.
 
 use super::cause::Cause;
 use super::now;
-use super::outbox::{Outbox, Take, Waiter};
+use super::outbox::{Drive, Outbox, Take, Waiter};
 use crate::resp::Decoder;
 use crate::stats::ServerStats;
+use parking_lot::Mutex;
 use redis::Value;
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -17,7 +18,7 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
@@ -61,7 +62,7 @@ enum Held {
     Enough,
 }
 
-/// Owns a stream until it dies; resolves to the reason.
+/// Owns a stream until it dies.
 pub(crate) struct Driver<S> {
     stream: S,
     outbox: Arc<Outbox>,
@@ -93,8 +94,8 @@ pub(crate) struct Driver<S> {
     newly_busy: bool,
     /// The driver went to sleep at the end of its last poll.
     slept: bool,
-    /// Parcels that the last take found.
-    taken: usize,
+    /// Behind the last take, more than one parcel was under way.
+    is_crowded: bool,
     /// The last turn handed out a reply of [`MANY_VALUES`].
     many_values: bool,
     held: Held,
@@ -102,21 +103,28 @@ pub(crate) struct Driver<S> {
     looked_at: Instant,
     tick: Pin<Box<Sleep>>,
     tick_at: Instant,
-    ended: bool,
+    ended: Option<Cause>,
+}
+
+/// The task of a driver; resolves to the reason why its connection ended.
+pub(crate) struct Driving<S> {
+    driver: Arc<Mutex<Driver<S>>>,
+    /// The outbox knows the driver.
+    is_introduced: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// `decoder` is the handshake's, in case that the first bytes of a reply came behind it.
-    pub(crate) fn new(
+    pub(crate) fn start(
         stream: S,
         outbox: Arc<Outbox>,
         stats: Arc<ServerStats>,
         decoder: Decoder,
         patience: Patience,
-    ) -> Self {
+    ) -> Driving<S> {
         let now = now();
         let tick_at = now + patience.idle_ping;
-        Driver {
+        let driver = Driver {
             stream,
             outbox,
             stats,
@@ -137,19 +145,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             quiet_since: now,
             newly_busy: false,
             slept: false,
-            taken: 0,
+            is_crowded: false,
             many_values: false,
             held: Held::Fresh,
             looked_at: now,
             tick: Box::pin(tokio::time::sleep_until(tick_at.into())),
             tick_at,
-            ended: false,
+            ended: None,
+        };
+        Driving {
+            driver: Arc::new(Mutex::new(driver)),
+            is_introduced: false,
         }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
+        if let Some(cause) = &self.ended {
+            return Poll::Ready(cause.clone());
+        }
+        let Err(cause) = std::task::ready!(self.poll_drive(cx));
+        // What was read before is answered.
+        let _ = self.answer(usize::MAX);
+        self.end(&cause, false);
+        Poll::Ready(cause)
     }
 
     fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Infallible, Cause>> {
         // Woken by the first of a crowd: the others are about to push, and on some schedulers the driver runs before all of them.
-        let mut gathering = std::mem::take(&mut self.slept) && self.is_crowded();
+        let mut gathering = std::mem::take(&mut self.slept) && self.is_crowded;
         loop {
             let holds = self.writing.is_empty()
                 && self.write_failed.is_none()
@@ -203,11 +226,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
     }
 
-    /// Several callers are at work, as far as the last parcels tell. A lone caller must not wait for others.
-    fn is_crowded(&self) -> bool {
-        self.taken > 1 || self.in_flight.len() > 1
-    }
-
     /// Takes what is queued, unless it is better held back, which is true.
     ///
     /// Where long replies are handed out one by one, every caller's next command would be a write of its own, and wake the server for it.
@@ -221,8 +239,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         } else {
             0
         };
-        let spare = &mut self.spare;
-        let taken = match self.outbox.take(cx, &mut self.in_flight, spare, enough)? {
+        let lonely = idle && !self.is_crowded;
+        let (in_flight, spare) = (&mut self.in_flight, &mut self.spare);
+        let taken = match self.outbox.take(cx, in_flight, spare, enough, lonely)? {
             Take::Parcels(taken) => taken,
             Take::Nothing => return Ok(false),
             Take::TooFew => return Ok(true),
@@ -230,7 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         self.held = Held::Fresh;
         // The server has owed us nothing before this moment, however long ago the call began: it may have waited elsewhere.
         self.newly_busy |= idle;
-        self.taken = self.in_flight.len() - before;
+        self.is_crowded = self.in_flight.len() > 1;
         self.earliest = match (self.earliest, taken.earliest) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -505,9 +524,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 impl<S> Driver<S> {
     /// Tells everyone. Queued work was never sent; what is in flight ends as its bytes stand.
     fn end(&mut self, cause: &Cause, for_good: bool) {
-        if std::mem::replace(&mut self.ended, true) {
+        if self.ended.is_some() {
             return;
         }
+        self.ended = Some(cause.clone());
         // The outbox first: whoever routes again on hearing of the failure must not find it open.
         self.outbox.disconnect(cause.clone(), for_good);
         for mut waiter in self.in_flight.drain(..) {
@@ -516,23 +536,38 @@ impl<S> Driver<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Future for Driver<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for Driving<S> {
     type Output = Cause;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Cause> {
-        let this = self.get_mut();
-        let Err(cause) = std::task::ready!(this.poll_drive(cx));
-        // What was read before is answered.
-        let _ = this.answer(usize::MAX);
-        this.end(&cause, false);
-        Poll::Ready(cause)
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Cause> {
+        let is_new = !std::mem::replace(&mut self.is_introduced, true);
+        let mut driver = self.driver.lock();
+        if is_new {
+            driver.outbox.introduce(self.driver.clone());
+        }
+        driver.poll(cx)
     }
 }
 
-impl<S> Drop for Driver<S> {
-    /// A driver that is dropped alive was torn down with its runtime.
+impl<S> Drop for Driving<S> {
+    /// A driver whose task is dropped alive was torn down with its runtime.
     fn drop(&mut self) {
-        self.end(&Cause::RuntimeGone, true);
+        self.driver.lock().end(&Cause::RuntimeGone, true);
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Drive for Mutex<Driver<S>> {
+    fn drive(&self, task: &Waker) -> bool {
+        let Some(mut driver) = self.try_lock() else {
+            return false;
+        };
+        // With the waker of the driver's task: what comes later, the reply above all, wakes that.
+        let has_ended = driver.poll(&mut Context::from_waker(task)).is_ready();
+        drop(driver);
+        if has_ended {
+            task.wake_by_ref();
+        }
+        true
     }
 }
 

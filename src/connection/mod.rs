@@ -37,7 +37,7 @@ use crate::config::{Endpoint, Retry};
 use crate::resp::Decoder;
 use crate::stats::ServerStats;
 use admission::Admitted;
-use driver::Driver;
+use driver::{Driver, Driving};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -295,10 +295,10 @@ impl Link {
         &self,
         (stream, decoder, admitted): (Stream, Decoder, Admitted),
         greeted: u64,
-    ) -> Option<Driver<Stream>> {
+    ) -> Option<Driving<Stream>> {
         self.connection_id
             .store(admitted.connection_id, Ordering::Relaxed);
-        let driver = Driver::new(
+        let driver = Driver::start(
             stream,
             self.outbox.clone(),
             self.dialler.stats.clone(),

@@ -349,6 +349,9 @@ struct State {
     waiting: u32,
     /// The driver, when it sleeps.
     driver: Option<Waker>,
+    /// It sleeps with nothing under way, and the last callers came one by one: the next one drives it.
+    is_lonely: bool,
+    drive: Option<Arc<dyn Drive>>,
     /// Scripts that this connection has loaded.
     loaded: HashSet<[u8; 20]>,
     /// The driver must give the connection up, for this reason.
@@ -366,6 +369,13 @@ pub(crate) struct Outbox {
     /// Some queued waiter may have been dropped by its caller.
     abandoned: AtomicBool,
     bounds: Bounds,
+}
+
+/// A driver as callers know it.
+pub(super) trait Drive: Send + Sync {
+    /// Does now what the driver's task would do when it is woken, which spares a lone caller the way over that task. False when the
+    /// driver is at work already: then its task is to be woken.
+    fn drive(&self, task: &Waker) -> bool;
 }
 
 /// What the driver finds when it looks for work.
@@ -402,6 +412,8 @@ impl Outbox {
                 bytes: 0,
                 waiting: 0,
                 driver: None,
+                is_lonely: false,
+                drive: None,
                 loaded: HashSet::new(),
                 cut: None,
                 opened: now,
@@ -506,9 +518,16 @@ impl Outbox {
             blocking: parcel.blocking,
         });
         let driver = state.driver.take();
+        // Not with a large one, whose write would hold up the driver's task.
+        let drive = match &driver {
+            Some(_) if state.is_lonely && size <= LARGE_BYTES => state.drive.clone(),
+            _ => None,
+        };
         let incarnation = Incarnation(state.incarnation);
         drop(guard);
-        if let Some(driver) = driver {
+        if let Some(driver) = driver
+            && !drive.is_some_and(|drive| drive.drive(&driver))
+        {
             driver.wake();
         }
         Ok(Ticket {
@@ -770,13 +789,20 @@ impl Outbox {
 
     // --- the driver's side -----------------------------------------------------------------------------------------------------
 
-    /// Takes everything that is queued, or nothing if it is less than `enough` parcels; parks the driver when there is nothing.
+    /// Makes the driver known to callers, until the connection is gone.
+    pub(super) fn introduce(&self, drive: Arc<dyn Drive>) {
+        self.state.lock().drive = Some(drive);
+    }
+
+    /// Takes everything that is queued, or nothing if it is less than `enough` parcels. Parks the driver when there is nothing; if it is
+    /// `lonely`, the next caller drives it.
     pub(crate) fn take(
         &self,
         cx: &Context<'_>,
         in_flight: &mut VecDeque<Waiter>,
         spare: &mut Option<Vec<u8>>,
         enough: usize,
+        lonely: bool,
     ) -> Result<Take, Cause> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
@@ -813,6 +839,7 @@ impl Outbox {
                 Some(waker) if waker.will_wake(cx.waker()) => {}
                 _ => state.driver = Some(cx.waker().clone()),
             }
+            state.is_lonely = lonely;
             return Ok(Take::Nothing);
         }
         if state.waiters.len() < enough {
@@ -844,6 +871,7 @@ impl Outbox {
             return Err(cause);
         }
         state.driver = Some(cx.waker().clone());
+        state.is_lonely = false;
         Ok(())
     }
 
@@ -915,9 +943,11 @@ impl Outbox {
         state.bytes = 0;
         state.earliest = None;
         state.driver = None;
+        let drive = state.drive.take();
         state.loaded.clear();
         state.cut = None;
         drop(guard);
+        drop(drive);
         for mut waiter in waiters {
             waiter.fail(0, cause.clone());
         }

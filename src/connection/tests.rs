@@ -1,6 +1,6 @@
 //! Outbox and driver against a fake server over an in-memory pipe, in a stopped clock.
 
-use super::driver::Driver;
+use super::driver::{Driver, Driving};
 use super::fake_server::{FakeServer, Manners, command};
 use super::*;
 use crate::resp::DecoderLimits;
@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -54,8 +55,8 @@ fn new_outbox(bounds: Bounds) -> Arc<Outbox> {
     Arc::new(Outbox::new(1, bounds, now()))
 }
 
-fn driver<S: AsyncRead + AsyncWrite + Unpin>(stream: S, outbox: &Arc<Outbox>) -> Driver<S> {
-    let driver = Driver::new(
+fn driver<S: AsyncRead + AsyncWrite + Unpin>(stream: S, outbox: &Arc<Outbox>) -> Driving<S> {
+    let driver = Driver::start(
         stream,
         outbox.clone(),
         stats(),
@@ -261,7 +262,7 @@ async fn a_connection_that_was_greeted_before_a_switch_says_its_new_name_first()
     let server = FakeServer::default();
     tokio::spawn(server.clone().serve(theirs));
     let decoder = Decoder::new(DecoderLimits::default());
-    let driver = Driver::new(ours, outbox.clone(), stats(), decoder, PATIENCE);
+    let driver = Driver::start(ours, outbox.clone(), stats(), decoder, PATIENCE);
     assert!(outbox.open(1));
     // Somebody gives up before the driver comes to write: the mark must not take the name away.
     drop(push_to(&outbox, 2, &[echo("dropped")], &[], ms(100)));
@@ -519,6 +520,157 @@ async fn a_driver_woken_by_the_first_of_a_crowd_lets_the_others_push_and_a_lone_
     drop((first, second));
 }
 
+/// What lies in the pipe now.
+fn written(theirs: &mut DuplexStream) -> String {
+    let mut buffer = [0; 4096];
+    let n = tokio::io::AsyncReadExt::read(theirs, &mut buffer).now_or_never();
+    let n = n.map_or(0, |n| n.expect("the pipe is open"));
+    String::from_utf8_lossy(&buffer[..n]).into_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_caller_drives_a_sleeping_driver_and_a_second_one_wakes_it() {
+    let (ours, mut theirs) = tokio::io::duplex(4096);
+    let outbox = new_outbox(BOUNDS);
+    let polls = Arc::new(AtomicUsize::new(0));
+    let polled = || polls.swap(0, Ordering::Relaxed);
+    let settle = || async {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::spawn(Counted(driver(ours, &outbox), polls.clone()));
+    settle().await;
+    polled();
+
+    let push = |text: &str| push_to(&outbox, 1, &[echo(text)], &[], ms(500)).expect("it is taken");
+    let first = push("first");
+    assert!(written(&mut theirs).contains("first"), "in the push itself");
+    settle().await;
+    assert_eq!(polled(), 0, "and the driver's task sleeps on");
+    let second = push("second");
+    assert_eq!(written(&mut theirs), "", "one is under way");
+    settle().await;
+    assert_eq!(polled(), 1);
+    assert!(written(&mut theirs).contains("second"));
+
+    // The reply finds the driver's task, as do deadlines.
+    tokio::io::AsyncWriteExt::write_all(&mut theirs, b"+OK\r\n")
+        .await
+        .expect("there is room");
+    assert!(matches!(first.await, Delivery::Reply(Value::Okay)));
+    assert!(matches!(broken(second.await).cause, Cause::Deadline));
+    tokio::io::AsyncWriteExt::write_all(&mut theirs, b"+OK\r\n")
+        .await
+        .expect("there is room");
+    settle().await;
+
+    // Two were under way: the next may be the first of a crowd, and is told from it by coming alone.
+    let third = push("third");
+    assert_eq!(written(&mut theirs), "");
+    settle().await;
+    assert!(written(&mut theirs).contains("third"));
+    tokio::io::AsyncWriteExt::write_all(&mut theirs, b"+OK\r\n")
+        .await
+        .expect("there is room");
+    assert!(matches!(third.await, Delivery::Reply(Value::Okay)));
+    settle().await;
+    polled();
+    let fourth = push("fourth");
+    assert!(written(&mut theirs).contains("fourth"));
+    assert_eq!(polled(), 0);
+    assert!(matches!(broken(fourth.await).cause, Cause::Deadline));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_caller_leaves_a_large_write_to_the_driver() {
+    let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+    let outbox = new_outbox(BOUNDS);
+    tokio::spawn(driver(ours, &outbox));
+    tokio::task::yield_now().await;
+    let text = "x".repeat(100_000);
+    let ticket = push_to(&outbox, 1, &[echo(&text)], &[], ms(500)).expect("it is taken");
+    assert_eq!(written(&mut theirs), "");
+    tokio::task::yield_now().await;
+    assert!(written(&mut theirs).contains("xxx"));
+    drop(ticket);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_caller_whose_write_fails_is_told_and_so_is_the_drivers_task() {
+    let (ours, theirs) = tokio::io::duplex(4096);
+    let outbox = new_outbox(BOUNDS);
+    let driver = tokio::spawn(driver(ours, &outbox));
+    tokio::task::yield_now().await;
+    drop(theirs);
+    let ticket = push_to(&outbox, 1, &[echo("lost")], &[], ms(500)).expect("it is taken");
+    // The driver's task has not been polled since.
+    assert!(!outbox.is_up());
+    let broken = broken(ticket.now_or_never().expect("it is told"));
+    assert_eq!(broken.written, 0);
+    let ended = timeout(ms(1), driver).await.expect("at once");
+    assert!(matches!(ended, Ok(Cause::Io(_))), "{ended:?}");
+    assert_eq!(outbox.held(), (0, 0));
+}
+
+/// Callers outside of the driver's runtime, which goes away in the midst of them.
+#[test]
+fn a_lone_caller_on_a_thread_of_its_own_drives_until_the_drivers_runtime_is_gone() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let outbox = new_outbox(BOUNDS);
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let ours = TcpStream::connect(listener.local_addr().expect("an address"));
+        let (ours, theirs) = tokio::join!(ours, listener.accept());
+        tokio::spawn(FakeServer::default().serve(theirs.expect("a caller").0));
+        tokio::spawn(driver(ours.expect("a server"), &outbox));
+    });
+    let (tx, rx) = std::sync::mpsc::channel();
+    let caller = std::thread::spawn({
+        let outbox = outbox.clone();
+        move || {
+            let own = tokio::runtime::Builder::new_current_thread().build();
+            let own = own.expect("a runtime");
+            for i in 0..u32::MAX {
+                let asked = i.to_string();
+                let ticket = match push_to(&outbox, 1, &[echo(&asked)], &[], ms(60_000)) {
+                    Ok(ticket) => ticket,
+                    Err(Refusal::Closed(Cause::RuntimeGone)) => return,
+                    // The server's task may go first.
+                    Err(Refusal::Disconnected { .. }) => return,
+                    Err(other) => panic!("{other:?}"),
+                };
+                match own.block_on(ticket) {
+                    Delivery::Reply(value) => assert_eq!(text(&value), asked),
+                    Delivery::Broken(broken) => {
+                        let cause = broken.cause;
+                        assert!(
+                            matches!(
+                                cause,
+                                Cause::RuntimeGone | Cause::ClosedByServer | Cause::Io(_)
+                            ),
+                            "{cause:?}"
+                        );
+                    }
+                    other => panic!("{other:?}"),
+                }
+                let _ = tx.send(i);
+            }
+        }
+    });
+    let far = rx.iter().find(|i| *i == 2000);
+    assert_eq!(far, Some(2000), "replies until then");
+    runtime.shutdown_background();
+    caller
+        .join()
+        .expect("its own replies, and the truth at the end");
+    assert_eq!(outbox.held(), (0, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_push_behind_the_idle_ping_is_written_at_once() {
     let (ours, theirs) = tokio::io::duplex(1024);
@@ -564,7 +716,7 @@ async fn after_the_first_turn(
     replies: String,
     commands: usize,
 ) -> (
-    Pin<Box<Driver<DuplexStream>>>,
+    Pin<Box<Driving<DuplexStream>>>,
     Arc<Outbox>,
     Vec<Ticket>,
     DuplexStream,
@@ -722,7 +874,7 @@ async fn a_slot_that_was_closed_while_it_was_dialled_does_not_keep_the_connectio
     let (ours, _theirs) = tokio::io::duplex(16);
     let outbox = new_outbox(BOUNDS);
     let decoder = Decoder::new(DecoderLimits::default());
-    let driver = Driver::new(ours, outbox.clone(), stats(), decoder, PATIENCE);
+    let driver = Driver::start(ours, outbox.clone(), stats(), decoder, PATIENCE);
     outbox.drain(Cause::Closed);
     assert!(!outbox.open(1));
     let ended = timeout(ms(1), driver).await;
@@ -1065,7 +1217,7 @@ async fn run(steps: Vec<Step>, weather: Weather) {
         write_bytes: weather.write_bytes,
         cut_at: weather.cut_at,
     };
-    let driver = Driver::new(stream, outbox.clone(), stats(), decoder, patience);
+    let driver = Driver::start(stream, outbox.clone(), stats(), decoder, patience);
     outbox.open(1);
     let driver = tokio::spawn(driver);
 
@@ -1292,6 +1444,44 @@ async fn a_cut_reaches_a_driver_that_is_stuck_in_a_write() {
     assert!(matches!(bench.driver.await, Ok(Cause::Closed)));
 }
 
+/// Replies are handed out before they are accounted for.
+async fn all_is_accounted_for(outbox: &Outbox) {
+    timeout(Duration::from_secs(5), async {
+        while outbox.held() != (0, 0) {
+            sleep(ms(1)).await;
+        }
+    })
+    .await
+    .expect("all is accounted for");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_is_forgotten_when_a_few_threads_drive_by_turns() {
+    let bench = Bench::new(512, BOUNDS);
+    let tasks = (0..3).map(|task| {
+        let outbox = bench.outbox.clone();
+        tokio::spawn(async move {
+            for i in 0..3000 {
+                let text = format!("{task}.{i}");
+                let ticket = push_to(&outbox, 1, &[echo(&text)], &[], ms(60_000));
+                assert_eq!(reply(ticket.expect("there is room").await), text);
+                // Now one by one, now together.
+                if i % 5 == task {
+                    tokio::task::yield_now().await;
+                }
+            }
+        })
+    });
+    let all = futures::future::join_all(tasks);
+    for ended in timeout(Duration::from_secs(30), all)
+        .await
+        .expect("nobody waits for ever")
+    {
+        ended.expect("his own replies");
+    }
+    all_is_accounted_for(&bench.outbox).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nobody_is_forgotten_when_many_threads_push_into_a_small_outbox() {
     let bench = Bench::new(
@@ -1331,11 +1521,5 @@ async fn nobody_is_forgotten_when_many_threads_push_into_a_small_outbox() {
     {
         ended.expect("his own replies");
     }
-    timeout(Duration::from_secs(5), async {
-        while bench.outbox.held() != (0, 0) {
-            sleep(ms(1)).await;
-        }
-    })
-    .await
-    .expect("all is accounted for");
+    all_is_accounted_for(&bench.outbox).await;
 }
