@@ -38,7 +38,7 @@ doc: ## the documentation builds without a warning
 examples: setup ## run every example against servers of its own
 	scripts/run-examples.sh
 
-bench: setup ## keyway beside its peers in one run, 25 minutes; ARGS=--quick, ARGS=--help, ARGS=--publish writes BENCHMARKS.md
+bench: setup ## keyway beside its peers in one run, half an hour; ARGS=--quick, ARGS=--help, ARGS=--publish writes BENCHMARKS.md
 	cargo run --release --manifest-path benches/peers/Cargo.toml -- $(ARGS)
 
 bench-applications: setup ## sets and timelines beside the same by hand, six minutes; exit code 1 when a floor is missed; ARGS="--only sets --publish"

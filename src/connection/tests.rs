@@ -121,6 +121,14 @@ impl Bench {
     }
 }
 
+/// What the driver has written and the test has not read yet.
+fn arrived(theirs: &mut DuplexStream) -> String {
+    let mut bytes = [0; 4096];
+    let read = tokio::io::AsyncReadExt::read(theirs, &mut bytes).now_or_never();
+    let n = read.map_or(0, |n| n.expect("the pipe is whole"));
+    String::from_utf8_lossy(&bytes[..n]).into_owned()
+}
+
 fn text(value: &Value) -> &str {
     match value {
         Value::BulkString(bytes) => std::str::from_utf8(bytes).expect("text"),
@@ -520,12 +528,9 @@ async fn a_driver_woken_by_the_first_of_a_crowd_lets_the_others_push_and_a_lone_
     drop((first, second));
 }
 
-/// What lies in the pipe now.
-fn written(theirs: &mut DuplexStream) -> String {
-    let mut buffer = [0; 4096];
-    let n = tokio::io::AsyncReadExt::read(theirs, &mut buffer).now_or_never();
-    let n = n.map_or(0, |n| n.expect("the pipe is open"));
-    String::from_utf8_lossy(&buffer[..n]).into_owned()
+async fn answer(theirs: &mut DuplexStream) {
+    let answered = tokio::io::AsyncWriteExt::write_all(theirs, b"+OK\r\n");
+    answered.await.expect("there is room");
 }
 
 #[tokio::test(start_paused = true)]
@@ -545,39 +550,33 @@ async fn a_lone_caller_drives_a_sleeping_driver_and_a_second_one_wakes_it() {
 
     let push = |text: &str| push_to(&outbox, 1, &[echo(text)], &[], ms(500)).expect("it is taken");
     let first = push("first");
-    assert!(written(&mut theirs).contains("first"), "in the push itself");
+    assert!(arrived(&mut theirs).contains("first"), "in the push itself");
     settle().await;
     assert_eq!(polled(), 0, "and the driver's task sleeps on");
     let second = push("second");
-    assert_eq!(written(&mut theirs), "", "one is under way");
+    assert_eq!(arrived(&mut theirs), "", "one is under way");
     settle().await;
     assert_eq!(polled(), 1);
-    assert!(written(&mut theirs).contains("second"));
+    assert!(arrived(&mut theirs).contains("second"));
 
     // The reply finds the driver's task, as do deadlines.
-    tokio::io::AsyncWriteExt::write_all(&mut theirs, b"+OK\r\n")
-        .await
-        .expect("there is room");
+    answer(&mut theirs).await;
     assert!(matches!(first.await, Delivery::Reply(Value::Okay)));
     assert!(matches!(broken(second.await).cause, Cause::Deadline));
-    tokio::io::AsyncWriteExt::write_all(&mut theirs, b"+OK\r\n")
-        .await
-        .expect("there is room");
+    answer(&mut theirs).await;
     settle().await;
 
     // Two were under way: the next may be the first of a crowd, and is told from it by coming alone.
     let third = push("third");
-    assert_eq!(written(&mut theirs), "");
+    assert_eq!(arrived(&mut theirs), "");
     settle().await;
-    assert!(written(&mut theirs).contains("third"));
-    tokio::io::AsyncWriteExt::write_all(&mut theirs, b"+OK\r\n")
-        .await
-        .expect("there is room");
+    assert!(arrived(&mut theirs).contains("third"));
+    answer(&mut theirs).await;
     assert!(matches!(third.await, Delivery::Reply(Value::Okay)));
     settle().await;
     polled();
     let fourth = push("fourth");
-    assert!(written(&mut theirs).contains("fourth"));
+    assert!(arrived(&mut theirs).contains("fourth"));
     assert_eq!(polled(), 0);
     assert!(matches!(broken(fourth.await).cause, Cause::Deadline));
 }
@@ -590,9 +589,9 @@ async fn a_lone_caller_leaves_a_large_write_to_the_driver() {
     tokio::task::yield_now().await;
     let text = "x".repeat(100_000);
     let ticket = push_to(&outbox, 1, &[echo(&text)], &[], ms(500)).expect("it is taken");
-    assert_eq!(written(&mut theirs), "");
+    assert_eq!(arrived(&mut theirs), "");
     tokio::task::yield_now().await;
-    assert!(written(&mut theirs).contains("xxx"));
+    assert!(arrived(&mut theirs).contains("xxx"));
     drop(ticket);
 }
 
@@ -796,14 +795,6 @@ async fn replies_that_were_read_are_handed_out_when_the_connection_ends_before_t
             assert!(is_long(ticket.now_or_never()), "{end}");
         }
     }
-}
-
-/// What the driver has written and the test has not read yet.
-fn arrived(theirs: &mut DuplexStream) -> String {
-    let mut bytes = [0; 4096];
-    let read = tokio::io::AsyncReadExt::read(theirs, &mut bytes).now_or_never();
-    let n = read.map_or(0, |n| n.expect("the pipe is whole"));
-    String::from_utf8_lossy(&bytes[..n]).into_owned()
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(name = "peers")]
 struct Arguments {
-    /// Fewer rounds and shorter windows: a look, in place of 25 minutes
+    /// Fewer rounds and shorter windows: a look, in place of half an hour
     #[arg(long)]
     quick: bool,
     /// These parts only
