@@ -8,7 +8,7 @@ pub use crate::connection::listen;
 
 use crate::cluster::Cluster;
 use crate::command::CommandId;
-use crate::connection::{Bounds, Delivery, Item, Items, Outbox, Parcel, Take};
+use crate::connection::{Bounds, Delivery, Ends, Item, Items, Outbox, Parcel, Take};
 use crate::pool::Lane;
 use crate::resp::{self, Decoder, DecoderLimits};
 use crate::routing::{self, Gate, Route, Scope};
@@ -52,10 +52,13 @@ pub fn outbox(cmd: &Cmd, times: usize) {
         behind: None,
         blocking: false,
     };
-    let (mut in_flight, mut spare) = (VecDeque::new(), None);
+    let (mut in_flight, mut spare, mut ends) = (VecDeque::new(), None, Ends::default());
     for _ in 0..times / TAKEN_TOGETHER {
-        let tickets: [_; TAKEN_TOGETHER] =
-            std::array::from_fn(|_| outbox.push(1, black_box(&parcel)).expect("there is room"));
+        let tickets: [_; TAKEN_TOGETHER] = std::array::from_fn(|_| {
+            outbox
+                .push_to_wake(1, black_box(&parcel), Some(Waker::noop()))
+                .expect("there is room")
+        });
         let taken = match outbox.take(&cx, &mut in_flight, &mut spare, 0, false) {
             Ok(Take::Parcels(taken)) => taken,
             _ => unreachable!("the connection is up, and something is queued"),
@@ -67,9 +70,9 @@ pub fn outbox(cmd: &Cmd, times: usize) {
         let mut bytes = 0;
         for mut waiter in in_flight.drain(..) {
             bytes += waiter.bytes();
-            black_box(waiter.reply(Value::Okay).answered);
+            black_box(waiter.reply(Value::Okay, &mut ends).answered);
         }
-        outbox.settle(TAKEN_TOGETHER as u32, bytes);
+        outbox.settle(TAKEN_TOGETHER as u32, bytes, &mut ends);
         for ticket in tickets {
             let delivery = ticket.now_or_never().expect("it was answered");
             assert!(matches!(delivery, Delivery::Reply(Value::Okay)));

@@ -1,4 +1,4 @@
-//! The future of one command. Written by hand, because each call under way has one: as an `async fn` it is three times as large, and with
+//! The future of one command. Written by hand, because each call under way has one: as an `async fn` it is six times as large, and with
 //! a thousand calls in flight that is what falls out of the processor's cache.
 
 use super::{Cluster, name_of};
@@ -14,7 +14,7 @@ use crate::scatter::{First, SplitRead, Started};
 use redis::{Cmd, Value};
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use tracing::Instrument;
 
 /// One command on its way. Nothing is done before the first poll; dropping it cancels what has not been written.
@@ -52,14 +52,20 @@ impl Cluster {
         }
     }
 
-    fn begin<'a>(&'a self, cmd: &'a Cmd, scope: Scope, server: Option<&'a str>) -> Progress<'a> {
+    fn begin<'a>(
+        &'a self,
+        cmd: &'a Cmd,
+        scope: Scope,
+        server: Option<&'a str>,
+        waker: &Waker,
+    ) -> Progress<'a> {
         let span =
             tracing::trace_span!(target: "keyway::call", "keyway.call", command = name_of(cmd));
         if !span.is_disabled() {
             let call = self.route_and_send(cmd, scope, server);
             return Progress::Long(Box::pin(call.instrument(span)));
         }
-        if let Some(started) = self.start(cmd, scope) {
+        if let Some(started) = self.start(cmd, scope, waker) {
             return Progress::Short(started);
         }
         match self.start_split(cmd, scope) {
@@ -88,7 +94,7 @@ impl Cluster {
     }
 
     /// The short way: routed and pushed under one look at the topology, or nothing was done.
-    fn start(&self, cmd: &Cmd, scope: Scope) -> Option<Started> {
+    fn start(&self, cmd: &Cmd, scope: Scope, waker: &Waker) -> Option<Started> {
         let current = self.core.scatter.control().load();
         let (known, node) = simple(&current, cmd, scope)?;
         let first = First {
@@ -96,7 +102,33 @@ impl Cluster {
             node,
             manner: self.manner_by(&current),
         };
-        self.core.scatter.start(&current, cmd, first)
+        self.core.scatter.start(&current, cmd, first, waker)
+    }
+
+    /// What follows a short way that has not ended with a plain reply. What was known at its start is found anew: to keep it would make every
+    /// call larger.
+    fn finish<'a>(
+        &'a self,
+        cmd: &'a Cmd,
+        started: &Started,
+        delivery: Delivery,
+    ) -> impl Future<Output = Result<Value, Error>> + use<'a> {
+        let current = self.current();
+        let server = started.server.clone();
+        let manner = self.manner_until(&current, started.deadline);
+        let scatter = &self.core.scatter;
+        let first = simple(&current, cmd, Scope::Cluster);
+        async move {
+            let Some((known, node)) = first else {
+                unreachable!("no reload changes the placement, so it is as simple as before")
+            };
+            let first = First {
+                known,
+                node,
+                manner,
+            };
+            scatter.finish(cmd, first, delivery, server).await
+        }
     }
 }
 
@@ -128,7 +160,12 @@ impl Future for Execute<'_> {
         loop {
             match &mut this.progress {
                 Progress::New { scope, server } => {
-                    this.progress = this.cluster.begin(this.cmd, *scope, *server);
+                    let (scope, server) = (*scope, *server);
+                    this.progress = this.cluster.begin(this.cmd, scope, server, cx.waker());
+                    if let Progress::Short(_) = this.progress {
+                        // Its ticket has the waker already, and a reply may take its time.
+                        return Poll::Pending;
+                    }
                 }
                 Progress::Short(started) => {
                     let delivery = ready!(Pin::new(&mut started.ticket).poll(cx));
@@ -137,9 +174,7 @@ impl Future for Execute<'_> {
                             return Poll::Ready(Ok(value));
                         }
                         other => {
-                            let (first, server) = (started.first, started.server.clone());
-                            let scatter = &this.cluster.core.scatter;
-                            let rest = scatter.finish(this.cmd, first, other, server);
+                            let rest = this.cluster.finish(this.cmd, started, other);
                             this.progress = Progress::Long(Box::pin(rest));
                         }
                     }

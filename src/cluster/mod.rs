@@ -377,12 +377,25 @@ impl Cluster {
 
     fn manner_by(&self, current: &Current<Server>) -> Manner {
         let started = Instant::now();
-        let timeout = self.timeout.unwrap_or(current.config.timeouts().response);
         Manner {
             lane: self.lane,
             started,
-            deadline: started + timeout,
+            deadline: started + self.response_timeout(current),
         }
+    }
+
+    /// Of a call that was begun before, with this deadline.
+    fn manner_until(&self, current: &Current<Server>, deadline: Instant) -> Manner {
+        let begun = deadline.checked_sub(self.response_timeout(current));
+        Manner {
+            lane: self.lane,
+            started: begun.unwrap_or_else(Instant::now),
+            deadline,
+        }
+    }
+
+    fn response_timeout(&self, current: &Current<Server>) -> Duration {
+        self.timeout.unwrap_or(current.config.timeouts().response)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::cause::Cause;
 use super::now;
-use super::outbox::{Drive, Outbox, Take, Waiter};
+use super::outbox::{Drive, Ends, Outbox, Take, Waiter};
 use crate::resp::Decoder;
 use crate::stats::ServerStats;
 use parking_lot::Mutex;
@@ -87,6 +87,8 @@ pub(crate) struct Driver<S> {
     written_before: u64,
     /// Taken from the outbox, not yet answered, oldest first. Those at the end may not be written yet.
     in_flight: VecDeque<Waiter>,
+    /// Whose callers are to be told.
+    ends: Ends,
     earliest: Option<Instant>,
     /// Since when the server has owed us a byte, or since its last one.
     quiet_since: Instant,
@@ -141,6 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             unread: 0..0,
             written_before: 0,
             in_flight: VecDeque::new(),
+            ends: Ends::default(),
             earliest: None,
             quiet_since: now,
             newly_busy: false,
@@ -374,7 +377,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     let why: Arc<str> = error.to_string().into();
                     // Whose reply it is must not ask for it again; those behind it have done nothing wrong and may.
                     if let Some(mut culprit) = self.in_flight.pop_front() {
-                        culprit.fail(self.written, Cause::Unreadable(why.clone()));
+                        culprit.fail(self.written, Cause::Unreadable(why.clone()), &mut self.ends);
                     }
                     failed = Some(Cause::Poisoned(why));
                     break;
@@ -406,7 +409,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             many_values = count > MANY_VALUES;
             values += if many_values { TURN_VALUES } else { count };
             let started = waiter.started();
-            let progress = waiter.reply(value);
+            let progress = waiter.reply(value, &mut self.ends);
             commands += 1;
             if let Some(command) = progress.answered {
                 self.stats.reply(
@@ -424,8 +427,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         self.many_values = many_values;
         // Behind something that cannot be read nothing can.
         self.unread = if failed.is_some() { 0..0 } else { at..n };
-        if commands > 0 {
-            self.outbox.settle(commands, bytes);
+        if commands > 0 || failed.is_some() {
+            self.outbox.settle(commands, bytes, &mut self.ends);
         }
         match failed {
             Some(cause) => Err(cause),
@@ -455,6 +458,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 if now >= ping_at {
                     self.quiet_since = now;
                     self.in_flight.shrink_to(0);
+                    self.ends = Ends::default();
                     self.outbox.ping(now + self.patience.dead);
                     // Written by the next poll, which parks behind it; from here the driver would sleep unparked.
                     cx.waker().wake_by_ref();
@@ -512,12 +516,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         {
             if waiter.deadline() <= now {
                 // Even if its bytes still lie here they will be written, so nobody may be told that they were not.
-                waiter.fail(u64::MAX, Cause::Deadline);
+                waiter.fail(u64::MAX, Cause::Deadline, &mut self.ends);
             } else {
                 earliest = Some(earliest.map_or(waiter.deadline(), |e| e.min(waiter.deadline())));
             }
         }
         self.earliest = earliest;
+        self.outbox.settle(0, 0, &mut self.ends);
     }
 }
 
@@ -531,8 +536,9 @@ impl<S> Driver<S> {
         // The outbox first: whoever routes again on hearing of the failure must not find it open.
         self.outbox.disconnect(cause.clone(), for_good);
         for mut waiter in self.in_flight.drain(..) {
-            waiter.fail(self.written, cause.clone());
+            waiter.fail(self.written, cause.clone(), &mut self.ends);
         }
+        self.outbox.settle(0, 0, &mut self.ends);
     }
 }
 

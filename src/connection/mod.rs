@@ -12,6 +12,7 @@ pub(crate) mod fake_server;
 mod outbox;
 #[cfg(keyway_instructions)]
 mod pipe;
+mod places;
 mod probe;
 mod stream;
 #[cfg(test)]
@@ -23,11 +24,11 @@ pub(crate) use admission::{Admission, FENCE_KEY, Purpose, info_field};
 pub(crate) use cause::Cause;
 pub(crate) use dial::{DialError, Manner};
 pub(crate) use driver::Patience;
-#[cfg(keyway_instructions)]
-pub(crate) use outbox::Take;
 pub(crate) use outbox::{
     Bounds, Broken, Delivery, Item, Items, Outbox, Packed, Parcel, Refusal, Script, Ticket,
 };
+#[cfg(keyway_instructions)]
+pub(crate) use outbox::{Ends, Take};
 #[cfg(keyway_instructions)]
 pub use pipe::listen;
 pub(crate) use probe::Probe;

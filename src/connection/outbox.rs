@@ -5,6 +5,7 @@
 
 use super::cause::Cause;
 use super::now;
+use super::places::{PlaceId, Places};
 use crate::resp::encode;
 use parking_lot::{Mutex, MutexGuard};
 use redis::{Cmd, Value};
@@ -12,7 +13,6 @@ use std::collections::{HashSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
@@ -58,7 +58,7 @@ pub(crate) struct Parcel<'a> {
 
 /// Which of an outbox's connections, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Incarnation(u64);
+pub(crate) struct Incarnation(u32);
 
 pub(crate) enum Items<'a> {
     One(Item<'a>),
@@ -149,28 +149,25 @@ pub(crate) enum Refusal {
     Closed(Cause),
 }
 
-/// What the driver keeps for one parcel until its last reply.
+/// What the driver keeps for one parcel until its last reply. Small, because there is one for each command under way.
 pub(crate) struct Waiter {
-    /// None: nobody waits any more (a tombstone), or nobody ever did.
-    tx: Option<oneshot::Sender<Delivery>>,
+    /// Where the caller waits. None: it has been told (a tombstone), or there never was one.
+    place: Option<PlaceId>,
+    blocking: bool,
     expect: Expect,
-    /// Replies to swallow before the parcel's own: SCRIPT LOADs written before it.
-    skip: u32,
-    /// How many of the bytes are those SCRIPT LOADs.
-    prelude: u64,
     bytes: u64,
     /// Position of the parcel's last byte in the stream of this connection.
     end: u64,
     started: Instant,
     deadline: Instant,
-    blocking: bool,
 }
 
 enum Expect {
     One(u16),
+    /// Several, or one with scripts.
     Many(Box<Many>),
     /// Written by the connection itself; the reply is of no interest beyond having come.
-    Housekeeping,
+    Housekeeping(Option<oneshot::Sender<Delivery>>),
 }
 
 struct Many {
@@ -178,13 +175,33 @@ struct Many {
     /// Length of the parcel's bytes up to the end of each command.
     ends: Box<[u64]>,
     replies: Vec<Value>,
+    prelude: Prelude,
+    /// The caller sent one command, and looks for one reply.
+    is_one: bool,
+}
+
+/// SCRIPT LOADs in front of a parcel's own commands.
+#[derive(Clone, Copy, Default)]
+struct Prelude {
+    /// Replies of theirs that are still to be swallowed.
+    skip: u32,
+    /// How many of the parcel's bytes they are.
+    bytes: u64,
 }
 
 impl Waiter {
+    /// Without scripts.
     fn count(&self) -> u32 {
         match &self.expect {
-            Expect::One(_) | Expect::Housekeeping => 1,
+            Expect::One(_) | Expect::Housekeeping(_) => 1,
             Expect::Many(many) => many.commands.len() as u32,
+        }
+    }
+
+    fn prelude(&self) -> Prelude {
+        match &self.expect {
+            Expect::One(_) | Expect::Housekeeping(_) => Prelude::default(),
+            Expect::Many(many) => many.prelude,
         }
     }
 
@@ -197,7 +214,7 @@ impl Waiter {
     }
 
     pub(crate) fn commands(&self) -> u32 {
-        self.count() + self.skip
+        self.count() + self.prelude().skip
     }
 
     /// Position of the parcel's first byte in the stream of this connection.
@@ -215,45 +232,53 @@ impl Waiter {
 
     /// Nobody is to be told of a deadline: a tombstone, or the connection's own command, which only ends with it.
     pub(crate) fn is_tombstone(&self) -> bool {
-        self.tx.is_none() || matches!(self.expect, Expect::Housekeeping)
+        self.place.is_none()
     }
 
-    /// Takes the next reply. `Some` when the parcel is complete: the command that was answered is returned for the statistics.
-    pub(crate) fn reply(&mut self, value: Value) -> Progress {
-        if self.skip > 0 {
-            self.skip -= 1;
-            return Progress {
-                answered: None,
-                complete: false,
-            };
-        }
+    /// Takes the next reply. When the parcel is complete its end is added to `ends`.
+    pub(crate) fn reply(&mut self, value: Value, ends: &mut Ends) -> Progress {
         match &mut self.expect {
             Expect::One(command) => {
-                let command = *command;
-                // What has failed already is not counted a second time as answered.
-                let answered = self.tx.is_some().then_some(command);
-                if let Some(tx) = self.tx.take() {
-                    // A receiver that is gone was dropped by its caller: the reply is nobody's.
-                    let _ = tx.send(Delivery::Reply(value));
+                let place = self.place.take();
+                if let Some(place) = place {
+                    ends.add(place, Delivery::Reply(value));
                 }
                 Progress {
-                    answered,
+                    // What has failed already is not counted a second time as answered.
+                    answered: place.map(|_| *command),
                     complete: true,
                 }
             }
+            Expect::Many(many) if many.prelude.skip > 0 => {
+                many.prelude.skip -= 1;
+                Progress {
+                    answered: None,
+                    complete: false,
+                }
+            }
             Expect::Many(many) => {
-                let command = match self.tx {
+                let command = match self.place {
                     Some(_) => many.commands.get(many.replies.len()).copied(),
                     None => None,
                 };
                 // A tombstone only counts: replies that nobody will read are not kept.
-                many.replies
-                    .push(if self.tx.is_some() { value } else { Value::Nil });
+                many.replies.push(if self.place.is_some() {
+                    value
+                } else {
+                    Value::Nil
+                });
                 let complete = many.replies.len() >= many.commands.len();
                 if complete {
-                    let replies = std::mem::take(&mut many.replies);
-                    if let Some(tx) = self.tx.take() {
-                        let _ = tx.send(Delivery::Replies(replies));
+                    let mut replies = std::mem::take(&mut many.replies);
+                    if let Some(place) = self.place.take() {
+                        let delivery = match replies.pop() {
+                            Some(reply) if many.is_one => Delivery::Reply(reply),
+                            last => {
+                                replies.extend(last);
+                                Delivery::Replies(replies)
+                            }
+                        };
+                        ends.add(place, delivery);
                     }
                 }
                 Progress {
@@ -261,9 +286,9 @@ impl Waiter {
                     complete,
                 }
             }
-            Expect::Housekeeping => {
-                if let Some(tx) = self.tx.take() {
-                    let _ = tx.send(Delivery::Reply(value));
+            Expect::Housekeeping(heard) => {
+                if let Some(heard) = heard.take() {
+                    let _ = heard.send(Delivery::Reply(value));
                 }
                 Progress {
                     answered: None,
@@ -275,11 +300,10 @@ impl Waiter {
 
     /// Ends the wait without the remaining replies. `stream_written` is how far the connection's stream was accepted by the socket, or
     /// will have been: what is told as not written must never be.
-    pub(crate) fn fail(&mut self, stream_written: u64, cause: Cause) {
-        let Some(tx) = self.tx.take() else { return };
+    pub(crate) fn fail(&mut self, stream_written: u64, cause: Cause, ends: &mut Ends) {
         let start = self.start();
         let (replies, written) = match &mut self.expect {
-            Expect::One(_) | Expect::Housekeeping => {
+            Expect::One(_) | Expect::Housekeeping(_) => {
                 (Vec::new(), usize::from(stream_written >= self.end))
             }
             Expect::Many(many) => {
@@ -291,20 +315,67 @@ impl Waiter {
                 (std::mem::replace(&mut many.replies, counted), written)
             }
         };
-        let _ = tx.send(Delivery::Broken(Box::new(Broken {
-            replies,
-            written,
-            cause,
-        })));
+        let broken = |cause| {
+            Delivery::Broken(Box::new(Broken {
+                replies,
+                written,
+                cause,
+            }))
+        };
+        if let Some(place) = self.place.take() {
+            ends.add(place, broken(cause));
+        } else if let Expect::Housekeeping(heard) = &mut self.expect
+            && let Some(heard) = heard.take()
+        {
+            let _ = heard.send(broken(cause));
+        }
     }
 
-    /// Its command was cut out; the SCRIPT LOADs in front of it stay, because later parcels rely on them.
-    fn into_prelude(mut self) -> Waiter {
-        self.tx = None;
-        self.expect = Expect::Housekeeping;
-        self.skip -= 1;
-        self.bytes = self.prelude;
+    /// Its commands were cut out; the SCRIPT LOADs in front of it stay, because later parcels rely on them.
+    fn into_prelude(mut self, prelude: Prelude) -> Waiter {
+        self.place = None;
+        self.expect = Expect::Many(Box::new(Many {
+            commands: vec![0; prelude.skip as usize].into(),
+            ends: Box::default(),
+            replies: Vec::new(),
+            prelude: Prelude::default(),
+            is_one: false,
+        }));
+        self.bytes = prelude.bytes;
         self
+    }
+}
+
+/// How parcels have ended, until their callers are told: [`Outbox::settle`].
+#[derive(Default)]
+pub(crate) struct Ends {
+    ends: Vec<(PlaceId, Delivery)>,
+    wakers: Vec<Waker>,
+}
+
+impl Ends {
+    fn add(&mut self, place: PlaceId, delivery: Delivery) {
+        self.ends.push((place, delivery));
+    }
+
+    /// Puts them where their callers look; [`Ends::wake`] is next, without the lock.
+    fn put(&mut self, places: &mut Places) {
+        let mut unclaimed = Vec::new();
+        for (place, delivery) in self.ends.drain(..) {
+            match places.put(place, delivery) {
+                Ok(waker) => self.wakers.extend(waker),
+                Err(delivery) => unclaimed.push((place, delivery)),
+            }
+        }
+        self.ends.append(&mut unclaimed);
+    }
+
+    fn wake(&mut self) {
+        // Nobody's.
+        self.ends.clear();
+        for waker in self.wakers.drain(..) {
+            waker.wake();
+        }
     }
 }
 
@@ -332,12 +403,15 @@ enum Phase {
 
 struct State {
     generation: u64,
-    incarnation: u64,
+    incarnation: u32,
     phase: Phase,
     /// Encoded bytes in order: the chunks, then the tail. A parcel lies whole in one of them.
     chunks: Vec<Vec<u8>>,
     tail: Vec<u8>,
     waiters: VecDeque<Waiter>,
+    places: Places,
+    /// Some queued waiter may have been dropped by its caller.
+    abandoned: bool,
     /// Bytes ever queued on this connection; the stream position of the next parcel.
     total: u64,
     /// Earliest deadline among the queued waiters.
@@ -366,8 +440,6 @@ pub(crate) struct Outbox {
     state: Mutex<State>,
     /// Room, a connection, a newer generation, or the end: whoever waits looks again.
     changed: Notify,
-    /// Some queued waiter may have been dropped by its caller.
-    abandoned: AtomicBool,
     bounds: Bounds,
 }
 
@@ -423,6 +495,8 @@ impl Outbox {
                 chunks: Vec::new(),
                 tail: Vec::new(),
                 waiters: VecDeque::new(),
+                places: Places::default(),
+                abandoned: false,
                 total: 0,
                 earliest: None,
                 commands: 0,
@@ -437,7 +511,6 @@ impl Outbox {
                 preamble: Vec::new(),
             }),
             changed: Notify::new(),
-            abandoned: AtomicBool::new(false),
             bounds,
         }
     }
@@ -447,6 +520,16 @@ impl Outbox {
         self: &Arc<Self>,
         generation: u64,
         parcel: &Parcel<'_>,
+    ) -> Result<Ticket, Refusal> {
+        self.push_to_wake(generation, parcel, None)
+    }
+
+    /// The same for a caller that is to be woken, and need not poll the ticket before.
+    pub(crate) fn push_to_wake(
+        self: &Arc<Self>,
+        generation: u64,
+        parcel: &Parcel<'_>,
+        waker: Option<&Waker>,
     ) -> Result<Ticket, Refusal> {
         let count = parcel.items.len() as u32;
         let size = parcel.items.size_hint();
@@ -464,7 +547,6 @@ impl Outbox {
         } else {
             None
         };
-        let (tx, rx) = oneshot::channel();
 
         let mut guard = self.state.lock();
         let state = &mut *guard;
@@ -478,16 +560,19 @@ impl Outbox {
                 skip += 1;
             }
         }
-        let prelude = (state.tail.len() - before) as u64;
+        let prelude = Prelude {
+            skip,
+            bytes: (state.tail.len() - before) as u64,
+        };
         let (expect, bytes) = match large {
             Some((mut chunk, ends)) => {
                 let expect = match &parcel.items {
-                    Items::One(item) => Expect::One(item.command),
+                    Items::One(item) => one(item.command, prelude, chunk.len()),
                     Items::Many(items) => many(items, ends, prelude),
-                    Items::Packed(packed) => Expect::One(packed.command),
+                    Items::Packed(packed) => one(packed.command, prelude, chunk.len()),
                 };
                 // A parcel lies whole in one chunk, so its prelude goes in front of it there.
-                if prelude > 0 {
+                if prelude.bytes > 0 {
                     let mut joined = state.tail.split_off(before);
                     joined.append(&mut chunk);
                     chunk = joined;
@@ -502,37 +587,41 @@ impl Outbox {
             }
             None => {
                 state.tail.reserve(size);
+                let first = state.tail.len();
                 let expect = match &parcel.items {
                     Items::One(item) => {
                         encode(item.cmd, &mut state.tail);
-                        Expect::One(item.command)
+                        one(item.command, prelude, state.tail.len() - first)
                     }
                     Items::Many(items) => {
                         let mut ends = Vec::with_capacity(items.len());
                         for item in *items {
                             encode(item.cmd, &mut state.tail);
-                            ends.push((state.tail.len() - before) as u64);
+                            ends.push((state.tail.len() - first) as u64);
                         }
-                        many(items, ends, 0)
+                        many(items, ends, prelude)
                     }
                     Items::Packed(packed) => {
                         packed.write(&mut state.tail);
-                        Expect::One(packed.command)
+                        one(packed.command, prelude, state.tail.len() - first)
                     }
                 };
                 (expect, (state.tail.len() - before) as u64)
             }
         };
+        let place = state.places.occupy(waker);
         state.enqueue(Waiter {
-            tx: Some(tx),
+            place: Some(place),
+            blocking: parcel.blocking,
             expect,
-            skip,
-            prelude,
             bytes,
             end: 0,
             started: parcel.started,
             deadline: parcel.deadline,
-            blocking: parcel.blocking,
+        });
+        state.earliest = Some(match state.earliest {
+            Some(earliest) => earliest.min(parcel.deadline),
+            None => parcel.deadline,
         });
         let incarnation = Incarnation(state.incarnation);
         if state.driver.is_some() {
@@ -541,8 +630,8 @@ impl Outbox {
             drop(guard);
         }
         Ok(Ticket {
-            rx,
-            outbox: Some(self.clone()),
+            outbox: self.clone(),
+            place: Some(place),
             incarnation,
         })
     }
@@ -634,6 +723,7 @@ impl Outbox {
         let mut state = self.state.lock();
         // The connection has been idle for long: what a burst has left behind is given back.
         state.waiters.shrink_to(0);
+        state.places.shrink();
         drop(state.say(b"*1\r\n$4\r\nPING\r\n", deadline));
     }
 
@@ -655,7 +745,7 @@ impl Outbox {
     }
 
     /// Tells the connections behind it apart: what was pushed and answered while this stayed the same went over one and the same.
-    pub(crate) fn incarnation(&self) -> u64 {
+    pub(crate) fn incarnation(&self) -> u32 {
         self.state.lock().incarnation
     }
 
@@ -713,7 +803,7 @@ impl Outbox {
             return false;
         }
         state.phase = Phase::Up;
-        state.incarnation += 1;
+        state.incarnation = state.incarnation.wrapping_add(1);
         state.total = 0;
         state.loaded.clear();
         state.cut = None;
@@ -815,23 +905,12 @@ impl Outbox {
         lonely: bool,
     ) -> Result<Take, Cause> {
         let mut guard = self.state.lock();
+        if guard.abandoned {
+            guard = self.cut_out_abandoned(guard);
+        }
         let state = &mut *guard;
         if let Some(cause) = state.cut.take() {
             return Err(cause);
-        }
-        // Dropped callers' commands are cut out before they are written: they were never sent.
-        if self.abandoned.swap(false, Ordering::Acquire) {
-            state.cut_out(
-                |waiter| {
-                    // The connection's own commands have no caller to begin with.
-                    !matches!(waiter.expect, Expect::Housekeeping)
-                        && waiter.tx.as_ref().is_some_and(oneshot::Sender::is_closed)
-                },
-                None,
-            );
-            if self.has_room_for_a_crowd(state) {
-                self.changed.notify_waiters();
-            }
         }
         if state.waiters.is_empty() {
             if let Phase::Draining(cause) | Phase::Renewing(cause) | Phase::Closed(cause) =
@@ -874,6 +953,35 @@ impl Outbox {
         }))
     }
 
+    /// Dropped callers' commands are cut out before they are written: they were never sent.
+    #[cold]
+    fn cut_out_abandoned<'a>(&'a self, mut guard: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let state = &mut *guard;
+        state.abandoned = false;
+        let mut ends = Ends::default();
+        let is_abandoned = |waiter: &Waiter, places: &Places| {
+            waiter.place.is_some_and(|place| places.is_left(place))
+        };
+        state.cut_out(
+            is_abandoned,
+            Cause::Dropped("its caller is gone"),
+            &mut ends,
+        );
+        self.tell_ends(guard, &mut ends);
+        self.state.lock()
+    }
+
+    /// Puts ends in their places and wakes who waits for them, and who waits for room.
+    fn tell_ends(&self, mut guard: MutexGuard<'_, State>, ends: &mut Ends) {
+        ends.put(&mut guard.places);
+        let wake = self.has_room_for_a_crowd(&guard);
+        drop(guard);
+        ends.wake();
+        if wake {
+            self.changed.notify_waiters();
+        }
+    }
+
     /// Parks the driver so that `push`, `cut` and `drain` wake it even while it has bytes to write.
     pub(crate) fn park(&self, cx: &Context<'_>) -> Result<(), Cause> {
         let mut state = self.state.lock();
@@ -890,16 +998,12 @@ impl Outbox {
         self.state.lock().driver.is_none()
     }
 
-    /// Accounts for parcels that were answered, and lets waiting callers in.
-    pub(crate) fn settle(&self, commands: u32, bytes: u64) {
+    /// Accounts for parcels that were answered, tells their callers, and lets waiting ones in.
+    pub(crate) fn settle(&self, commands: u32, bytes: u64, ends: &mut Ends) {
         let mut state = self.state.lock();
         state.commands = state.commands.saturating_sub(commands);
         state.bytes = state.bytes.saturating_sub(bytes);
-        let wake = self.has_room_for_a_crowd(&state);
-        drop(state);
-        if wake {
-            self.changed.notify_waiters();
-        }
+        self.tell_ends(state, ends);
     }
 
     /// Fails queued waiters whose deadline has passed; returns the earliest deadline of the others.
@@ -909,17 +1013,21 @@ impl Outbox {
         if state.earliest.is_none_or(|earliest| earliest > now) {
             return state.earliest;
         }
-        state.cut_out(|waiter| waiter.deadline <= now, Some(Cause::Deadline));
+        let mut ends = Ends::default();
+        state.cut_out(
+            |waiter, _| waiter.deadline <= now,
+            Cause::Deadline,
+            &mut ends,
+        );
         state.earliest = state
             .waiters
             .iter()
             .filter(|waiter| !waiter.is_tombstone())
             .map(|waiter| waiter.deadline)
             .min();
-        if self.has_room_for_a_crowd(state) {
-            self.changed.notify_waiters();
-        }
-        state.earliest
+        let earliest = state.earliest;
+        self.tell_ends(guard, &mut ends);
+        earliest
     }
 
     /// Half empty before anyone is woken: a whole crowd is let in at once in place of one at a time.
@@ -956,11 +1064,12 @@ impl Outbox {
         let drive = state.drive.take();
         state.loaded.clear();
         state.cut = None;
-        drop(guard);
-        drop(drive);
+        let mut ends = Ends::default();
         for mut waiter in waiters {
-            waiter.fail(0, cause.clone());
+            waiter.fail(0, cause.clone(), &mut ends);
         }
+        self.tell_ends(guard, &mut ends);
+        drop(drive);
         self.changed.notify_waiters();
     }
 }
@@ -977,15 +1086,13 @@ impl State {
         {
             self.tail.extend_from_slice(packed);
             self.enqueue(Waiter {
-                tx: Some(tx),
-                expect: Expect::Housekeeping,
-                skip: 0,
-                prelude: 0,
+                place: None,
+                blocking: false,
+                expect: Expect::Housekeeping(Some(tx)),
                 bytes: packed.len() as u64,
                 end: 0,
                 started: now(),
                 deadline,
-                blocking: false,
             });
         }
         rx
@@ -998,19 +1105,18 @@ impl State {
         waiter.end = self.total;
         self.commands += waiter.commands();
         self.bytes += waiter.bytes;
-        if !waiter.is_tombstone() {
-            self.earliest = Some(
-                self.earliest
-                    .map_or(waiter.deadline, |earliest| earliest.min(waiter.deadline)),
-            );
-        }
         self.waiters.push_back(waiter);
     }
 
     /// Takes queued waiters and their bytes out. Rare, so it may copy. Never the connection's own commands, which nobody waits for either.
-    fn cut_out(&mut self, unwanted: impl Fn(&Waiter) -> bool, cause: Option<Cause>) {
-        let unwanted =
-            |waiter: &Waiter| !matches!(waiter.expect, Expect::Housekeeping) && unwanted(waiter);
+    fn cut_out(
+        &mut self,
+        unwanted: impl Fn(&Waiter, &Places) -> bool,
+        cause: Cause,
+        ends: &mut Ends,
+    ) {
+        let places = &self.places;
+        let unwanted = |waiter: &Waiter| waiter.place.is_some() && unwanted(waiter, places);
         if !self.waiters.iter().any(unwanted) {
             return;
         }
@@ -1037,17 +1143,16 @@ impl State {
                 let end = at + waiter.bytes as usize;
                 if unwanted(&waiter) {
                     // Only the command goes: a script that it loads may be relied upon by others.
-                    let gone = waiter.bytes - waiter.prelude;
+                    let prelude = waiter.prelude();
+                    let gone = waiter.bytes - prelude.bytes;
                     removed += gone;
                     self.commands -= waiter.count();
                     self.bytes -= gone;
-                    if let Some(cause) = &cause {
-                        waiter.fail(0, cause.clone());
-                    }
-                    if waiter.skip > 0 {
-                        keep.extend_from_slice(&chunk[at..at + waiter.prelude as usize]);
+                    waiter.fail(0, cause.clone(), ends);
+                    if prelude.skip > 0 {
+                        keep.extend_from_slice(&chunk[at..at + prelude.bytes as usize]);
                         waiter.end -= removed;
-                        self.waiters.push_back(waiter.into_prelude());
+                        self.waiters.push_back(waiter.into_prelude(prelude));
                     }
                 } else {
                     if is_touched {
@@ -1066,14 +1171,29 @@ impl State {
     }
 }
 
-fn many(items: &[Item<'_>], mut ends: Vec<u64>, prelude: u64) -> Expect {
+fn one(command: u16, prelude: Prelude, bytes: usize) -> Expect {
+    if prelude.skip == 0 {
+        return Expect::One(command);
+    }
+    Expect::Many(Box::new(Many {
+        commands: Box::new([command]),
+        ends: Box::new([prelude.bytes + bytes as u64]),
+        replies: Vec::with_capacity(1),
+        prelude,
+        is_one: true,
+    }))
+}
+
+fn many(items: &[Item<'_>], mut ends: Vec<u64>, prelude: Prelude) -> Expect {
     for end in &mut ends {
-        *end += prelude;
+        *end += prelude.bytes;
     }
     Expect::Many(Box::new(Many {
         commands: items.iter().map(|item| item.command).collect(),
         ends: ends.into_boxed_slice(),
         replies: Vec::with_capacity(items.len()),
+        prelude,
+        is_one: false,
     }))
 }
 
@@ -1097,9 +1217,9 @@ fn encode_large(items: &Items<'_>, size: usize) -> (Vec<u8>, Vec<u64>) {
 /// thrown away.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    rx: oneshot::Receiver<Delivery>,
+    outbox: Arc<Outbox>,
     /// None once the delivery has come.
-    outbox: Option<Arc<Outbox>>,
+    place: Option<PlaceId>,
     incarnation: Incarnation,
 }
 
@@ -1114,26 +1234,29 @@ impl Future for Ticket {
     type Output = Delivery;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Delivery> {
-        let delivery = std::task::ready!(Pin::new(&mut self.rx).poll(cx));
-        self.outbox = None;
-        // A driver fails every waiter before it goes, so a lost sender means that its runtime was torn down half way: nothing is known.
-        Poll::Ready(delivery.unwrap_or_else(|_| {
-            Delivery::Broken(Box::new(Broken {
-                replies: Vec::new(),
-                written: usize::MAX,
-                cause: Cause::RuntimeGone,
-            }))
-        }))
+        let Some(place) = self.place else {
+            unreachable!("a ticket was polled behind its delivery")
+        };
+        let mut old = None;
+        let mut state = self.outbox.state.lock();
+        let polled = state.places.poll(place, cx.waker(), &mut old);
+        drop(state);
+        drop(old);
+        if polled.is_ready() {
+            self.place = None;
+        }
+        polled
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if let Some(outbox) = &self.outbox {
-            // Closed first, so that whoever sees the mark also sees whose caller is gone.
-            self.rx.close();
-            outbox.abandoned.store(true, Ordering::Release);
-        }
+        let Some(place) = self.place else { return };
+        let mut state = self.outbox.state.lock();
+        let left = state.places.leave(place);
+        state.abandoned |= left.is_early();
+        drop(state);
+        drop(left);
     }
 }
 

@@ -2,17 +2,19 @@
 
 use super::driver::{Driver, Driving};
 use super::fake_server::{FakeServer, Manners, command};
+use super::outbox::{Ends, Take};
 use super::*;
 use crate::resp::DecoderLimits;
 use futures::FutureExt;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use redis::{Cmd, Value, cmd};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::AtomicUsize;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -479,7 +481,7 @@ async fn a_driver_woken_by_the_first_of_a_crowd_lets_the_others_push_and_a_lone_
     let (ours, mut theirs) = tokio::io::duplex(4096);
     let outbox = new_outbox(BOUNDS);
     let mut driver = driver(ours, &outbox);
-    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let mut cx = Context::from_waker(Waker::noop());
     let mut poll = || assert!(driver.poll_unpin(&mut cx).is_pending());
     let push = |text: &str| push_to(&outbox, 1, &[echo(text)], &[], ms(500)).expect("it is taken");
     // How many commands the server finds when it looks.
@@ -610,6 +612,86 @@ async fn a_lone_caller_whose_write_fails_is_told_and_so_is_the_drivers_task() {
     let ended = timeout(ms(1), driver).await.expect("at once");
     assert!(matches!(ended, Ok(Cause::Io(_))), "{ended:?}");
     assert_eq!(outbox.held(), (0, 0));
+}
+
+/// A waker that uses the outbox when it is woken and when it is dropped, as that of a task may which is dropped with it.
+struct Meddler {
+    outbox: Arc<Outbox>,
+    other: Mutex<Option<Ticket>>,
+    times: Arc<AtomicUsize>,
+}
+
+impl Meddler {
+    fn meddle(&self) {
+        drop(self.other.lock().take());
+        let _ = push_to(&self.outbox, 1, &[echo("meddled")], &[], ms(1000));
+        self.times.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Wake for Meddler {
+    fn wake(self: Arc<Self>) {
+        self.meddle();
+    }
+}
+
+impl Drop for Meddler {
+    fn drop(&mut self) {
+        self.meddle();
+    }
+}
+
+#[test]
+fn callers_are_woken_and_their_wakers_dropped_outside_of_the_outboxs_lock() {
+    type End = fn(&Outbox, &mut Option<Ticket>);
+    let answered: End = |outbox, _| {
+        let (mut in_flight, mut ends) = (VecDeque::new(), Ends::default());
+        let cx = Context::from_waker(Waker::noop());
+        let taken = outbox.take(&cx, &mut in_flight, &mut None, 0, false);
+        assert!(matches!(taken, Ok(Take::Parcels(_))));
+        for waiter in &mut in_flight {
+            waiter.reply(Value::Okay, &mut ends);
+        }
+        outbox.settle(2, 0, &mut ends);
+    };
+    let expired: End = |outbox, _| {
+        outbox.expire(now() + ms(2000));
+    };
+    let disconnected: End = |outbox, _| outbox.disconnect(Cause::Closed, false);
+    let dropped: End = |_, ticket| drop(ticket.take());
+    let polled_by_another: End = |_, ticket| {
+        let mut cx = Context::from_waker(Waker::noop());
+        let ticket = ticket.as_mut().expect("not dropped yet");
+        assert!(Pin::new(ticket).poll(&mut cx).is_pending());
+    };
+    let ends = [answered, expired, disconnected, dropped, polled_by_another];
+    for (at, end) in ends.into_iter().enumerate() {
+        let (tx, rx) = std::sync::mpsc::channel();
+        let times = Arc::new(AtomicUsize::new(0));
+        let counted = times.clone();
+        // On a thread of its own, for a mistake here would never end.
+        std::thread::spawn(move || {
+            let outbox = new_outbox(BOUNDS);
+            assert!(outbox.open(1));
+            let other = push_to(&outbox, 1, &[echo("other")], &[], ms(1000)).expect("room");
+            let waker = Waker::from(Arc::new(Meddler {
+                outbox: outbox.clone(),
+                other: Mutex::new(Some(other)),
+                times: counted,
+            }));
+            let mut ticket = push_to(&outbox, 1, &[echo("one")], &[], ms(1000)).ok();
+            if let Some(ticket) = &mut ticket {
+                let mut cx = Context::from_waker(&waker);
+                assert!(Pin::new(ticket).poll(&mut cx).is_pending());
+            }
+            drop(waker);
+            end(&outbox, &mut ticket);
+            let _ = tx.send(());
+        });
+        let ended = rx.recv_timeout(Duration::from_secs(30));
+        assert!(ended.is_ok(), "end {at}");
+        assert!(times.load(Ordering::Relaxed) > 0, "end {at}");
+    }
 }
 
 /// Callers outside of the driver's runtime, which goes away in the midst of them.
@@ -1435,7 +1517,7 @@ async fn a_cut_reaches_a_driver_that_is_stuck_in_a_write() {
     assert!(matches!(bench.driver.await, Ok(Cause::Closed)));
 }
 
-/// Replies are handed out before they are accounted for.
+/// Replies that nobody waits for come later than those of the callers.
 async fn all_is_accounted_for(outbox: &Outbox) {
     timeout(Duration::from_secs(5), async {
         while outbox.held() != (0, 0) {

@@ -26,7 +26,7 @@ const SHOWN_BYTES_EACH: u64 = 48;
 /// The connection on which a node's cursors are given.
 pub(super) struct Place {
     server: Arc<Server>,
-    incarnation: u64,
+    incarnation: u32,
 }
 
 impl Place {

@@ -29,6 +29,7 @@ use crate::routing::{self, Gate, Known, Part};
 use crate::stats::Failure;
 use redis::{Cmd, ServerError, Value};
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 /// A connection that answers READONLY is renewed at most this often.
@@ -153,24 +154,28 @@ impl Scatter {
         self.go_on(call, None).await
     }
 
-    /// The first attempt of a call, as far as it needs no waiting: pushed, or `None` and nothing was sent.
+    /// The first attempt of a call, as far as it needs no waiting: pushed, or `None` and nothing was sent. `waker` is woken when it has
+    /// ended.
     pub(crate) fn start(
         &self,
         current: &Current<Server>,
         cmd: &Cmd,
         first: First,
+        waker: &Waker,
     ) -> Option<Started> {
         let call = first.call(cmd);
         let server = self.aim(current, call.target, call.known.is_read).ok()?;
         let outbox = server
             .link(call.manner.lane, call.target.lane_node())
             .outbox();
-        let ticket = outbox.push(current.generation, &parcel_of(&call)).ok()?;
+        let ticket = outbox
+            .push_to_wake(current.generation, &parcel_of(&call), Some(waker))
+            .ok()?;
         server.budget().earn(1);
         Some(Started {
-            first,
             ticket,
             server: server.clone(),
+            deadline: first.manner.deadline,
         })
     }
 
@@ -490,7 +495,7 @@ impl Scatter {
     }
 }
 
-/// What a call without a script needs beside its command. Small, because it is kept while the call is under way.
+/// What a call without a script needs beside its command.
 #[derive(Clone, Copy)]
 pub(crate) struct First {
     pub(crate) known: Known,
@@ -510,11 +515,11 @@ impl First {
     }
 }
 
-/// A first attempt under way.
+/// A first attempt under way. Small, because it is kept meanwhile.
 pub(crate) struct Started {
-    pub(crate) first: First,
     pub(crate) ticket: Ticket,
     pub(crate) server: Arc<Server>,
+    pub(crate) deadline: Instant,
 }
 
 fn parcel_of<'a>(call: &'a Call<'_>) -> Parcel<'a> {
