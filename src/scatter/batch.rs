@@ -190,6 +190,9 @@ impl<'a> Batch<'a> {
     }
 
     /// Pending work by connection. Entries whose node is held or refused now are left out, or failed.
+    ///
+    /// Always in the order of the servers, whichever has the first command. Servers on one host are left by Linux on the processors where
+    /// they ran last; a caller that asks them in another order each time gathers them on one, where they take turns.
     pub(super) fn group(
         &mut self,
         current: &Current<Server>,
@@ -285,7 +288,7 @@ impl<'a> Batch<'a> {
                 _ => {}
             }
         }
-        grouping.groups
+        in_order(grouping.groups, &grouping.index)
     }
 
     /// Some entry is sent in parts.
@@ -772,4 +775,25 @@ pub(crate) fn own_keys(
             _ => true,
         })
         .collect()
+}
+
+/// Groups in the order of an index that has the number of each, plus 1.
+fn in_order<T>(groups: Vec<T>, index: &[u32]) -> Vec<T> {
+    let mut groups: Vec<Option<T>> = groups.into_iter().map(Some).collect();
+    let numbers = index.iter().filter(|number| **number > 0);
+    numbers
+        .filter_map(|number| groups[*number as usize - 1].take())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_groups_of_a_batch_go_out_in_the_order_of_the_servers() {
+        let index = [0, 3, 1, 0, 2];
+        let groups = in_order(vec!["server 2", "server 4", "server 1"], &index);
+        assert_eq!(groups, ["server 1", "server 2", "server 4"]);
+    }
 }

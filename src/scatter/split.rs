@@ -28,7 +28,7 @@ pub(crate) struct SplitRead {
     current: Arc<Current<Server>>,
     /// The part of each key.
     order: Vec<u16>,
-    /// In the order of their first keys.
+    /// In the order of their servers and connections.
     parts: Vec<Sent>,
 }
 
@@ -47,8 +47,11 @@ enum Progress {
 
 /// The keys for one connection, while they are collected.
 struct Collected {
-    /// Of the server and the connection.
+    /// By server and connection.
     at: usize,
+    /// What it is called in the order of keys so far.
+    number: u16,
+    server: usize,
     node: NodeId,
     keys: usize,
     bytes: Vec<u8>,
@@ -94,13 +97,16 @@ impl Scatter {
             };
             let at = server * stride + connection;
             if part_at[at] == 0 {
+                let number = u16::try_from(parts.len()).ok()?;
                 parts.push(Collected {
-                    at: server,
+                    at,
+                    number,
+                    server,
                     node,
                     keys: 0,
                     bytes: Vec::with_capacity(keys_each * KEY_BYTES),
                 });
-                part_at[at] = u16::try_from(parts.len()).ok()?;
+                part_at[at] = number.checked_add(1)?;
             }
             let part = part_at[at] - 1;
             order.push(part);
@@ -112,10 +118,11 @@ impl Scatter {
         if parts.len() < 2 {
             return None;
         }
+        in_order_of_servers(&mut parts, &mut order);
         let mut asked = false;
         let mut sent = Vec::with_capacity(parts.len());
         for part in parts {
-            let server = &current.servers[part.at];
+            let server = &current.servers[part.server];
             let mut head = Vec::with_capacity(32);
             encode_array(part.keys + 1, &mut head);
             encode_bulk(name, &mut head);
@@ -208,6 +215,18 @@ impl Scatter {
     }
 }
 
+/// Always the same server first, whichever has the first key: see [`Batch::group`].
+fn in_order_of_servers(parts: &mut [Collected], order: &mut [u16]) {
+    parts.sort_unstable_by_key(|part| part.at);
+    let mut rank = vec![0; parts.len()];
+    for (at, part) in (0..).zip(parts.iter()) {
+        rank[usize::from(part.number)] = at;
+    }
+    for part in order {
+        *part = rank[usize::from(*part)];
+    }
+}
+
 fn bytes(arg: Arg<&[u8]>) -> &[u8] {
     match arg {
         Arg::Simple(bytes) => bytes,
@@ -254,5 +273,29 @@ impl SplitRead {
             std::mem::replace(&mut values[*at - 1], Value::Nil)
         });
         Poll::Ready(Some(Value::Array(values.collect())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_go_out_in_the_order_of_the_servers_and_keys_stay_with_theirs() {
+        let part = |number, at| Collected {
+            at,
+            number,
+            server: at,
+            node: NodeId(0),
+            keys: 1,
+            bytes: Vec::new(),
+        };
+        let mut parts = [part(0, 7), part(1, 2), part(2, 9), part(3, 0)];
+        let mut order = [0, 1, 0, 2, 3, 1];
+        in_order_of_servers(&mut parts, &mut order);
+        let servers: Vec<usize> = parts.iter().map(|part| part.server).collect();
+        assert_eq!(servers, [0, 2, 7, 9]);
+        let of_keys = order.map(|part| parts[usize::from(part)].server);
+        assert_eq!(of_keys, [7, 2, 7, 9, 0, 2]);
     }
 }
