@@ -34,8 +34,10 @@ enum Progress<'a> {
     Short(Started),
     /// An MGET over several nodes, likewise.
     Split(Box<SplitRead>),
-    Long(Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>>),
+    Long(Long<'a>),
 }
+
+type Long<'a> = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>>;
 
 impl Cluster {
     /// Sends one command where it belongs. Error replies come as values.
@@ -62,7 +64,7 @@ impl Cluster {
         let span =
             tracing::trace_span!(target: "keyway::call", "keyway.call", command = name_of(cmd));
         if !span.is_disabled() {
-            let call = self.route_and_send(cmd, scope, server);
+            let call = self.go_the_long_way(cmd, scope, server);
             return Progress::Long(Box::pin(call.instrument(span)));
         }
         if let Some(started) = self.start(cmd, scope, waker) {
@@ -70,8 +72,19 @@ impl Cluster {
         }
         match self.start_split(cmd, scope) {
             Some(split) => Progress::Split(Box::new(split)),
-            None => Progress::Long(Box::pin(self.route_and_send(cmd, scope, server))),
+            None => Progress::Long(self.go_the_long_way(cmd, scope, server)),
         }
+    }
+
+    /// Not in line: its future is made on the stack, and the short way needs none of that.
+    #[inline(never)]
+    fn go_the_long_way<'a>(
+        &'a self,
+        cmd: &'a Cmd,
+        scope: Scope,
+        server: Option<&'a str>,
+    ) -> Long<'a> {
+        Box::pin(self.route_and_send(cmd, scope, server))
     }
 
     /// The short way of an MGET over several nodes, likewise.
@@ -93,6 +106,11 @@ impl Cluster {
         scatter.start_split(&current, cmd, known, manner)
     }
 
+    #[inline(never)]
+    fn finish_split<'a>(&'a self, cmd: &'a Cmd, split: SplitRead) -> Long<'a> {
+        Box::pin(self.core.scatter.finish_split(cmd, split))
+    }
+
     /// The short way: routed and pushed under one look at the topology, or nothing was done.
     fn start(&self, cmd: &Cmd, scope: Scope, waker: &Waker) -> Option<Started> {
         let current = self.core.scatter.control().load();
@@ -107,18 +125,14 @@ impl Cluster {
 
     /// What follows a short way that has not ended with a plain reply. What was known at its start is found anew: to keep it would make every
     /// call larger.
-    fn finish<'a>(
-        &'a self,
-        cmd: &'a Cmd,
-        started: &Started,
-        delivery: Delivery,
-    ) -> impl Future<Output = Result<Value, Error>> + use<'a> {
+    #[inline(never)]
+    fn finish<'a>(&'a self, cmd: &'a Cmd, started: &Started, delivery: Delivery) -> Long<'a> {
         let current = self.current();
         let server = started.server.clone();
         let manner = self.manner_until(&current, started.deadline);
         let scatter = &self.core.scatter;
         let first = simple(&current, cmd, Scope::Cluster);
-        async move {
+        Box::pin(async move {
             let Some((known, node)) = first else {
                 unreachable!("no reload changes the placement, so it is as simple as before")
             };
@@ -128,7 +142,7 @@ impl Cluster {
                 manner,
             };
             scatter.finish(cmd, first, delivery, server).await
-        }
+        })
     }
 }
 
@@ -175,7 +189,7 @@ impl Future for Execute<'_> {
                         }
                         other => {
                             let rest = this.cluster.finish(this.cmd, started, other);
-                            this.progress = Progress::Long(Box::pin(rest));
+                            this.progress = Progress::Long(rest);
                         }
                     }
                 }
@@ -183,9 +197,8 @@ impl Future for Execute<'_> {
                     if let Some(values) = ready!(split.poll_values(cx)) {
                         return Poll::Ready(Ok(values));
                     }
-                    let scatter = &this.cluster.core.scatter;
-                    let rest = scatter.finish_split(this.cmd, split.take());
-                    this.progress = Progress::Long(Box::pin(rest));
+                    let rest = this.cluster.finish_split(this.cmd, split.take());
+                    this.progress = Progress::Long(rest);
                 }
                 Progress::Long(rest) => return rest.as_mut().poll(cx),
             }
