@@ -24,7 +24,7 @@ fn lines(results: &Results) -> Vec<String> {
         whole(settings.keys)
     ));
     lines
-        .push("three times the rounds at 1 task (half as long), for 16 MGETs at once and beside 10 MB values".to_owned());
+        .push("three times the rounds at 1 task (half as long; MGETs six times), for 16 MGETs at once and beside 10 MB values".to_owned());
     lines.push(
         "figures: medians of rounds; CPU: the client's, per call; ratios: medians of pairs, one a round, with min-max"
             .to_owned(),
