@@ -1,5 +1,5 @@
-//! The future of one command. Written by hand, because each call under way has one: as an `async fn` it is six times as large, and with
-//! a thousand calls in flight that is what falls out of the processor's cache.
+//! The future of one command. Written by hand, because each call under way has one: an `async fn` keeps all that its longest way needs, and
+//! with a thousand calls in flight that is what falls out of the processor's cache.
 
 use super::{Cluster, name_of};
 use crate::command::Access;
@@ -36,6 +36,8 @@ enum Progress<'a> {
     Split(Box<SplitRead>),
     Long(Long<'a>),
 }
+
+const _: () = assert!(size_of::<Execute<'_>>() <= 64, "a cache line");
 
 type Long<'a> = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>>;
 
