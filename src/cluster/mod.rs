@@ -384,7 +384,7 @@ impl Cluster {
         }
     }
 
-    /// Of a call that was begun before, with this deadline.
+    /// Of a call that was begun before, with this deadline. When it began follows from the timeout in use now, exact enough for statistics.
     fn manner_until(&self, current: &Current<Server>, deadline: Instant) -> Manner {
         let begun = deadline.checked_sub(self.response_timeout(current));
         Manner {

@@ -57,7 +57,7 @@ impl Places {
                 id
             }
             None => {
-                // As many as there are commands of one connection, whose bound is a u32.
+                // Memory ends long before a u32 does.
                 let id = PlaceId(NonZeroU32::MIN.saturating_add(self.places.len() as u32));
                 self.places.push(awaited);
                 id

@@ -191,8 +191,8 @@ impl<'a> Batch<'a> {
 
     /// Pending work by connection. Entries whose node is held or refused now are left out, or failed.
     ///
-    /// Always in the order of the servers, whichever has the first command. Servers on one host are left by Linux on the processors where
-    /// they ran last; a caller that asks them in another order each time gathers them on one, where they take turns.
+    /// Always in the order of the servers, whichever has the first command. On a host with several servers a
+    /// caller that asks them in another order each time has been seen to gather them on one processor, where they take turns (BENCHMARKS.md).
     pub(super) fn group(
         &mut self,
         current: &Current<Server>,
