@@ -785,15 +785,3 @@ fn in_order<T>(groups: Vec<T>, index: &[u32]) -> Vec<T> {
         .filter_map(|number| groups[*number as usize - 1].take())
         .collect()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_groups_of_a_batch_go_out_in_the_order_of_the_servers() {
-        let index = [0, 3, 1, 0, 2];
-        let groups = in_order(vec!["server 2", "server 4", "server 1"], &index);
-        assert_eq!(groups, ["server 1", "server 2", "server 4"]);
-    }
-}

@@ -9,7 +9,7 @@ use crate::connection::{Delivery, Items, Packed, Parcel, Ticket};
 use crate::control::Current;
 use crate::error::{Error, ErrorKind};
 use crate::placement::NodeId;
-use crate::pool::Server;
+use crate::pool::{Lane, Server};
 use crate::resp::{encode_array, encode_bulk};
 use crate::routing::{self, Gate, Known, Part};
 use redis::{Arg, Cmd, Value};
@@ -70,55 +70,7 @@ impl Scatter {
         let Arg::Simple(name) = args.next()? else {
             return None;
         };
-        let widths = current
-            .servers
-            .iter()
-            .map(|server| server.width(manner.lane));
-        let stride = widths.max()?.max(1);
-        // By server and connection: the part, plus 1.
-        let mut part_at = vec![0_u16; current.servers.len() * stride];
-        let mut order = Vec::with_capacity(args.len());
-        let mut parts: Vec<Collected> = Vec::with_capacity(part_at.len().min(args.len()));
-        let keys_each = args.len() / part_at.len() + 8;
-        let nodes = current.config.placement().nodes_of(args.clone().map(bytes));
-        for (arg, node) in args.zip(nodes) {
-            // A cursor, whose value only redis-rs knows, has no place here.
-            let Arg::Simple(key) = arg else { return None };
-            if key.starts_with(routing::RESERVED_PREFIX)
-                || routing::gate(&current.topology, node, true) != Gate::Send
-            {
-                return None;
-            }
-            let server = current.topology.server_of(node).index();
-            // Seldom more than one, which spares a division per key.
-            let connection = match current.servers[server].width(manner.lane) {
-                0 | 1 => 0,
-                width => node.index() % width,
-            };
-            let at = server * stride + connection;
-            if part_at[at] == 0 {
-                let number = u16::try_from(parts.len()).ok()?;
-                parts.push(Collected {
-                    at,
-                    number,
-                    server,
-                    node,
-                    keys: 0,
-                    bytes: Vec::with_capacity(keys_each * KEY_BYTES),
-                });
-                part_at[at] = number.checked_add(1)?;
-            }
-            let part = part_at[at] - 1;
-            order.push(part);
-            let part = &mut parts[usize::from(part)];
-            part.keys += 1;
-            encode_bulk(key, &mut part.bytes);
-        }
-        // On one connection it might be on one node, and then it is not split.
-        if parts.len() < 2 {
-            return None;
-        }
-        in_order_of_servers(&mut parts, &mut order);
+        let (parts, order) = collect(current, args, manner.lane)?;
         let mut asked = false;
         let mut sent = Vec::with_capacity(parts.len());
         for part in parts {
@@ -215,6 +167,61 @@ impl Scatter {
     }
 }
 
+/// The keys by connection, and the part of each key; `None` where the short way ends.
+fn collect<'a>(
+    current: &Current<Server>,
+    keys: impl ExactSizeIterator<Item = Arg<&'a [u8]>> + Clone,
+    lane: Lane,
+) -> Option<(Vec<Collected>, Vec<u16>)> {
+    let widths = current.servers.iter().map(|server| server.width(lane));
+    let stride = widths.max()?.max(1);
+    // By server and connection: the part, plus 1.
+    let mut part_at = vec![0_u16; current.servers.len() * stride];
+    let mut order = Vec::with_capacity(keys.len());
+    let mut parts: Vec<Collected> = Vec::with_capacity(part_at.len().min(keys.len()));
+    let keys_each = keys.len() / part_at.len() + 8;
+    let nodes = current.config.placement().nodes_of(keys.clone().map(bytes));
+    for (arg, node) in keys.zip(nodes) {
+        // A cursor, whose value only redis-rs knows, has no place here.
+        let Arg::Simple(key) = arg else { return None };
+        if key.starts_with(routing::RESERVED_PREFIX)
+            || routing::gate(&current.topology, node, true) != Gate::Send
+        {
+            return None;
+        }
+        let server = current.topology.server_of(node).index();
+        // Seldom more than one, which spares a division per key.
+        let connection = match current.servers[server].width(lane) {
+            0 | 1 => 0,
+            width => node.index() % width,
+        };
+        let at = server * stride + connection;
+        if part_at[at] == 0 {
+            let number = u16::try_from(parts.len()).ok()?;
+            parts.push(Collected {
+                at,
+                number,
+                server,
+                node,
+                keys: 0,
+                bytes: Vec::with_capacity(keys_each * KEY_BYTES),
+            });
+            part_at[at] = number.checked_add(1)?;
+        }
+        let part = part_at[at] - 1;
+        order.push(part);
+        let part = &mut parts[usize::from(part)];
+        part.keys += 1;
+        encode_bulk(key, &mut part.bytes);
+    }
+    // On one connection it might be on one node, and then it is not split.
+    if parts.len() < 2 {
+        return None;
+    }
+    in_order_of_servers(&mut parts, &mut order);
+    Some((parts, order))
+}
+
 /// Always the same server first, whichever has the first key: see [`Batch::group`].
 fn in_order_of_servers(parts: &mut [Collected], order: &mut [u16]) {
     parts.sort_unstable_by_key(|part| part.at);
@@ -279,23 +286,68 @@ impl SplitRead {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Cluster, Config};
 
-    #[test]
-    fn the_parts_go_out_in_the_order_of_the_servers_and_keys_stay_with_theirs() {
-        let part = |number, at| Collected {
-            at,
-            number,
-            server: at,
-            node: NodeId(0),
-            keys: 1,
-            bytes: Vec::new(),
+    /// Three servers that nobody answers for: nothing is sent here.
+    async fn cluster() -> Cluster {
+        let text = "name = \"order\"\n[placement]\nalgorithm = \"ketama\"\nnodes = 64\n\
+            [servers.a]\nurl = \"redis://127.0.0.1:1\"\nnodes = \"0-20\"\n\
+            [servers.b]\nurl = \"redis://127.0.0.1:2\"\nnodes = \"21-40\"\n\
+            [servers.c]\nurl = \"redis://127.0.0.1:3\"\nnodes = \"41-63\"\n";
+        let config = Config::parse(text, "test.toml".as_ref(), &|_| None).expect("a cluster file");
+        Cluster::connect_config(config)
+            .await
+            .expect("no dial is waited for")
+    }
+
+    #[tokio::test]
+    async fn parts_and_groups_go_out_in_the_order_of_the_servers_and_keys_stay_with_theirs() {
+        let cluster = cluster().await;
+        let current = cluster.current();
+        let server_of = |key: &str| {
+            current
+                .topology
+                .server_of(current.node(key.as_bytes()))
+                .index()
         };
-        let mut parts = [part(0, 7), part(1, 2), part(2, 9), part(3, 0)];
-        let mut order = [0, 1, 0, 2, 3, 1];
-        in_order_of_servers(&mut parts, &mut order);
-        let servers: Vec<usize> = parts.iter().map(|part| part.server).collect();
-        assert_eq!(servers, [0, 2, 7, 9]);
-        let of_keys = order.map(|part| parts[usize::from(part)].server);
-        assert_eq!(of_keys, [7, 2, 7, 9, 0, 2]);
+        let keys: Vec<String> = (0..30).map(|i| format!("key{i}")).collect();
+        let mut firsts = [false; 3];
+        for first in 0..keys.len() {
+            let mut asked = keys.clone();
+            asked.rotate_left(first);
+            firsts[server_of(&asked[0])] = true;
+            let cmd = redis::cmd("MGET").arg(&asked).clone();
+            let args = routing::arguments(&cmd);
+
+            let (parts, order) =
+                collect(&current, cmd.args_iter().skip(1), Lane::Shared).expect("it is split");
+            let servers: Vec<usize> = parts.iter().map(|part| part.server).collect();
+            assert_eq!(servers, [0, 1, 2], "{asked:?}");
+            for (key, part) in asked.iter().zip(&order) {
+                assert_eq!(parts[usize::from(*part)].server, server_of(key), "{key}");
+            }
+
+            let node = |at: usize| current.node(args[at]);
+            let divided = Divided {
+                split: Split::Mget,
+                parts: (1..args.len())
+                    .map(|at| Part { node: node(at), at })
+                    .collect(),
+                args: args.to_vec(),
+            };
+            let mut batch = Batch::new(vec![Entry {
+                cmd: &cmd,
+                known: Known {
+                    row: routing::split_read(&cmd),
+                    is_read: true,
+                },
+                body: Body::Split(Box::new(divided)),
+                script: None,
+            }]);
+            let groups = batch.group(&current, Lane::Shared, &mut false);
+            let names: Vec<&str> = groups.iter().map(|group| &**group.server.name()).collect();
+            assert_eq!(names, ["a", "b", "c"], "{asked:?}");
+        }
+        assert_eq!(firsts, [true; 3], "each server had the first key once");
     }
 }
