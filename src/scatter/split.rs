@@ -286,24 +286,30 @@ impl SplitRead {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Cluster, Config};
+    use crate::config::{Config, Protocol};
+    use crate::connection::Admission;
+    use crate::control::Control;
+    use crate::pool;
 
     /// Three servers that nobody answers for: nothing is sent here.
-    async fn cluster() -> Cluster {
+    async fn current() -> Arc<Current<Server>> {
         let text = "name = \"order\"\n[placement]\nalgorithm = \"ketama\"\nnodes = 64\n\
             [servers.a]\nurl = \"redis://127.0.0.1:1\"\nnodes = \"0-20\"\n\
             [servers.b]\nurl = \"redis://127.0.0.1:2\"\nnodes = \"21-40\"\n\
             [servers.c]\nurl = \"redis://127.0.0.1:3\"\nnodes = \"41-63\"\n";
         let config = Config::parse(text, "test.toml".as_ref(), &|_| None).expect("a cluster file");
-        Cluster::connect_config(config)
-            .await
-            .expect("no dial is waited for")
+        let admission = Arc::new(Admission::new("order", Protocol::Resp2));
+        let runtime = tokio::runtime::Handle::current();
+        let connecting = pool::connect(&config, &[], &admission, 1, &runtime);
+        let Ok(servers) = connecting.await else {
+            panic!("no dial is waited for")
+        };
+        Control::new(Arc::new(config), servers).load_full()
     }
 
     #[tokio::test]
     async fn parts_and_groups_go_out_in_the_order_of_the_servers_and_keys_stay_with_theirs() {
-        let cluster = cluster().await;
-        let current = cluster.current();
+        let current = current().await;
         let server_of = |key: &str| {
             current
                 .topology
