@@ -78,6 +78,10 @@ impl ErrorKind {
         if let Some(ours) = wrapped(error) {
             return Some(ours.kind());
         }
+        if error.kind() == redis::ErrorKind::Client && error.detail().is_none() {
+            return (error.to_string() == empty_command().to_string())
+                .then_some(ErrorKind::Invalid);
+        }
         let code = error.code()?;
         ErrorKind::ALL.into_iter().find(|kind| kind.code() == code)
     }
@@ -119,6 +123,9 @@ impl ErrorKind {
     }
 }
 
+/// What redis-rs says of a command without a name.
+const EMPTY_COMMAND: &str = "empty command";
+
 /// The error of ours that an I/O error of redis-rs wraps.
 fn wrapped(error: &RedisError) -> Option<&Error> {
     type Shared = Arc<dyn std::error::Error + Send + Sync>;
@@ -154,6 +161,11 @@ impl Error {
             partial: None,
             server_error: None,
         }))
+    }
+
+    /// A command without a name, as redis-rs refuses it.
+    pub(crate) fn empty_command() -> Error {
+        Error::new(ErrorKind::Invalid, EMPTY_COMMAND)
     }
 
     pub(crate) fn from_server(error: ServerError) -> Error {
@@ -265,6 +277,11 @@ impl Error {
     }
 }
 
+/// As redis-rs makes it of a command without a name.
+fn empty_command() -> RedisError {
+    (redis::ErrorKind::Client, EMPTY_COMMAND).into()
+}
+
 /// Known kinds of server errors can only be made by parsing one.
 fn cross_slot(message: &str) -> Option<Value> {
     let line: String = message
@@ -322,6 +339,7 @@ impl From<Error> for RedisError {
                 };
                 io::Error::new(kind, error).into()
             }
+            ErrorKind::Invalid if error.0.message == EMPTY_COMMAND => empty_command(),
             _ => match error.clone().into_value() {
                 Value::ServerError(server_error) => server_error.into(),
                 _ => make_extension_error(error.0.kind.code().to_owned(), Some(error.to_string())),

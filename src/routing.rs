@@ -114,7 +114,13 @@ pub(crate) fn split_read(cmd: &Cmd) -> Option<&'static Row> {
 }
 
 /// Looks the command up. Unknown ones are an error unless the caller says where they go.
+///
+/// One without a name is an error in every scope: the server answers nothing to it, and each later reply on the
+/// connection would go to the wrong caller.
 pub(crate) fn identify(args: &[&[u8]], scope: Scope) -> Result<Known, Error> {
+    if args.is_empty() {
+        return Err(Error::empty_command());
+    }
     match command::row_of(args) {
         Ok(row) => Ok(Known {
             row: Some(row),

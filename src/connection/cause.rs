@@ -34,6 +34,8 @@ pub(crate) enum Cause {
     Closed,
     /// The node of this leased connection has moved to another server.
     NodeMoved,
+    /// A request of no arguments, to which no server replies.
+    Empty,
     /// The connection was given up on purpose, for the reason named.
     Dropped(&'static str),
 }
@@ -56,6 +58,7 @@ impl Cause {
             | Cause::RuntimeGone
             | Cause::Closed
             | Cause::NodeMoved
+            | Cause::Empty
             | Cause::Dropped(_) => false,
         }
     }
@@ -82,6 +85,7 @@ impl fmt::Display for Cause {
             ),
             Cause::Closed => f.write_str("the cluster has been closed"),
             Cause::NodeMoved => f.write_str("the node of this connection has moved to another server"),
+            Cause::Empty => f.write_str("empty command"),
             Cause::Dropped(why) => f.write_str(why),
         }
     }

@@ -83,14 +83,27 @@ impl Items<'_> {
         }
     }
 
-    fn size_hint(&self) -> usize {
+    /// About how many bytes they take on the wire; `None` if there is a request of no arguments, or no request.
+    pub(super) fn size_hint(&self) -> Option<usize> {
+        let size_of = |item: &Item<'_>| match size_of_cmd(item.cmd) {
+            EMPTY_BYTES => None,
+            size => Some(size),
+        };
         match self {
-            Items::One(item) => size_of_cmd(item.cmd),
-            Items::Many(items) => items.iter().map(|item| size_of_cmd(item.cmd)).sum(),
-            Items::Packed(packed) => packed.bytes.iter().map(|bytes| bytes.len()).sum(),
+            Items::One(item) => size_of(item),
+            // None at all would be a waiter without a reply, too.
+            Items::Many([]) => None,
+            Items::Many(items) => items.iter().map(size_of).sum(),
+            Items::Packed(packed) => {
+                let size = packed.bytes.iter().map(|bytes| bytes.len()).sum();
+                (size > 0).then_some(size)
+            }
         }
     }
 }
+
+/// What [`size_of_cmd`] says of a request of no arguments.
+const EMPTY_BYTES: usize = 16;
 
 impl Packed<'_> {
     fn write(&self, out: &mut Vec<u8>) {
@@ -108,7 +121,7 @@ pub(crate) fn size_of_cmd(cmd: &Cmd) -> usize {
             _ => 32,
         })
         .sum::<usize>()
-        + 16
+        + EMPTY_BYTES
 }
 
 /// How a parcel ended.
@@ -147,6 +160,8 @@ pub(crate) enum Refusal {
     },
     /// There will be no connection any more.
     Closed(Cause),
+    /// A request in it has no arguments. The callers refuse it before; nothing may rely on that.
+    Empty,
 }
 
 /// What the driver keeps for one parcel until its last reply. Small, because there is one for each command under way.
@@ -516,6 +531,9 @@ impl Outbox {
     }
 
     /// Queues a parcel that was routed under `generation`, or says why not; then nothing of it is written.
+    ///
+    /// Every way to a server ends here, so this is where "one request, one reply" is kept: a request of no arguments
+    /// (`*0`) gets no reply, and would leave a waiter that takes the next caller's.
     pub(crate) fn push(
         self: &Arc<Self>,
         generation: u64,
@@ -532,7 +550,9 @@ impl Outbox {
         waker: Option<&Waker>,
     ) -> Result<Ticket, Refusal> {
         let count = parcel.items.len() as u32;
-        let size = parcel.items.size_hint();
+        let Some(size) = parcel.items.size_hint() else {
+            return Err(Refusal::Empty);
+        };
         // Big values are encoded before the lock is taken: nobody waits while they are copied. Not before there is room for them, or a
         // caller that waits would encode again at each look.
         let large = if size > LARGE_BYTES {

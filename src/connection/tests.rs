@@ -404,6 +404,30 @@ async fn a_silent_server_is_given_up_after_dead_and_a_half_open_one_after_the_id
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_of_no_arguments_is_never_queued() {
+    let bench = Bench::new(4096, BOUNDS);
+    let empty = Cmd::new;
+    for cmds in [
+        vec![empty()],
+        vec![],
+        vec![echo("a"), empty()],
+        vec![empty(), echo("b")],
+        // Larger than what is encoded under the lock.
+        vec![echo(&"x".repeat(100_000)), empty()],
+    ] {
+        let pushed = push_to(&bench.outbox, u64::MAX, &cmds, &[], ms(500));
+        assert!(matches!(pushed, Err(Refusal::Empty)), "{}", cmds.len());
+        assert_eq!(bench.outbox.held(), (0, 0));
+    }
+    let nothing = Items::Packed(Packed {
+        bytes: [b"", b""],
+        command: 0,
+    });
+    assert_eq!(nothing.size_hint(), None);
+    assert_eq!(reply(bench.push("after", ms(500)).await), "after");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_blocking_command_may_be_silent_for_long() {
     let bench = Bench::new(1024, BOUNDS);
     bench.server.manners.lock().is_mute = true;

@@ -170,6 +170,7 @@ async fn converse_once(
                     Cause::ClosedByServer
                 }
                 Refusal::Full => Cause::NoRoom,
+                Refusal::Empty => Cause::Empty,
             };
             Delivery::Broken(Box::new(Broken {
                 replies: Vec::new(),

@@ -374,6 +374,7 @@ impl Scatter {
             let until = match outbox.push(generation, parcel) {
                 Ok(ticket) => return Ok(ticket),
                 Err(Refusal::Stale) => return Err(Outcome::Stale),
+                Err(Refusal::Empty) => return Err(Outcome::NotSent(Cause::Empty)),
                 Err(Refusal::Full) => parcel.deadline,
                 Err(Refusal::Severed) => {
                     let why = "the connection broke behind an earlier part of the batch";
@@ -607,6 +608,7 @@ fn is_transient(cause: &Cause) -> bool {
         | Cause::Refused(_)
         | Cause::RuntimeGone
         | Cause::Closed
+        | Cause::Empty
         | Cause::NodeMoved => false,
     }
 }
@@ -625,6 +627,7 @@ pub(crate) fn fail(
         (Cause::NoRoom | Cause::NoLease(_), false) => (ErrorKind::NotSent, Failure::Full),
         (Cause::Down(_), false) => (ErrorKind::ServerDown, Failure::ServerDown),
         (Cause::Refused(_), false) => (ErrorKind::Refused, Failure::Refused),
+        (Cause::Empty, false) => (ErrorKind::Invalid, Failure::Refused),
         (Cause::Closed | Cause::RuntimeGone, false) => (ErrorKind::Closed, Failure::NotSent),
         (_, false) => (ErrorKind::NotSent, Failure::NotSent),
     };

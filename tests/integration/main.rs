@@ -21,6 +21,7 @@ mod gather;
 #[cfg(feature = "cli")]
 mod import;
 mod observability;
+mod one_reply;
 #[cfg(feature = "cli")]
 mod page;
 #[cfg(feature = "cli")]
@@ -37,5 +38,6 @@ mod survey;
 mod timeline_cost;
 mod timeline_read;
 mod timeline_write;
+mod ways;
 
 mod command_table;
