@@ -14,26 +14,26 @@ demo: setup ## two real servers, a social graph: sets, timelines, a crash amid a
 
 test: ## all tests, against real servers and in a real browser, which they start themselves
 	@scripts/setup.sh --tests
-	cargo test --all-features
+	cargo test --workspace --all-features
 
 ci: ## everything that must hold before a merge
 	scripts/setup.sh --ci
 	$(MAKE) --no-print-directory fmt layers clippy test bench-test doc examples
 
 fmt: ## the sources are formatted
-	cargo fmt --check
+	cargo fmt --all --check
 
 clippy: ## no lint is broken, with every feature and with none
-	cargo clippy --all-targets --all-features -- -D warnings
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	cargo clippy --lib --no-default-features -- -D warnings
 	@# What `make instructions` reaches of the library; nothing else compiles it.
 	cargo clippy --lib -- -D warnings --cfg keyway_instructions
 
-layers: ## every module imports only from the layers above it
+layers: ## every module imports only from the layers above it, and every crate from those that it may
 	scripts/check-layers.sh
 
 doc: ## the documentation builds without a warning
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
 
 examples: setup ## run every example against servers of its own
 	scripts/run-examples.sh

@@ -2,6 +2,7 @@
 # A module imports only from modules above it in this list, and those before `connection` know no tokio.
 # `error` only composes what the others raise, so it may import from all and all may import it.
 # A module that is missing here is a violation too: give it its place.
+# keyway-testing does not depend on keyway: it serves tests of any client.
 # Usage: check-layers.sh [DIRECTORY]; by default the src of this project.
 set -euo pipefail
 directory=${1:-$(dirname "$0")/../src}
@@ -34,6 +35,13 @@ rebalance
 simulation
 '
 without_tokio='hash placement topology config command routing plan import resp stats simulation'
+
+# Cargo alone would allow it, as keyway needs the other crate for its tests only.
+manifest="$directory/../crates/testing/Cargo.toml"
+if [ -e "$manifest" ] && grep -nE '^ *keyway *[.=]|dependencies\.keyway\b|package *= *"keyway"' "$manifest" >&2; then
+  echo "check-layers: keyway-testing does not depend on keyway" >&2
+  exit 1
+fi
 
 cd "$directory"
 find . -name '*.rs' ! -path './bin/*' ! -path ./lib.rs | sed 's|^\./||' | LC_ALL=C sort |

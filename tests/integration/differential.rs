@@ -1,7 +1,7 @@
 //! Random commands of the whole table, to a cluster of five servers and to one server: the same reply, or the refusal that the table names.
 //!
 //! `KEYWAY_DIFFERENTIAL_COMMANDS` sets how many (20,000 or more, or the check that every command was met may fail),
-//! `KEYWAY_DIFFERENTIAL_SEED` which.
+//! `KEYWAY_TEST_SEED` which.
 //!
 //! Where the cluster is known to differ from one server, other than by refusing:
 //! * A command whose keys or blocking timeout cannot be read is refused by us (`Invalid`) with a text of our own; the server must refuse it too.
@@ -13,7 +13,7 @@
 mod compare;
 mod grammar;
 
-use crate::fixture::{RedisServer, cluster_toml};
+use crate::fixture::{RedisServer, cluster_toml, seed, seed_or};
 use compare::{How, difference, how, print};
 use grammar::{Args, Generator, is_routed};
 use keyway::command::{self, CommandId, Row, Rule};
@@ -32,22 +32,16 @@ const SEED: u64 = 20_260_117;
 
 #[tokio::test]
 async fn a_cluster_answers_every_command_as_one_server_does_or_refuses_it_as_the_table_says() {
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .map(|text| text.parse::<u64>().unwrap())
+    let test = "a_cluster_answers_every_command_as_one_server_does";
+    let (seed, commands) = match std::env::var("KEYWAY_DIFFERENTIAL_COMMANDS") {
+        Err(_) => (seed_or(test, SEED), COMMANDS),
+        Ok(commands) => (seed(test), commands.parse().unwrap()),
     };
-    let commands = number("KEYWAY_DIFFERENTIAL_COMMANDS");
-    let seed = number("KEYWAY_DIFFERENTIAL_SEED").unwrap_or_else(|| match commands {
-        None => SEED,
-        Some(_) => fastrand::u64(..),
-    });
-    let commands = commands.map_or(COMMANDS, |commands| commands as usize);
     let report = run(seed, commands).await;
     print_out(&report.text);
     assert!(
         report.mismatches.is_empty(),
-        "KEYWAY_DIFFERENTIAL_SEED={seed} KEYWAY_DIFFERENTIAL_COMMANDS={commands}\n{}",
+        "KEYWAY_TEST_SEED={seed} KEYWAY_DIFFERENTIAL_COMMANDS={commands}\n{}",
         report.mismatches.join("\n")
     );
     assert!(
@@ -779,7 +773,7 @@ impl Rig {
     }
 
     fn report(self, seed: u64, took: std::time::Duration) -> Report {
-        let mut text = format!("KEYWAY_DIFFERENTIAL_SEED={seed}\n");
+        let mut text = format!("KEYWAY_TEST_SEED={seed}\n");
         let Counts {
             commands,
             pipelines,

@@ -16,7 +16,6 @@ mod demo;
 mod differential;
 mod faults;
 mod fixture;
-mod fixture_works;
 mod gather;
 #[cfg(feature = "cli")]
 mod import;

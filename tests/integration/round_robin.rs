@@ -1,6 +1,9 @@
 //! Round robin, as nydus has it: any server serves, in turn, and no write is ever repeated.
 
-use crate::fixture::{Cut, FaultProxy, RedisServer, TestCluster, cluster_toml, eventually, parse};
+use crate::fixture::{
+    self, Cut, FaultProxy, PATIENT, RedisServer, TestCluster, cluster_toml, cmd, eventually, parse,
+    query,
+};
 use futures::future::join_all;
 use keyway::{Cluster, Config, Error, ErrorKind};
 use redis::{AsyncCommands, FromRedisValue, Value};
@@ -8,8 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Nothing here may be late, also on a busy machine.
-const PATIENT: &str = "[timeouts]\nconnect = \"10s\"\nresponse = \"10s\"\n";
 
 /// Real servers, each behind a proxy of its own, with one node each.
 struct InTurn {
@@ -64,31 +65,14 @@ impl InTurn {
 
     /// What every server answers, past keyway and past any proxy.
     async fn ask<T: FromRedisValue>(&self, text: &str) -> Vec<T> {
-        let ask = |server| async move {
-            let mut redis = RedisServer::connection(server).await;
-            cmd(text).query_async(&mut redis).await.unwrap()
-        };
-        join_all(self.fixture.servers.iter().map(ask)).await
+        let servers = self.fixture.servers.iter();
+        join_all(servers.map(|server| fixture::ask(server, text))).await
     }
 
     async fn counts(&self, key: &str) -> Vec<u64> {
         let counts: Vec<Option<u64>> = self.ask(&format!("GET {key}")).await;
         counts.into_iter().map(Option::unwrap_or_default).collect()
     }
-}
-
-/// A command without spaces in its arguments.
-fn cmd(text: &str) -> redis::Cmd {
-    let mut words = text.split(' ');
-    let mut cmd = redis::cmd(words.next().unwrap());
-    words.for_each(|word| {
-        cmd.arg(word);
-    });
-    cmd
-}
-
-async fn query<T: FromRedisValue>(cluster: &Cluster, text: &str) -> Result<T, Error> {
-    cluster.query(&cmd(text)).await
 }
 
 fn retries(cluster: &Cluster) -> u64 {

@@ -1,6 +1,6 @@
 //! Sets over nodes: against a model in memory, on random topologies, by every strategy; and what happens when something is wrong.
 
-use crate::fixture::{FaultProxy, RedisServer, TestCluster, cluster_toml, parse};
+use crate::fixture::{Proxied, RedisServer, TestCluster, cluster_toml, parse, seed_or};
 use futures::{StreamExt, TryStreamExt};
 use keyway::config::Endpoint;
 use keyway::placement::{Algorithm, Placement};
@@ -89,7 +89,7 @@ async fn flush(servers: &[RedisServer]) {
 
 #[tokio::test]
 async fn random_operations_on_random_topologies_give_the_answers_of_a_model() {
-    let seed = std::env::var("KEYWAY_SETS_SEED").map_or(SEED, |seed| seed.parse().unwrap());
+    let seed = seed_or("random_operations_on_random_topologies", SEED);
     let mut rng = fastrand::Rng::with_seed(seed);
     let fixture = TestCluster::start(5).await;
     for round in 0..30 {
@@ -119,7 +119,7 @@ async fn random_operations_on_random_topologies_give_the_answers_of_a_model() {
                 &chosen.iter().map(|(_, set)| set).collect::<Vec<_>>(),
             );
             let what = format!(
-                "KEYWAY_SETS_SEED={seed} round {round}, operation {operation} of {keys:?}\n{toml}"
+                "KEYWAY_TEST_SEED={seed} round {round}, operation {operation} of {keys:?}\n{toml}"
             );
             let asked = combine(&cluster, operation, &keys);
             for strategy in [
@@ -625,15 +625,8 @@ async fn sets_that_a_switch_takes_apart_are_not_combined_where_they_were_togethe
 #[tokio::test]
 async fn a_connection_that_breaks_while_a_stream_runs_leads_to_the_whole_answer_or_an_error() {
     for settings in ["", "[limits]\ngather_bytes_max = \"100KiB\"\n"] {
-        let fixture = TestCluster::start(2).await.settings(settings);
-        let mut proxies = Vec::new();
-        for port in fixture.ports() {
-            proxies.push(FaultProxy::start(port).await);
-        }
-        let ports: Vec<u16> = proxies.iter().map(FaultProxy::port).collect();
-        let cluster = Cluster::connect_config(fixture.config_with_ports(&ports))
-            .await
-            .unwrap();
+        let proxied = Proxied::start(2, settings).await;
+        let cluster = proxied.connect().await;
         let (a, b) = apart(&cluster);
         let sets = [
             (a.clone(), members(0..20_000)),
@@ -653,7 +646,7 @@ async fn a_connection_that_breaks_while_a_stream_runs_leads_to_the_whole_answer_
                     Err(error) => failed = Some(error),
                 }
                 if shown.len() == 3_000 {
-                    for proxy in &proxies {
+                    for proxy in &proxied.proxies {
                         proxy.cut_all();
                     }
                 }

@@ -1,6 +1,6 @@
 //! Sets over nodes when something is wrong: a server that is dead, replaced or slow, an answer that cannot be stored, a stream let go.
 
-use crate::fixture::{FaultProxy, RedisServer, TestCluster, eventually};
+use crate::fixture::{Proxied, RedisServer, TestCluster, eventually};
 use crate::sets::{Set, apart, combine, load, members, model};
 use futures::{StreamExt, TryStreamExt};
 use keyway::{Cluster, ErrorKind};
@@ -219,15 +219,8 @@ async fn a_store_that_the_server_refuses_leaves_the_destination_as_it_was() {
 #[tokio::test]
 async fn a_server_replaced_on_its_port_while_a_stream_runs_never_makes_a_wrong_answer() {
     for settings in ["", "[limits]\ngather_bytes_max = \"100KiB\"\n"] {
-        let mut fixture = TestCluster::start(2).await.settings(settings);
-        let mut proxies = Vec::new();
-        for port in fixture.ports() {
-            proxies.push(FaultProxy::start(port).await);
-        }
-        let ports: Vec<u16> = proxies.iter().map(FaultProxy::port).collect();
-        let cluster = Cluster::connect_config(fixture.config_with_ports(&ports))
-            .await
-            .unwrap();
+        let mut proxied = Proxied::start(2, settings).await;
+        let cluster = proxied.connect().await;
         let sets = two(&cluster, members(0..20_000), members(5_000..25_000)).await;
         let expected = model(0, &[&sets[0].1, &sets[1].1]);
         let mut stream = combine(&cluster, 0, &keys(&sets)).stream::<String>();
@@ -246,9 +239,9 @@ async fn a_server_replaced_on_its_port_while_a_stream_runs_never_makes_a_wrong_a
         for chunk in all.chunks(1_000) {
             let _: u64 = direct.sadd(&sets[0].0, chunk).await.unwrap();
         }
-        proxies[replaced].forward_to(other.port());
-        fixture.servers[replaced] = other;
-        proxies[replaced].cut_all();
+        proxied.proxies[replaced].forward_to(other.port());
+        proxied.fixture.servers[replaced] = other;
+        proxied.proxies[replaced].cut_all();
         eventually(
             "the other process is reached",
             Duration::from_secs(20),

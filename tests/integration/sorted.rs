@@ -1,6 +1,6 @@
 //! Sorted sets over nodes: the replies of one server with all keys, by every way that a plan has; and what happens when something is wrong.
 
-use crate::fixture::{RedisServer, TestCluster, cluster_toml, parse};
+use crate::fixture::{RedisServer, TestCluster, cluster_toml, parse, seed_or};
 use keyway::{Cluster, ErrorKind};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, Pipeline, Value, cmd};
@@ -145,7 +145,7 @@ async fn calls(fixture: &TestCluster, name: &str) -> u64 {
 
 #[tokio::test]
 async fn probed_or_fetched_the_reply_is_to_the_byte_that_of_one_server() {
-    let seed = std::env::var("KEYWAY_SORTED_SEED").map_or(SEED, |seed| seed.parse().unwrap());
+    let seed = seed_or("probed_or_fetched", SEED);
     let mut rng = fastrand::Rng::with_seed(seed);
     let fixture = TestCluster::start(5).await;
     let server = RedisServer::start().await;
@@ -172,7 +172,7 @@ async fn probed_or_fetched_the_reply_is_to_the_byte_that_of_one_server() {
             assert_eq!(
                 format!("{from_many:?}"),
                 format!("{from_one:?}"),
-                "KEYWAY_SORTED_SEED={seed} round {round}: {}\n{toml}",
+                "KEYWAY_TEST_SEED={seed} round {round}: {}\n{toml}",
                 print(&command)
             );
         }

@@ -1,6 +1,6 @@
 //! Timelines, read: pages, cursors, merged reads, public timelines, capacity; against a model, under change and failure.
 
-use crate::fixture::{RedisServer, TestCluster, cluster_toml, eventually, parse, seeded};
+use crate::fixture::{PATIENT, RedisServer, TestCluster, cluster_toml, eventually, parse, seeded};
 use futures::future::join_all;
 use futures::stream;
 use keyway::timeline::{CursorKeys, Id, Item, Page, PageRequest};
@@ -11,8 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Nothing here may be late, also on a busy machine.
-const PATIENT: &str = "[timeouts]\nconnect = \"10s\"\nresponse = \"10s\"\n";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One timeline, in its order: by score, then by the bytes of the id.

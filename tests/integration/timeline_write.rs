@@ -1,7 +1,7 @@
 //! What is written to timelines: against a model, over random topologies, and when servers die in the middle of it.
 
 use crate::fixture::{
-    Cut, FaultProxy, RedisServer, TestCluster, cluster_toml, eventually, parse, seeded,
+    Cut, PATIENT, Proxied, RedisServer, TestCluster, cluster_toml, eventually, parse, seeded,
 };
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
@@ -13,8 +13,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Nothing here may be late, also on a busy machine.
-const PATIENT: &str = "[timeouts]\nconnect = \"20s\"\nresponse = \"20s\"\n";
 const NOW: u64 = 1_750_000_000_000;
 
 /// Settings with this protocol.
@@ -346,30 +344,6 @@ fn in_order(model: &Model, cutoff: u64) -> Vec<(u64, u64)> {
     items
 }
 
-/// Servers behind proxies, and the cluster that knows only these.
-struct Proxied {
-    fixture: TestCluster,
-    proxies: Vec<FaultProxy>,
-}
-
-impl Proxied {
-    async fn start(servers: usize, settings: &str) -> Proxied {
-        let fixture = TestCluster::start(servers).await.settings(settings);
-        let ports = fixture.servers.iter().map(RedisServer::port);
-        Proxied {
-            proxies: join_all(ports.map(FaultProxy::start)).await,
-            fixture,
-        }
-    }
-
-    async fn connect(&self, protocol: &str) -> Cluster {
-        let ports: Vec<u16> = self.proxies.iter().map(FaultProxy::port).collect();
-        let settings = format!("protocol = \"{protocol}\"\n{}", self.fixture.settings);
-        let config = parse(&cluster_toml(&settings, self.fixture.nodes, &ports));
-        Cluster::connect_config(config).await.unwrap()
-    }
-}
-
 /// Three handles deliver to the same owners, and connections break all the time. At every moment, no timeline is over the bound.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_bound_holds_for_several_handles_while_connections_break() {
@@ -381,7 +355,14 @@ async fn the_bound_holds_for_several_handles_while_connections_break() {
     let stop = Arc::new(AtomicBool::new(false));
     let mut work = Vec::new();
     for handle in 0..handles {
-        let cluster = proxied.connect(["resp2", "resp3"][handle % 2]).await;
+        let protocol = ["resp2", "resp3"][handle % 2];
+        let settings = format!("protocol = \"{protocol}\"\n{}", proxied.fixture.settings);
+        let config = parse(&cluster_toml(
+            &settings,
+            proxied.fixture.nodes,
+            &proxied.ports(),
+        ));
+        let cluster = Cluster::connect_config(config).await.unwrap();
         let home = Timeline::new(&cluster, "home")
             .keep(keep)
             .slack(slack)

@@ -1,4 +1,9 @@
 //! The fixture itself: each fault really happens, as a raw socket or redis-rs sees it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails here, with the cause"
+)]
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -8,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use crate::fixture::{Cut, FaultProxy, RedisServer, eventually};
+use keyway_testing::{Cut, FaultProxy, RedisServer, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
 /// Long enough for a loopback round trip even on a loaded machine; only waited out where nothing may come.
@@ -268,7 +273,6 @@ mod servers {
     }
 }
 
-#[cfg(feature = "tls")]
 mod certificates {
     use std::path::Path;
     use std::sync::Arc;
@@ -279,7 +283,7 @@ mod certificates {
     use tokio_rustls::TlsConnector;
 
     use super::*;
-    use crate::fixture::Certificates;
+    use keyway_testing::Certificates;
 
     #[tokio::test]
     async fn a_tls_server_is_trusted_by_its_authority_and_by_no_other() {
