@@ -2,8 +2,8 @@
 
 use crate::config::{self, Config, Limits, Pool as PoolSettings, Protocol, Retry, Tcp, Timeouts};
 use crate::connection::{
-    Admission, Bounds, Cause, Delivery, DialError, Dialler, DiallerParts, Link, Manner, Patience,
-    Purpose, Stream,
+    Admission, Bounds, Cause, Delivery, DialError, Dialler, DiallerParts, Link, Manner, Owner,
+    Patience, Purpose, Stream,
 };
 use crate::placement::NodeId;
 use crate::resp::{Decoder, DecoderLimits};
@@ -279,6 +279,7 @@ impl Server {
             let link = idle.pop()?;
             // The outbox's count is not asked: it falls a moment after the last owner has its reply, and that owner has vouched for the rest.
             if link.outbox().is_up() {
+                link.outbox().hand_to(Owner::One);
                 self.leased.lock().push((link.clone(), node));
                 return Some(link);
             }
@@ -466,6 +467,7 @@ impl Drop for Lease {
             let is_current = outbox.generation() >= self.server.generation.load(Ordering::SeqCst);
             let has_room = idle.len() < usize::from(self.server.settings.pool.dedicated_idle_max);
             if is_current && has_room && outbox.is_up() {
+                outbox.hand_to(Owner::Nobody);
                 idle.push(self.link.clone());
                 self.server
                     .leased

@@ -18,6 +18,8 @@ pub(crate) enum Cause {
     Unreadable(Arc<str>),
     /// The connection had to be closed over the reply to another command.
     Poisoned(Arc<str>),
+    /// Replies went to the wrong callers.
+    Shifted,
     /// The caller's deadline passed.
     Deadline,
     /// The connection was busy to its bound until the deadline.
@@ -48,6 +50,7 @@ impl Cause {
             | Cause::ClosedByServer
             | Cause::Silent(_)
             | Cause::Protocol(_)
+            | Cause::Shifted
             | Cause::Unreadable(_)
             | Cause::Poisoned(_) => true,
             Cause::Deadline
@@ -73,6 +76,9 @@ impl fmt::Display for Cause {
             Cause::Protocol(what) => write!(f, "the server broke the protocol: {what}"),
             Cause::Unreadable(what) => write!(f, "the reply cannot be read: {what}"),
             Cause::Poisoned(what) => write!(f, "the connection was closed over the reply to another command: {what}"),
+            Cause::Shifted => f.write_str(
+                "the server's replies did not match the commands any more, so the connection was closed; callers shortly before may have had others' replies",
+            ),
             Cause::Deadline => f.write_str("the deadline passed"),
             Cause::NoRoom => f.write_str("the connection was busy to its bound until the deadline"),
             Cause::NoLease(most) => write!(

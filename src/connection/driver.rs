@@ -6,7 +6,7 @@
 
 use super::cause::Cause;
 use super::now;
-use super::outbox::{Drive, Ends, Outbox, Take, Waiter};
+use super::outbox::{Drive, Ends, Outbox, Take, TokenReply, Waiter};
 use crate::resp::Decoder;
 use crate::stats::ServerStats;
 use parking_lot::Mutex;
@@ -39,6 +39,13 @@ const TICK: Duration = Duration::from_millis(10);
 /// Valgrind stretches time: how many ticks fall into a run must not be counted with its instructions.
 #[cfg(keyway_instructions)]
 const TICK: Duration = Duration::from_secs(3600);
+/// A shared connection proves that replies go to their callers after this many of them, or after [`TOKEN_EVERY`].
+const TOKEN_REPLIES: i64 = 65_536;
+/// And at the latest this long after a reply. A PING in a second costs nothing that could be measured.
+#[cfg(not(keyway_instructions))]
+const TOKEN_EVERY: Duration = Duration::from_secs(1);
+#[cfg(keyway_instructions)]
+const TOKEN_EVERY: Duration = Duration::from_secs(3600);
 /// At most this many chunks go into one vectored write.
 const SLICES: usize = 16;
 
@@ -60,6 +67,37 @@ enum Held {
     Looked,
     /// It goes out.
     Enough,
+}
+
+/// What is known of the order of replies on a shared connection.
+///
+/// The server answers each request once and in order, and so replies go to the oldest waiters. If that is ever not so,
+/// by a fault of the server, of something in between or of ours, every caller gets another's reply from then on. A PING with a
+/// token finds it out.
+struct Order {
+    /// A connection of one owner is not watched: a PING among its commands would be a part of its transaction.
+    is_watched: bool,
+    /// Replies since the last token was answered. Negative for a moment: see [`Driver::answer`].
+    unproven: i64,
+    /// When the first of them came.
+    unproven_since: Instant,
+    /// Replies since the last good token.
+    since_good: i64,
+    /// A token is under way.
+    is_asked: bool,
+}
+
+impl Order {
+    fn is_due(&self, now: Instant) -> bool {
+        let is_due = |due| now >= due || self.unproven >= TOKEN_REPLIES;
+        self.due().is_some_and(is_due)
+    }
+
+    /// When a token has to be sent at the latest.
+    fn due(&self) -> Option<Instant> {
+        let waits = self.is_watched && self.unproven > 0 && !self.is_asked;
+        waits.then(|| self.unproven_since + TOKEN_EVERY)
+    }
 }
 
 /// Owns a stream until it dies.
@@ -101,6 +139,7 @@ pub(crate) struct Driver<S> {
     /// The last turn handed out a reply of [`MANY_VALUES`].
     many_values: bool,
     held: Held,
+    order: Order,
     /// When deadlines were last looked at.
     looked_at: Instant,
     tick: Pin<Box<Sleep>>,
@@ -126,6 +165,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     ) -> Driving<S> {
         let now = now();
         let tick_at = now + patience.idle_ping;
+        let order = Order {
+            is_watched: outbox.is_shared(),
+            unproven: 0,
+            unproven_since: now,
+            since_good: 0,
+            is_asked: false,
+        };
         let driver = Driver {
             stream,
             outbox,
@@ -151,6 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             is_crowded: false,
             many_values: false,
             held: Held::Fresh,
+            order,
             looked_at: now,
             tick: Box::pin(tokio::time::sleep_until(tick_at.into())),
             tick_at,
@@ -359,7 +406,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn answer(&mut self, values_max: usize) -> Result<usize, Cause> {
         let now = now();
         self.quiet_since = now;
-        let (mut answered, mut commands, mut bytes) = (0, 0, 0);
+        let (mut answered, mut commands, mut bytes) = (0, 0i64, 0);
         let Range {
             start: mut at,
             end: n,
@@ -395,7 +442,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 .front_mut()
                 .filter(|waiter| waiter.start() < written);
             let Some(waiter) = asked else {
-                failed = Some(Cause::Protocol(unexpected(&value)));
+                failed = Some(match &value {
+                    // Said before it hangs up, as a rule.
+                    Value::ServerError(error) => {
+                        Cause::Protocol(format!("an error nobody asked for: {error}").into())
+                    }
+                    // One reply too many: it may have been another one that was.
+                    _ => self.shifted(self.order.since_good + commands),
+                });
                 break;
             };
             let error = match &value {
@@ -411,29 +465,77 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             let started = waiter.started();
             let progress = waiter.reply(value, &mut self.ends);
             commands += 1;
+            if progress.complete {
+                bytes += waiter.bytes();
+                answered += 1;
+                self.in_flight.pop_front();
+            }
             if let Some(command) = progress.answered {
                 self.stats.reply(
                     command,
                     now.saturating_duration_since(started),
                     error.as_ref(),
                 );
+            } else if let Some(reply) = self.ends.take_token_reply()
+                && let Err(cause) = self.prove(reply, commands)
+            {
+                failed = Some(cause);
+                break;
             }
-            if progress.complete {
-                bytes += waiter.bytes();
-                answered += 1;
-                self.in_flight.pop_front();
-            }
+        }
+        if self.order.unproven == 0 {
+            self.order.unproven_since = now;
+        }
+        self.order.unproven += commands;
+        self.order.since_good += commands;
+        if self.order.is_due(now) {
+            self.ask_for_proof(now);
         }
         self.many_values = many_values;
         // Behind something that cannot be read nothing can.
         self.unread = if failed.is_some() { 0..0 } else { at..n };
         if commands > 0 || failed.is_some() {
-            self.outbox.settle(commands, bytes, &mut self.ends);
+            self.outbox
+                .settle(commands.unsigned_abs() as u32, bytes, &mut self.ends);
         }
         match failed {
             Some(cause) => Err(cause),
             None => Ok(answered),
         }
+    }
+
+    fn ask_for_proof(&mut self, now: Instant) {
+        self.order.is_asked = self.outbox.ping(now + self.patience.dead);
+    }
+
+    /// The reply to a token has come, as the last of `commands` replies of this turn, which are not counted yet.
+    fn prove(&mut self, reply: TokenReply, commands: i64) -> Result<(), Cause> {
+        self.order.is_asked = false;
+        // What comes after the token in the same turn is still to be proven.
+        self.order.unproven = -commands;
+        match reply {
+            TokenReply::Good => {
+                self.order.since_good = -commands;
+                Ok(())
+            }
+            TokenReply::NoProof => Ok(()),
+            TokenReply::Shifted => Err(self.shifted(self.order.since_good + commands)),
+        }
+    }
+
+    /// Somebody has had a reply that was not his own, and nobody knows who.
+    fn shifted(&mut self, replies: i64) -> Cause {
+        self.stats.shifted();
+        tracing::error!(
+            target: "keyway::connection",
+            server = self.stats.name(),
+            commands = replies,
+            "the server's replies did not match the commands any more, so the connection was closed: each caller since the last \
+             proof, `commands` in all, may have had the reply to another's command. Check what was read and written through this \
+             client in the last second; report the fault with the commands and the server's version"
+        );
+        self.ends.spoil(&Cause::Shifted);
+        Cause::Shifted
     }
 
     /// Called before the driver sleeps: deadlines, silence and idleness, all on one coarse timer.
@@ -446,21 +548,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     self.quiet_since = now;
                 }
                 let due = self.due(now);
-                if self.tick_at > due {
-                    self.tick_at = due;
-                    self.tick.as_mut().reset(due.into());
-                }
+                self.tick_by(due);
+            } else if let Some(due) = self.order.due() {
+                self.tick_by(due);
             }
             std::task::ready!(self.tick.as_mut().poll(cx));
             let now = now();
             if !busy {
-                let ping_at = self.quiet_since + self.patience.idle_ping;
-                if now >= ping_at {
+                let is_idle = now >= self.quiet_since + self.patience.idle_ping;
+                if is_idle {
                     self.quiet_since = now;
                     self.in_flight.shrink_to(0);
                     self.ends = Ends::default();
-                    self.outbox.ping(now + self.patience.dead);
-                    // Written by the next poll, which parks behind it; from here the driver would sleep unparked.
+                    self.outbox.shrink();
+                }
+                if (is_idle || self.order.is_due(now)) && !self.order.is_asked {
+                    self.ask_for_proof(now);
+                    // Written by the next poll, which parks after it; from here the driver would sleep unparked.
                     cx.waker().wake_by_ref();
                 }
                 self.tick_at = (self.quiet_since + self.patience.idle_ping).max(now + TICK);
@@ -478,6 +582,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             }
             self.tick_at = self.due(now);
             self.tick.as_mut().reset(self.tick_at.into());
+        }
+    }
+
+    fn tick_by(&mut self, due: Instant) {
+        if self.tick_at > due {
+            self.tick_at = due;
+            self.tick.as_mut().reset(due.into());
         }
     }
 
@@ -574,12 +685,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Drive for Mutex<Driver<S>> {
             task.wake_by_ref();
         }
         true
-    }
-}
-
-fn unexpected(value: &Value) -> Arc<str> {
-    match value {
-        Value::ServerError(error) => format!("an error nobody asked for: {error}").into(),
-        _ => "a reply nobody asked for".into(),
     }
 }

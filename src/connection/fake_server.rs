@@ -20,6 +20,8 @@ pub(crate) struct Manners {
     pub(crate) is_stalled: bool,
     /// Reads and executes, but answers nothing.
     pub(crate) is_mute: bool,
+    /// What it answers to PING, in place of what Redis answers.
+    pub(crate) pong: Option<&'static str>,
 }
 
 impl Default for Manners {
@@ -30,6 +32,7 @@ impl Default for Manners {
             replies_bytes_max: None,
             is_stalled: false,
             is_mute: false,
+            pong: None,
         }
     }
 }
@@ -82,8 +85,15 @@ impl FakeServer {
             while let Some((words, used)) = command(&input[at..]) {
                 at += used;
                 let mut reply = answer(&words);
-                self.seen.lock().push(words);
                 let manners = self.manners.lock().clone();
+                match (&words[0][..], manners.pong) {
+                    (b"PING", Some(pong)) => reply = pong.as_bytes().to_vec(),
+                    // By which each later reply goes to the wrong caller.
+                    (b"ECHO", _) if words[1] == b"no reply" => reply.clear(),
+                    (b"ECHO", _) if words[1] == b"two replies" => reply.extend_from_within(..),
+                    _ => {}
+                }
+                self.seen.lock().push(words);
                 if manners.is_mute {
                     continue;
                 }
@@ -116,7 +126,7 @@ fn answer(words: &Words) -> Vec<u8> {
         b"GET" => b"$-1\r\n".to_vec(),
         b"INFO" => bulk(b"redis_mode:standalone\r\n"),
         b"CLIENT" if words[1] == b"ID" => b":7\r\n".to_vec(),
-        b"PING" => b"+PONG\r\n".to_vec(),
+        b"PING" => bulk(last),
         b"SCRIPT" => bulk(b"sha"),
         _ => b"+OK\r\n".to_vec(),
     }

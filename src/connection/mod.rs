@@ -25,7 +25,7 @@ pub(crate) use cause::Cause;
 pub(crate) use dial::{DialError, Manner};
 pub(crate) use driver::Patience;
 pub(crate) use outbox::{
-    Bounds, Broken, Delivery, Item, Items, Outbox, Packed, Parcel, Refusal, Script, Ticket,
+    Bounds, Broken, Delivery, Item, Items, Outbox, Owner, Packed, Parcel, Refusal, Script, Ticket,
 };
 #[cfg(keyway_instructions)]
 pub(crate) use outbox::{Ends, Take};
@@ -224,10 +224,9 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    fn new(dialler: Arc<Dialler>, purpose: Purpose, generation: u64) -> Arc<Link> {
-        let outbox = Arc::new(Outbox::new(generation, dialler.bounds, now()));
+    fn new(dialler: Arc<Dialler>, purpose: Purpose, outbox: Outbox) -> Arc<Link> {
         Arc::new(Link {
-            outbox,
+            outbox: Arc::new(outbox),
             dialler,
             purpose,
             connection_id: AtomicI64::new(0),
@@ -241,7 +240,8 @@ impl Link {
         generation: u64,
         runtime: &Handle,
     ) -> (Arc<Link>, oneshot::Receiver<Result<(), DialError>>) {
-        let link = Link::new(dialler, purpose, generation);
+        let outbox = Outbox::new(generation, dialler.bounds, now());
+        let link = Link::new(dialler, purpose, outbox);
         let (tx, rx) = oneshot::channel();
         // Made here, not inside: a runtime that is gone drops the task before its first poll, and callers must hear of that too.
         let gone = CloseOnDrop(link.outbox.clone());
@@ -255,7 +255,8 @@ impl Link {
         generation: u64,
         runtime: &Handle,
     ) -> Result<Arc<Link>, DialError> {
-        let link = Link::new(dialler, Purpose::Commands, generation);
+        let outbox = Outbox::leased(generation, dialler.bounds, now());
+        let link = Link::new(dialler, Purpose::Commands, outbox);
         let connection = link.dialler.dial(link.purpose).await?;
         let driver = link.start(connection, generation).ok_or_else(|| {
             DialError::unreachable("the connection was closed while it was dialled")

@@ -183,6 +183,58 @@ enum Expect {
     Many(Box<Many>),
     /// Written by the connection itself; the reply is of no interest beyond having come.
     Housekeeping(Option<oneshot::Sender<Delivery>>),
+    /// A PING with this token: its reply must be the token, or replies go to the wrong callers.
+    Token(Token),
+}
+
+/// What a PING of the connection's own carries: no two on a connection are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token(u64);
+
+impl Token {
+    fn new() -> Token {
+        Token(fastrand::u64(..))
+    }
+
+    fn ping(self) -> Vec<u8> {
+        redis::cmd("PING").arg(self.text()).get_packed_command()
+    }
+
+    fn text(self) -> String {
+        format!("{:016x}", self.0)
+    }
+
+    /// What a reply in the token's place shows.
+    fn check(self, reply: &Value) -> TokenReply {
+        match reply {
+            Value::BulkString(bytes) if *bytes == self.text().as_bytes() => TokenReply::Good,
+            Value::ServerError(error) if says_nothing_of_the_order(error) => TokenReply::NoProof,
+            _ => TokenReply::Shifted,
+        }
+    }
+}
+
+/// What the reply to a [`Token`] has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenReply {
+    /// Each reply so far has gone to its caller.
+    Good,
+    /// The server does not answer PING now, or not to this user: the next token decides.
+    NoProof,
+    /// A reply to something else: callers since the last good token may have had others' replies.
+    Shifted,
+}
+
+/// Errors by which a server refuses a PING. Redis refuses it also while a background save keeps failing (MISCONF),
+/// to a user without the right (NOPERM), and where the command was renamed.
+fn says_nothing_of_the_order(error: &redis::ServerError) -> bool {
+    match error.code() {
+        "BUSY" | "LOADING" | "MASTERDOWN" | "MISCONF" | "NOPERM" | "NOAUTH" => true,
+        "ERR" => error
+            .details()
+            .is_some_and(|text| text.starts_with("unknown command 'PING'")),
+        _ => false,
+    }
 }
 
 struct Many {
@@ -208,14 +260,14 @@ impl Waiter {
     /// Without scripts.
     fn count(&self) -> u32 {
         match &self.expect {
-            Expect::One(_) | Expect::Housekeeping(_) => 1,
+            Expect::One(_) | Expect::Housekeeping(_) | Expect::Token(_) => 1,
             Expect::Many(many) => many.commands.len() as u32,
         }
     }
 
     fn prelude(&self) -> Prelude {
         match &self.expect {
-            Expect::One(_) | Expect::Housekeeping(_) => Prelude::default(),
+            Expect::One(_) | Expect::Housekeeping(_) | Expect::Token(_) => Prelude::default(),
             Expect::Many(many) => many.prelude,
         }
     }
@@ -310,6 +362,13 @@ impl Waiter {
                     complete: true,
                 }
             }
+            Expect::Token(token) => {
+                ends.token = Some(token.check(&value));
+                Progress {
+                    answered: None,
+                    complete: true,
+                }
+            }
         }
     }
 
@@ -318,7 +377,7 @@ impl Waiter {
     pub(crate) fn fail(&mut self, stream_written: u64, cause: Cause, ends: &mut Ends) {
         let start = self.start();
         let (replies, written) = match &mut self.expect {
-            Expect::One(_) | Expect::Housekeeping(_) => {
+            Expect::One(_) | Expect::Housekeeping(_) | Expect::Token(_) => {
                 (Vec::new(), usize::from(stream_written >= self.end))
             }
             Expect::Many(many) => {
@@ -366,11 +425,28 @@ impl Waiter {
 pub(crate) struct Ends {
     ends: Vec<(PlaceId, Delivery)>,
     wakers: Vec<Waker>,
+    /// What the newest reply to a token has shown, until the driver takes it.
+    token: Option<TokenReply>,
 }
 
 impl Ends {
     fn add(&mut self, place: PlaceId, delivery: Delivery) {
         self.ends.push((place, delivery));
+    }
+
+    pub(super) fn take_token_reply(&mut self) -> Option<TokenReply> {
+        self.token.take()
+    }
+
+    /// Takes back what no caller has seen yet: these replies may be others'.
+    pub(super) fn spoil(&mut self, cause: &Cause) {
+        for (_, delivery) in &mut self.ends {
+            *delivery = Delivery::Broken(Box::new(Broken {
+                replies: Vec::new(),
+                written: usize::MAX,
+                cause: cause.clone(),
+            }));
+        }
     }
 
     /// Puts them where their callers look; [`Ends::wake`] is next, without the lock.
@@ -417,6 +493,7 @@ enum Phase {
 }
 
 struct State {
+    owner: Owner,
     generation: u64,
     incarnation: u32,
     phase: Phase,
@@ -450,9 +527,22 @@ struct State {
     preamble: Vec<u8>,
 }
 
+/// Whose commands a connection carries now, which says what it may send of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Everybody's.
+    Many,
+    /// Those of one owner. A PING among them would be a part of its transaction, or end its wait.
+    One,
+    /// Nobody's, until it is lent again.
+    Nobody,
+}
+
 /// The queue of one connection. It outlives the connection: reconnecting opens it again.
 pub(crate) struct Outbox {
     state: Mutex<State>,
+    /// It is never lent.
+    is_shared: bool,
     /// Room, a connection, a newer generation, or the end: whoever waits looks again.
     changed: Notify,
     bounds: Bounds,
@@ -498,9 +588,21 @@ pub(crate) struct Taken {
 }
 
 impl Outbox {
+    /// That of a shared connection.
     pub(crate) fn new(generation: u64, bounds: Bounds, now: Instant) -> Outbox {
+        Outbox::owned_by(Owner::Many, generation, bounds, now)
+    }
+
+    /// That of a leased connection, which has its owner already.
+    pub(crate) fn leased(generation: u64, bounds: Bounds, now: Instant) -> Outbox {
+        Outbox::owned_by(Owner::One, generation, bounds, now)
+    }
+
+    fn owned_by(owner: Owner, generation: u64, bounds: Bounds, now: Instant) -> Outbox {
         Outbox {
+            is_shared: owner == Owner::Many,
             state: Mutex::new(State {
+                owner,
                 generation,
                 incarnation: 0,
                 phase: Phase::Disconnected {
@@ -738,13 +840,33 @@ impl Outbox {
         heard
     }
 
-    /// Asks the server for a sign of life. Nobody waits for it; that it does not come is noticed as silence.
-    pub(super) fn ping(&self, deadline: Instant) {
+    /// Asks the server for a sign of life and for proof that replies go to their callers: a PING with a token. Nobody waits
+    /// for it; that it does not come is noticed as silence. False where the connection must not say anything of its own.
+    pub(super) fn ping(&self, deadline: Instant) -> bool {
         let mut state = self.state.lock();
-        // The connection has been idle for long: what a burst has left behind is given back.
+        if state.owner == Owner::One {
+            return false;
+        }
+        let token = Token::new();
+        state.say_expecting(&token.ping(), Expect::Token(token), deadline)
+    }
+
+    /// The connection has been idle for long: gives back what a burst has left.
+    pub(super) fn shrink(&self) {
+        let mut state = self.state.lock();
         state.waiters.shrink_to(0);
         state.places.shrink();
-        drop(state.say(b"*1\r\n$4\r\nPING\r\n", deadline));
+    }
+
+    /// Whether the commands on it are of many callers, always.
+    pub(super) fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    /// Says whose commands come now. From here on nothing is written between those of one owner.
+    pub(crate) fn hand_to(&self, owner: Owner) {
+        debug_assert!(!self.is_shared, "a shared connection is not lent");
+        self.state.lock().owner = owner;
     }
 
     /// Sends a command on behalf of the pool; nobody waits for its reply.
@@ -1098,24 +1220,30 @@ impl State {
     /// Queues a command of the connection's own. The receiver fails at once when there is no connection: then nothing was before it.
     fn say(&mut self, packed: &[u8], deadline: Instant) -> oneshot::Receiver<Delivery> {
         let (tx, rx) = oneshot::channel();
-        if !packed.is_empty()
-            && matches!(
-                self.phase,
-                Phase::Up | Phase::Renewing(_) | Phase::Draining(_)
-            )
-        {
-            self.tail.extend_from_slice(packed);
-            self.enqueue(Waiter {
-                place: None,
-                blocking: false,
-                expect: Expect::Housekeeping(Some(tx)),
-                bytes: packed.len() as u64,
-                end: 0,
-                started: now(),
-                deadline,
-            });
-        }
+        self.say_expecting(packed, Expect::Housekeeping(Some(tx)), deadline);
         rx
+    }
+
+    /// False when there is no connection.
+    fn say_expecting(&mut self, packed: &[u8], expect: Expect, deadline: Instant) -> bool {
+        let is_connected = matches!(
+            self.phase,
+            Phase::Up | Phase::Renewing(_) | Phase::Draining(_)
+        );
+        if packed.is_empty() || !is_connected {
+            return false;
+        }
+        self.tail.extend_from_slice(packed);
+        self.enqueue(Waiter {
+            place: None,
+            blocking: false,
+            expect,
+            bytes: packed.len() as u64,
+            end: 0,
+            started: now(),
+            deadline,
+        });
+        true
     }
 
     /// Into `push`, where every command comes by: a call costs 20 instructions of some 1,200.

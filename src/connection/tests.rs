@@ -58,10 +58,18 @@ fn new_outbox(bounds: Bounds) -> Arc<Outbox> {
 }
 
 fn driver<S: AsyncRead + AsyncWrite + Unpin>(stream: S, outbox: &Arc<Outbox>) -> Driving<S> {
+    driver_with(stream, outbox, stats())
+}
+
+fn driver_with<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    outbox: &Arc<Outbox>,
+    stats: Arc<ServerStats>,
+) -> Driving<S> {
     let driver = Driver::start(
         stream,
         outbox.clone(),
-        stats(),
+        stats,
         Decoder::new(DecoderLimits::default()),
         PATIENCE,
     );
@@ -97,6 +105,7 @@ fn push_to(
 struct Bench {
     outbox: Arc<Outbox>,
     server: FakeServer,
+    stats: Arc<ServerStats>,
     driver: JoinHandle<Cause>,
 }
 
@@ -106,10 +115,12 @@ impl Bench {
         let server = FakeServer::default();
         tokio::spawn(server.clone().serve(theirs));
         let outbox = new_outbox(bounds);
-        let driver = tokio::spawn(driver(ours, &outbox));
+        let stats = stats();
+        let driver = tokio::spawn(driver_with(ours, &outbox, stats.clone()));
         Bench {
             outbox,
             server,
+            stats,
             driver,
         }
     }
@@ -403,6 +414,150 @@ async fn a_silent_server_is_given_up_after_dead_and_a_half_open_one_after_the_id
     assert!((expected..expected + ms(50)).contains(&took), "{took:?}");
 }
 
+/// Callers that ask one after the other for as long as the connection lives: how many of their replies were another's.
+async fn wrong_replies(bench: &Bench, callers: usize, pause: Duration) -> usize {
+    let wrong = Arc::new(AtomicUsize::new(0));
+    let ask = async |caller: usize| {
+        for number in 0..50_000 {
+            let text = format!("{caller}.{number}");
+            let pushed = push_to(&bench.outbox, u64::MAX, &[echo(&text)], &[], ms(60_000));
+            match pushed {
+                Ok(ticket) => match ticket.await {
+                    Delivery::Reply(value) if self::text(&value) == text => {}
+                    Delivery::Reply(_) => {
+                        wrong.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Delivery::Replies(_) => panic!("a reply to one command"),
+                    Delivery::Broken(broken) => {
+                        assert!(matches!(broken.cause, Cause::Shifted), "{:?}", broken.cause);
+                        assert!(broken.written > 0, "it was written");
+                        return;
+                    }
+                },
+                Err(_) => return,
+            }
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
+        }
+        panic!("nobody noticed");
+    };
+    futures::future::join_all((0..callers).map(ask)).await;
+    wrong.load(Ordering::Relaxed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn replies_that_go_to_the_wrong_callers_are_noticed_within_a_second() {
+    for shift in ["no reply", "two replies"] {
+        let bench = Bench::new(4096, BOUNDS);
+        assert_eq!(reply(bench.push("a", ms(500)).await), "a");
+        // Its caller takes the next one's reply, or leaves one too many.
+        let _culprit = bench.push(shift, ms(60_000));
+        let started = now();
+        let wrong = wrong_replies(&bench, 10, ms(10)).await;
+        let took = now() - started;
+        assert!(took <= ms(1_050), "{shift}: {took:?}");
+        assert!(wrong <= 10 * 105, "{shift}: {wrong} wrong replies");
+        assert!(matches!(bench.driver.await, Ok(Cause::Shifted)), "{shift}");
+        assert_eq!(bench.stats.snapshot(0).shifts, 1, "{shift}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn replies_that_go_to_the_wrong_callers_are_noticed_within_65_536_of_them() {
+    let bench = Bench::new(1 << 16, BOUNDS);
+    let _culprit = bench.push("no reply", ms(60_000));
+    // No time passes, so that it is the number that counts.
+    let started = now();
+    let wrong = wrong_replies(&bench, 20, Duration::ZERO).await;
+    assert_eq!(now(), started);
+    // And those that were under way while the token was.
+    assert!(
+        (60_000..=65_536 + 300).contains(&wrong),
+        "{wrong} wrong replies"
+    );
+    assert_eq!(bench.stats.snapshot(0).shifts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_nobody_asked_for_says_that_others_may_be_wrong() {
+    let bench = Bench::new(4096, BOUNDS);
+    let ended = broken(bench.push("two replies", ms(500)).await);
+    assert!(matches!(ended.cause, Cause::Shifted), "{ended:?}");
+    assert!(matches!(bench.driver.await, Ok(Cause::Shifted)));
+    assert_eq!(bench.stats.snapshot(0).shifts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_ping_is_not_taken_for_one_that_shifts_replies() {
+    for pong in [
+        "-BUSY Redis is busy running a script\r\n",
+        "-LOADING Redis is loading the dataset in memory\r\n",
+        "-MASTERDOWN Link with MASTER is down\r\n",
+        "-MISCONF Redis is configured to save RDB snapshots\r\n",
+        "-NOPERM User feeds has no permissions to run the 'ping' command\r\n",
+        "-NOAUTH Authentication required.\r\n",
+        "-ERR unknown command 'PING', with args beginning with: 'x' \r\n",
+    ] {
+        let bench = Bench::new(4096, BOUNDS);
+        bench.server.manners.lock().pong = Some(pong);
+        for _ in 0..50 {
+            assert_eq!(reply(bench.push("a", ms(500)).await), "a", "{pong}");
+            sleep(ms(100)).await;
+        }
+        // The next token decides.
+        bench.server.manners.lock().pong = None;
+        for _ in 0..50 {
+            assert_eq!(reply(bench.push("a", ms(500)).await), "a", "{pong}");
+            sleep(ms(100)).await;
+        }
+        let pings = bench.server.saw("PING").len();
+        assert!((8..=12).contains(&pings), "{pings} pings in ten seconds");
+        let _culprit = bench.push("no reply", ms(60_000));
+        wrong_replies(&bench, 4, ms(10)).await;
+        assert_eq!(bench.stats.snapshot(0).shifts, 1, "{pong}");
+    }
+    let bench = Bench::new(4096, BOUNDS);
+    bench.server.manners.lock().pong = Some("-ERR something else\r\n");
+    assert_eq!(reply(bench.push("a", ms(500)).await), "a");
+    assert!(matches!(bench.driver.await, Ok(Cause::Shifted)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_sent_while_there_are_replies_to_prove_and_never_to_a_lent_connection() {
+    let bench = Bench::new(4096, BOUNDS);
+    sleep(ms(29_000)).await;
+    assert_eq!(bench.server.saw("PING").len(), 0, "nothing to prove");
+    assert_eq!(reply(bench.push("a", ms(500)).await), "a");
+    sleep(ms(1_100)).await;
+    assert_eq!(bench.server.saw("PING").len(), 1, "one reply");
+    // Proven; from here it is the idle PING.
+    sleep(ms(29_000)).await;
+    assert_eq!(bench.server.saw("PING").len(), 1);
+    sleep(ms(1_500)).await;
+    assert_eq!(bench.server.saw("PING").len(), 2);
+
+    let (ours, theirs) = tokio::io::duplex(4096);
+    let server = FakeServer::default();
+    tokio::spawn(server.clone().serve(theirs));
+    let outbox = Arc::new(Outbox::leased(1, BOUNDS, now()));
+    let driver = tokio::spawn(driver(ours, &outbox));
+    for _ in 0..10 {
+        let pushed = push_to(&outbox, u64::MAX, &[echo("a")], &[], ms(500));
+        assert_eq!(reply(pushed.expect("it is taken").await), "a");
+        sleep(ms(40_000)).await;
+    }
+    assert_eq!(server.saw("PING").len(), 0, "lent");
+    outbox.hand_to(Owner::Nobody);
+    sleep(ms(62_000)).await;
+    assert!((1..=3).contains(&server.saw("PING").len()), "idle");
+    outbox.hand_to(Owner::One);
+    let before = server.saw("PING").len();
+    sleep(ms(62_000)).await;
+    assert_eq!(server.saw("PING").len(), before, "lent again");
+    assert!(!driver.is_finished());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_request_of_no_arguments_is_never_queued() {
     let bench = Bench::new(4096, BOUNDS);
@@ -491,7 +646,8 @@ async fn a_driver_sleeps_while_there_is_nothing_to_do() {
     );
     server.manners.lock().is_stalled = false;
     assert_eq!(reply(ticket.await).len(), 1000);
-    sleep(ms(1000)).await;
+    // A token proves the reply after a second; then the timer of the silence that did not come runs out.
+    sleep(ms(1100) + PATIENCE.dead).await;
     polled();
     sleep(ms(10_000)).await;
     assert_eq!(polled(), 0, "idle again, before the next ping");
@@ -804,11 +960,14 @@ async fn an_answer_to_what_was_not_asked_yet_ends_the_connection_in_place_of_shi
     tokio::io::AsyncWriteExt::write_all(&mut theirs, b"$5\r\nfirst\r\n+?\r\n")
         .await
         .expect("room");
-    assert_eq!(reply(first.await), "first");
+    // Nobody knows which of the two replies was one too many.
+    let ended = broken(first.await);
+    assert!(matches!(ended.cause, Cause::Shifted), "{ended:?}");
+    assert!(ended.written > 0);
     let ended = broken(second.await);
-    assert!(matches!(ended.cause, Cause::Protocol(_)), "{ended:?}");
+    assert!(matches!(ended.cause, Cause::Shifted), "{ended:?}");
     assert_eq!(ended.written, 0);
-    assert!(matches!(driver.await, Ok(Cause::Protocol(_))));
+    assert!(matches!(driver.await, Ok(Cause::Shifted)));
 }
 
 /// A reply of more values than a driver hands out in one turn.
@@ -874,11 +1033,8 @@ async fn an_answer_that_was_read_before_its_question_ends_the_connection_in_plac
         after_the_first_turn(long_reply() + "+nobody asked\r\n", 1).await;
     let next = push_to(&outbox, 1, &[echo("next")], &[], ms(500)).expect("taken");
     let ended = futures::poll!(&mut driver);
-    assert!(
-        matches!(ended, Poll::Ready(Cause::Protocol(_))),
-        "{ended:?}"
-    );
-    assert!(matches!(broken(next.await).cause, Cause::Protocol(_)));
+    assert!(matches!(ended, Poll::Ready(Cause::Shifted)), "{ended:?}");
+    assert!(matches!(broken(next.await).cause, Cause::Shifted));
 }
 
 #[tokio::test(start_paused = true)]
@@ -1338,6 +1494,7 @@ async fn run(steps: Vec<Step>, weather: Weather) {
                 let scripts: Vec<_> = scripts.into_iter().map(script).collect();
                 let routed = generation - u64::from(is_stale);
                 match push_to(&outbox, routed, &cmds, &scripts, ms(deadline_ms)) {
+                    Err(Refusal::Empty) => panic!("each command has arguments"),
                     Ok(ticket) => {
                         assert!(!is_stale, "an older generation was taken");
                         let ended = Arc::new(Mutex::new(None));

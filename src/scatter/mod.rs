@@ -601,6 +601,7 @@ fn is_transient(cause: &Cause) -> bool {
         | Cause::Dropped(_) => true,
         Cause::Deadline
         | Cause::Protocol(_)
+        | Cause::Shifted
         | Cause::Unreadable(_)
         | Cause::NoRoom
         | Cause::NoLease(_)

@@ -89,6 +89,7 @@ pub(crate) struct ServerStats {
     lost: AtomicU64,
     reconnects: AtomicU64,
     dial_failures: AtomicU64,
+    shifts: AtomicU64,
     bytes_sent: AtomicU64,
     bytes_received: AtomicU64,
 }
@@ -110,6 +111,7 @@ impl ServerStats {
             lost: AtomicU64::new(0),
             reconnects: AtomicU64::new(0),
             dial_failures: AtomicU64::new(0),
+            shifts: AtomicU64::new(0),
             bytes_sent: AtomicU64::new(0),
             bytes_received: AtomicU64::new(0),
         }
@@ -207,6 +209,15 @@ impl ServerStats {
         self.lost.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A connection's replies did not match its commands any more.
+    pub(crate) fn shifted(&self) {
+        self.shifts.fetch_add(1, Relaxed);
+    }
+
     /// A dial, or its handshake, failed.
     pub(crate) fn dial_failed(&self) {
         self.dial_failures.fetch_add(1, Relaxed);
@@ -263,6 +274,7 @@ impl ServerStats {
             connects: self.connects.load(Relaxed),
             disconnects: self.disconnects.load(Relaxed),
             dial_failures: self.dial_failures.load(Relaxed),
+            shifts: self.shifts.load(Relaxed),
             in_flight,
             bytes_sent: self.bytes_sent.load(Relaxed),
             bytes_received: self.bytes_received.load(Relaxed),

@@ -39,6 +39,9 @@ pub struct ServerSnapshot {
     pub reconnects: u64,
     /// Dials, or handshakes, that failed.
     pub dial_failures: u64,
+    /// Connections that were closed because replies did not match commands any more. Above zero: callers may have had
+    /// others' replies; the ERROR event `keyway::connection` says when, and for how many commands at most.
+    pub shifts: u64,
     /// Commands queued or sent and not yet answered, at the time of the snapshot.
     pub in_flight: u64,
     /// Bytes written to the server's sockets.
@@ -198,6 +201,7 @@ impl ServerSnapshot {
             disconnects: self.disconnects.saturating_sub(earlier.disconnects),
             reconnects: self.reconnects.saturating_sub(earlier.reconnects),
             dial_failures: self.dial_failures.saturating_sub(earlier.dial_failures),
+            shifts: self.shifts.saturating_sub(earlier.shifts),
             in_flight: self.in_flight,
             bytes_sent: self.bytes_sent.saturating_sub(earlier.bytes_sent),
             bytes_received: self.bytes_received.saturating_sub(earlier.bytes_received),

@@ -1,12 +1,16 @@
 //! One request, one reply: nothing that a caller sends can shift the replies of the others.
 
-use crate::fixture::TestCluster;
+use crate::fixture::{TestCluster, eventually};
 use crate::ways::every_way_in;
 use keyway::{Cluster, ErrorKind};
 use redis::{Cmd, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::task::JoinHandle;
+
+/// Far beyond what anything here takes, also on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Callers that set and get values of their own, on every node, until they are told to stop.
 struct Innocents {
@@ -67,7 +71,12 @@ async fn an_empty_command_is_refused_by_every_way_in_and_shifts_nobodys_replies(
         pipe.set("{q}1", "x").add_command(Cmd::new()).get("{q}1");
         let mut dedicated = cluster.dedicated("{q}0").await.unwrap();
         as_redis_rs_says(&pipe.query_async::<()>(&mut dedicated).await.unwrap_err());
-        as_redis_rs_says(&pipe.query_async::<()>(&mut cluster.clone()).await.unwrap_err());
+        as_redis_rs_says(
+            &pipe
+                .query_async::<()>(&mut cluster.clone())
+                .await
+                .unwrap_err(),
+        );
         let set: Value = cluster.query(&Cmd::get("{q}1")).await.unwrap();
         assert_eq!(set, Value::Nil);
         // The connection is as good as before.
@@ -75,4 +84,130 @@ async fn an_empty_command_is_refused_by_every_way_in_and_shifts_nobodys_replies(
         assert_eq!(set, "OK");
     }
     assert!(innocents.stop().await > 0);
+}
+
+/// Shifts that any server's statistics tell of, and connections lost.
+fn losses(cluster: &Cluster) -> (u64, u64) {
+    let stats = cluster.stats();
+    let sum = |of: fn(&keyway::stats::ServerSnapshot) -> u64| stats.servers.iter().map(of).sum();
+    (
+        sum(|server| server.shifts),
+        sum(|server| server.disconnects),
+    )
+}
+
+#[tokio::test]
+async fn a_server_whose_saves_fail_and_a_user_without_ping_keep_their_connections() {
+    let fixture = TestCluster::start(1).await;
+    let server = &fixture.servers[0];
+    let mut admin = server.connection().await;
+    let mut ask = async |words: &[&str]| -> Value {
+        let mut cmd = redis::cmd(words[0]);
+        cmd.arg(&words[1..]);
+        cmd.query_async(&mut admin).await.unwrap()
+    };
+    let cluster = fixture.connect_patiently().await;
+    // Where the dump should go there is a directory: the save fails. From then on writes and PING get MISCONF.
+    let config: std::collections::HashMap<String, String> =
+        redis::from_redis_value(ask(&["CONFIG", "GET", "dir", "dbfilename"]).await).unwrap();
+    let dump = std::path::Path::new(&config["dir"]).join(&config["dbfilename"]);
+    std::fs::create_dir_all(dump.join("in the way")).unwrap();
+    ask(&["CONFIG", "SET", "save", "1 1"]).await;
+    ask(&["BGSAVE"]).await;
+    eventually("the save has failed", PATIENCE, async || {
+        cluster
+            .on_server("s0")
+            .unwrap()
+            .query::<String>(redis::cmd("SET").arg("k").arg("v"))
+            .await
+            .is_err_and(|error| error.to_string().contains("MISCONF"))
+    })
+    .await;
+    prove_some(&cluster).await;
+    assert_eq!(losses(&cluster), (0, 0));
+    ask(&["CONFIG", "SET", "stop-writes-on-bgsave-error", "no"]).await;
+
+    ask(&[
+        "ACL", "SETUSER", "mute", "on", ">pw", "~*", "&*", "+@all", "-ping",
+    ])
+    .await;
+    let toml = fixture.toml().replace("redis://", "redis://mute:pw@");
+    let cluster = Cluster::connect_config(crate::fixture::parse(&toml))
+        .await
+        .unwrap();
+    prove_some(&cluster).await;
+    assert_eq!(losses(&cluster), (0, 0));
+}
+
+/// Reads until three tokens at least have come back, by the bytes that the client sends while nobody calls.
+async fn prove_some(cluster: &Cluster) {
+    for _ in 0..3 {
+        let _: Option<String> = cluster.query(&Cmd::get("k")).await.unwrap();
+        let before = cluster.stats().servers[0].bytes_sent;
+        let sent_a_token = async || {
+            let stats = cluster.stats();
+            stats.servers[0].bytes_sent > before && stats.servers[0].in_flight == 0
+        };
+        eventually("a token", PATIENCE, sent_a_token).await;
+    }
+}
+
+#[tokio::test]
+async fn no_ping_is_written_into_a_transaction_or_after_a_blocking_command() {
+    let fixture = TestCluster::start(1)
+        .await
+        .settings("[timeouts]\nidle_ping = \"20ms\"\n");
+    let cluster = fixture.connect_patiently().await;
+    let dedicated = cluster.dedicated("k").await.unwrap();
+    let ask = async |words: &str| -> Value {
+        let mut words = words.split(' ');
+        let mut cmd = redis::cmd(words.next().unwrap());
+        words.for_each(|word| {
+            cmd.arg(word);
+        });
+        dedicated.query(&cmd).await.unwrap()
+    };
+    let pings = async || {
+        let info: String = redis::cmd("INFO")
+            .arg("commandstats")
+            .query_async(&mut fixture.servers[0].connection().await)
+            .await
+            .unwrap();
+        let field = info
+            .lines()
+            .find_map(|line| line.strip_prefix("cmdstat_ping:calls="));
+        field.map_or(0u64, |line| {
+            line.split(',').next().unwrap().parse().unwrap()
+        })
+    };
+    ask("WATCH k").await;
+    ask("MULTI").await;
+    ask("SET k 1").await;
+    // The shared connection is idle too, and is pinged meanwhile: so would be this one.
+    let before = pings().await;
+    eventually("ten idle pings", PATIENCE, async || {
+        pings().await >= before + 10
+    })
+    .await;
+    assert_eq!(ask("EXEC").await, Value::Array(vec![Value::Okay]));
+
+    let waiting = tokio::spawn({
+        let cluster = cluster.clone();
+        async move {
+            cluster
+                .query::<(String, String)>(redis::cmd("BLPOP").arg("list").arg(0))
+                .await
+        }
+    });
+    let before = pings().await;
+    eventually("ten idle pings", PATIENCE, async || {
+        pings().await >= before + 10
+    })
+    .await;
+    let _: i64 = cluster
+        .query(redis::cmd("RPUSH").arg("list").arg("x"))
+        .await
+        .unwrap();
+    let popped = waiting.await.unwrap().unwrap();
+    assert_eq!(popped, ("list".to_owned(), "x".to_owned()));
 }
