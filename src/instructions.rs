@@ -51,6 +51,7 @@ pub fn outbox(cmd: &Cmd, times: usize) {
         deadline: now + Duration::from_secs(3600),
         behind: None,
         blocking: false,
+        no_reply: false,
     };
     let (mut in_flight, mut spare, mut ends) = (VecDeque::new(), None, Ends::default());
     for _ in 0..times / TAKEN_TOGETHER {

@@ -99,6 +99,7 @@ pub mod inspect;
 pub mod placement;
 pub mod plan;
 mod pool;
+mod reply_code;
 mod resp;
 mod routing;
 mod sampling;

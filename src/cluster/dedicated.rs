@@ -154,7 +154,7 @@ impl Dedicated {
             return Ok(vec![Value::Array(Vec::new())]);
         }
         let guard = Outstanding::new(&self.shared);
-        let exec = scatter::converse_atomic(self.lease()?, &items, manner).await;
+        let exec = scatter::converse_atomic(self.lease()?, &items, &[], manner).await;
         if exec
             .as_ref()
             .is_err_and(|error| error.kind() == ErrorKind::Unknown)
@@ -214,7 +214,7 @@ impl Dedicated {
         blocking: bool,
     ) -> Result<Vec<Result<Value, Error>>, Error> {
         let guard = Outstanding::new(&self.shared);
-        let results = scatter::converse(self.lease()?, items, manner, blocking).await;
+        let results = scatter::converse(self.lease()?, items, &[], manner, blocking).await;
         let unanswered = results.iter().any(|result| {
             result
                 .as_ref()

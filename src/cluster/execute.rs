@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::gather;
 use crate::pool::Server;
 use crate::routing::{self, Known, Route, Scope};
-use crate::scatter::{Body, Call, Choice, Divided, Entry, Manner, Target};
+use crate::scatter::{Body, Call, Choice, Divided, Entry, Lent, Manner, Target};
 use redis::{Cmd, Pipeline, Value};
 use std::sync::Arc;
 use tracing::Instrument;
@@ -63,13 +63,13 @@ impl Cluster {
                     manner,
                 };
                 match wait {
-                    Some(wait) => scatter.call_blocking(call, wait).await,
+                    Some(wait) => scatter.call_lent(call, Lent::Blocks(wait)).await,
                     None => scatter.call(call).await,
                 }
             }
             Route::Blocking(node, wait) => {
                 scatter
-                    .call_blocking(
+                    .call_lent(
                         Call {
                             cmd,
                             known,
@@ -77,7 +77,7 @@ impl Cluster {
                             script,
                             manner,
                         },
-                        wait,
+                        Lent::Blocks(wait),
                     )
                     .await
             }
@@ -98,7 +98,7 @@ impl Cluster {
                     manner,
                 };
                 match known.row.map(|row| row.blocks(&args)) {
-                    Some(Ok(Some(wait))) => scatter.call_blocking(call, wait).await,
+                    Some(Ok(Some(wait))) => scatter.call_lent(call, Lent::Blocks(wait)).await,
                     _ => scatter.call(call).await,
                 }
             }

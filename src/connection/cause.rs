@@ -28,6 +28,10 @@ pub(crate) enum Cause {
     NoLease(u16),
     /// The server could not be reached, or refused us; callers are told at once until a dial succeeds.
     Down(Arc<str>),
+    /// The server runs a script and answers nothing else until it ends.
+    Busy(Arc<str>),
+    /// MULTI was refused, so that the commands of a transaction ran one by one.
+    NoTransaction(Arc<str>),
     /// The node's state does not let it through, or its server is no more.
     Refused(Arc<str>),
     /// The runtime that owns the connections is gone.
@@ -57,6 +61,8 @@ impl Cause {
             | Cause::NoRoom
             | Cause::NoLease(_)
             | Cause::Down(_)
+            | Cause::Busy(_)
+            | Cause::NoTransaction(_)
             | Cause::Refused(_)
             | Cause::RuntimeGone
             | Cause::Closed
@@ -85,7 +91,11 @@ impl fmt::Display for Cause {
                 f,
                 "all {most} dedicated connections (pool.dedicated_max) were in use until the deadline"
             ),
-            Cause::Down(why) | Cause::Refused(why) => f.write_str(why),
+            Cause::NoTransaction(why) => write!(
+                f,
+                "MULTI was refused, so that the commands did not run as one transaction but one by one: {why}"
+            ),
+            Cause::Down(why) | Cause::Busy(why) | Cause::Refused(why) => f.write_str(why),
             Cause::RuntimeGone => f.write_str(
                 "the tokio runtime that owns this cluster's connections has been shut down; connect again on a running one",
             ),

@@ -54,6 +54,8 @@ pub(crate) struct Parcel<'a> {
     pub(crate) behind: Option<Incarnation>,
     /// The command may rightly stay unanswered until the deadline, so silence does not mean that the server is dead.
     pub(crate) blocking: bool,
+    /// Nobody waits for the replies: they are counted off, and that is all.
+    pub(crate) no_reply: bool,
 }
 
 /// Which of an outbox's connections, one after the other.
@@ -731,9 +733,9 @@ impl Outbox {
                 (expect, (state.tail.len() - before) as u64)
             }
         };
-        let place = state.places.occupy(waker);
+        let place = (!parcel.no_reply).then(|| state.places.occupy(waker));
         state.enqueue(Waiter {
-            place: Some(place),
+            place,
             blocking: parcel.blocking,
             expect,
             bytes,
@@ -753,7 +755,7 @@ impl Outbox {
         }
         Ok(Ticket {
             outbox: self.clone(),
-            place: Some(place),
+            place,
             incarnation,
         })
     }
@@ -1366,7 +1368,7 @@ fn encode_large(items: &Items<'_>, size: usize) -> (Vec<u8>, Vec<u64>) {
 #[derive(Debug)]
 pub(crate) struct Ticket {
     outbox: Arc<Outbox>,
-    /// None once the delivery has come.
+    /// None once the delivery has come, and where nobody waits for it.
     place: Option<PlaceId>,
     incarnation: Incarnation,
 }
@@ -1383,7 +1385,7 @@ impl Future for Ticket {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Delivery> {
         let Some(place) = self.place else {
-            unreachable!("a ticket was polled behind its delivery")
+            unreachable!("a ticket was polled after its delivery, or has none to wait for")
         };
         let mut old = None;
         let mut state = self.outbox.state.lock();

@@ -96,6 +96,7 @@ fn push_to(
             started: now(),
             deadline: now() + patience,
             blocking: false,
+            no_reply: false,
             behind: None,
         },
     )
@@ -378,6 +379,7 @@ async fn a_call_that_began_long_ago_elsewhere_is_no_sign_of_a_dead_connection() 
                 started: now() - PATIENCE.dead * 2,
                 deadline: now() + ms(1500),
                 blocking: false,
+                no_reply: false,
                 behind: None,
             },
         )
@@ -599,6 +601,7 @@ async fn a_blocking_command_may_be_silent_for_long() {
                 started: now(),
                 deadline: now() + PATIENCE.dead * 5,
                 blocking: true,
+                no_reply: false,
                 behind: None,
             },
         )

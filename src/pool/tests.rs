@@ -85,6 +85,7 @@ fn push(link: &Link, generation: u64, text: &str) -> Result<crate::connection::T
             started: Instant::now(),
             deadline: soon(),
             blocking: false,
+            no_reply: false,
             behind: None,
         },
     )

@@ -1,10 +1,11 @@
 //! A batch under way: what is pending, by connection; what is known, by entry; and what may be sent again.
 
 use super::merge::merge_replies;
+use super::settle::{Attempted, Came, Next, settle};
 use super::turns::is_other_up;
 use super::{
     Body, Choice, Entry, Manner, Misses, Outcome, RENEW_EVERY, Scatter, Target, Tried, fail,
-    is_absence, is_down, is_transient, not_executed,
+    is_absence, is_down, is_transient, may_be_read_again,
 };
 use crate::command::Split;
 use crate::connection::{Cause, Outbox, backoff};
@@ -12,10 +13,11 @@ use crate::control::Current;
 use crate::error::{Error, ErrorKind, Partial};
 use crate::placement::NodeId;
 use crate::pool::{Lane, Server};
+use crate::reply_code;
 use crate::routing::{self, Gate, Part};
 use crate::topology::ServerId;
 use redis::{Cmd, Value};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,18 @@ pub(super) struct Batch<'a> {
     /// For what any node serves, if the batch has such commands.
     turn: Option<Turn>,
     pub(super) misses: Misses,
+    /// By entry.
+    past: Vec<Past>,
+    needs_lease: bool,
+}
+
+/// What the rounds before have done to one entry.
+#[derive(Clone, Copy, Default)]
+struct Past {
+    /// It was written and not answered.
+    may_have_run: bool,
+    /// It is a read that was sent again after a silence, which is done once.
+    was_silent: bool,
 }
 
 /// The node of what any node serves.
@@ -110,8 +124,12 @@ impl Shipment {
             .chain(self.parts().map(|part| split[part].node))
     }
 
-    fn is_tied(&self, entries: &[Entry<'_>], nodes: &HashSet<NodeId>) -> bool {
-        !nodes.is_empty() && self.nodes(entries).any(|node| nodes.contains(&node))
+    /// The node of what is sent whole.
+    pub(super) fn node(&self) -> Option<NodeId> {
+        match self.place {
+            Place::Node(node) => Some(node),
+            Place::Parts(_) | Place::Everywhere => None,
+        }
     }
 }
 
@@ -152,7 +170,12 @@ impl<'a> Batch<'a> {
                 Body::Refused(error) => Slot::Done(Err((error.clone(), None))),
             })
             .collect();
+        let is_unknown = |entry: &Entry<'_>| {
+            entry.known.row.is_none() && !matches!(entry.body, Body::Refused(_))
+        };
         Batch {
+            past: vec![Past::default(); entries.len()],
+            needs_lease: entries.iter().any(is_unknown),
             entries,
             slots,
             turn,
@@ -321,7 +344,7 @@ impl<'a> Batch<'a> {
             shipments,
             ended,
         } = end;
-        let mut outcomes = match ended {
+        let outcomes = match ended {
             // As nearly always: nothing to weigh.
             Ended::Well(values) => {
                 for (shipment, value) in shipments.iter().zip(values) {
@@ -331,134 +354,64 @@ impl<'a> Batch<'a> {
             }
             Ended::Mixed(outcomes) => outcomes,
         };
-        let retry = &server.settings().retry;
-        let mut wait = Duration::ZERO;
-        // What the server said to those that are taken for not sent: their reply after all, if they are not sent again.
-        let mut said: HashMap<usize, Value> = HashMap::new();
-        // LOADING and the like mean "not executed", but sending such a command again must not overtake a later one of its node.
-        let mut executed_later: HashSet<NodeId> = HashSet::new();
-        let mut renew = false;
-        for (at, (shipment, outcome)) in shipments.iter().zip(&mut outcomes).enumerate().rev() {
-            let entry = &self.entries[shipment.entry];
-            if let Outcome::Reply(value) = outcome {
-                if let Value::ServerError(error) = value {
-                    if error.code() == "NOSCRIPT"
-                        && let Some(script) = &entry.script
-                    {
-                        outbox.forget_script(&script.sha);
-                        if !shipment.is_tied(&self.entries, &executed_later) {
-                            let why = Cause::Dropped("the server has lost the script");
-                            if let Outcome::Reply(value) =
-                                std::mem::replace(outcome, Outcome::NotSent(why))
-                            {
-                                said.insert(at, value);
-                            }
-                            continue;
-                        }
-                    } else if not_executed(error)
-                        && !entry.known.runs_scripts()
-                        && failures + 1 < retry.attempts_max
-                        && !shipment.is_tied(&self.entries, &executed_later)
-                    {
-                        renew |= error.code() == "READONLY";
-                        wait = wait.max(backoff(retry, failures + 3));
-                        let why = Cause::Dropped("the server could not execute just now");
-                        if let Outcome::Reply(value) =
-                            std::mem::replace(outcome, Outcome::NotSent(why))
-                        {
-                            said.insert(at, value);
-                        }
-                        continue;
-                    }
-                }
-                executed_later.extend(shipment.nodes(&self.entries));
-            }
-        }
-        if renew {
-            outbox.renew(
-                Cause::Dropped("the server has become read-only"),
-                RENEW_EVERY,
-            );
-        }
-        let lost = |outcome: &Outcome| match outcome {
-            Outcome::NotSent(cause) | Outcome::Unknown(cause) => Some(cause.clone()),
-            _ => None,
-        };
-        let any_lost = outcomes.iter().find_map(lost);
         for (shipment, outcome) in shipments.iter().zip(&outcomes) {
             if matches!(outcome, Outcome::Reply(_)) {
                 self.answered(shipment.entry);
             }
+            if matches!(outcome, Outcome::Unknown(_)) {
+                self.past[shipment.entry].may_have_run = true;
+            }
         }
-        let elsewhere = || self.target(&shipments).is_any() && is_other_up(current, &server);
-        let is_worth_another = |cause| is_transient(cause) || is_down(cause) && elsewhere();
-        let may_retry = any_lost.as_ref().is_some_and(is_worth_another)
-            && failures + 1 < retry.attempts_max
-            && Instant::now() + wait < manner.deadline
-            && server.budget().spend();
-        // The unanswered commands of one node are sent again only if none of them can have been executed, or all are reads; and nothing
-        // of a node is sent behind a command of it that failed. A command over several nodes ties them together.
-        let mut bad: HashSet<NodeId> = HashSet::new();
-        let unanswered_writes: HashSet<NodeId> = shipments
+        let elsewhere = self.target(&shipments).is_any() && is_other_up(current, &server);
+        let round: Vec<Attempted> = shipments
             .iter()
             .zip(&outcomes)
-            .filter(|(shipment, outcome)| {
-                !matches!(outcome, Outcome::Reply(_)) && !self.entries[shipment.entry].known.is_read
-            })
-            .flat_map(|(shipment, _)| shipment.nodes(&self.entries))
+            .map(|(shipment, outcome)| self.attempted(shipment, outcome, elsewhere))
             .collect();
-        loop {
-            let before = bad.len();
-            for (shipment, outcome) in shipments.iter().zip(&outcomes) {
-                let fails = match outcome {
-                    Outcome::Reply(_) => false,
-                    Outcome::Stale => shipment.is_tied(&self.entries, &bad),
-                    Outcome::NotSent(_) => !may_retry || shipment.is_tied(&self.entries, &bad),
-                    Outcome::Unknown(_) => {
-                        !may_retry
-                            || !self.entries[shipment.entry].known.is_read
-                            || shipment.is_tied(&self.entries, &bad)
-                            || shipment.is_tied(&self.entries, &unanswered_writes)
-                    }
-                };
-                if fails {
-                    bad.extend(shipment.nodes(&self.entries));
-                }
+        let retry = &server.settings().retry;
+        let is_again = |next: &[Next]| {
+            let mut all = next.iter().zip(&round);
+            all.any(|(next, attempted)| *next == Next::Again && attempted.came != Came::Stale)
+        };
+        let mut next = settle(&round, failures + 1 < retry.attempts_max);
+        let mut wait = Duration::ZERO;
+        if is_again(&next) {
+            if round
+                .iter()
+                .any(|attempted| attempted.came == Came::NotExecuted)
+            {
+                wait = backoff(retry, failures + 3);
             }
-            if bad.len() == before {
-                break;
+            if Instant::now() + wait >= manner.deadline || !server.budget().spend() {
+                next = settle(&round, false);
             }
         }
-        let mut again = false;
-        for (at, (shipment, outcome)) in shipments.into_iter().zip(outcomes).enumerate() {
+        let again = is_again(&next);
+        for ((shipment, outcome), next) in shipments.into_iter().zip(outcomes).zip(next) {
             let known = self.entries[shipment.entry].known;
-            let tied = shipment.is_tied(&self.entries, &bad);
-            let keeps_order = !matches!(shipment.place, Place::Everywhere);
-            let final_outcome = match outcome {
-                Outcome::Reply(value) => Ok(value),
-                Outcome::Stale if !tied => continue,
-                Outcome::Stale => Err(Error::new(
+            learn_from(&self.entries[shipment.entry], &outcome, &outbox);
+            let past = &mut self.past[shipment.entry];
+            let may_have_run = past.may_have_run;
+            let failed =
+                |cause| Err::<Value, Error>(fail(Some(&server), known, may_have_run, cause));
+            let result = match (next, outcome) {
+                (Next::Again, Outcome::Stale) => continue,
+                (Next::Again, outcome) => {
+                    server.stats().retried(known.id());
+                    if matches!(outcome, Outcome::Unknown(Cause::Silent(_))) {
+                        past.was_silent = true;
+                    }
+                    continue;
+                }
+                (_, Outcome::Reply(value)) => Ok(value),
+                // That it may have run, by this attempt or an earlier one, is noted above.
+                (_, Outcome::NotSent(cause) | Outcome::Unknown(cause)) => failed(cause),
+                (_, Outcome::Stale) => Err(Error::new(
                     ErrorKind::NotSent,
                     "an earlier command of its node failed",
                 )),
-                Outcome::NotSent(_) | Outcome::Unknown(_)
-                    if may_retry && !tied && (keeps_order || known.is_read) =>
-                {
-                    server.stats().retried(known.id());
-                    again = true;
-                    continue;
-                }
-                Outcome::NotSent(_) if may_retry && !keeps_order => {
-                    again = true;
-                    continue;
-                }
-                Outcome::NotSent(cause) => match said.remove(&at) {
-                    Some(value) => Ok(value),
-                    None => Err(fail(Some(&server), known, false, cause)),
-                },
-                Outcome::Unknown(cause) => Err(fail(Some(&server), known, true, cause)),
             };
-            let final_outcome = final_outcome.map_err(|error| {
+            let result = result.map_err(|error| {
                 let error = error.of_command(known.name()).at_server(server.name());
                 let mut nodes = shipment.nodes(&self.entries);
                 match (nodes.next(), nodes.next()) {
@@ -466,12 +419,51 @@ impl<'a> Batch<'a> {
                     _ => error,
                 }
             });
-            self.store(&shipment, final_outcome, &server, current);
+            self.store(&shipment, result, &server, current);
         }
         if again && let Some(turn) = &mut self.turn {
             turn.tried.add(server);
         }
         again.then_some(wait)
+    }
+
+    /// One command of a round as [`settle`] sees it.
+    fn attempted(&self, shipment: &Shipment, outcome: &Outcome, elsewhere: bool) -> Attempted {
+        let entry = &self.entries[shipment.entry];
+        let came = match outcome {
+            Outcome::Reply(Value::ServerError(error)) => {
+                let lacks_a_script = error.code() == "NOSCRIPT" && entry.script.is_some();
+                let is_refused =
+                    reply_code::is_transient(error.code()) && !entry.known.runs_scripts();
+                if lacks_a_script || is_refused {
+                    Came::NotExecuted
+                } else {
+                    Came::Reply
+                }
+            }
+            Outcome::Reply(_) => Came::Reply,
+            Outcome::NotSent(cause) => Came::NotSent {
+                hopeful: is_transient(cause) || is_down(cause) && elsewhere,
+            },
+            Outcome::Unknown(cause) => {
+                let was_silent =
+                    matches!(cause, Cause::Silent(_)) && self.past[shipment.entry].was_silent;
+                Came::Unknown {
+                    hopeful: may_be_read_again(cause) && !was_silent,
+                }
+            }
+            Outcome::Stale => Came::Stale,
+        };
+        Attempted {
+            nodes: shipment.nodes(&self.entries).collect(),
+            is_read: entry.known.is_read,
+            came,
+        }
+    }
+
+    /// Some command of it is not known, and goes over a connection of its own.
+    pub(super) fn needs_lease(&self) -> bool {
+        self.needs_lease
     }
 
     fn answered(&mut self, entry: usize) {
@@ -596,6 +588,21 @@ impl<'a> Batch<'a> {
                 Slot::Done(_) => {}
             }
         }
+    }
+}
+
+/// What an error reply says about its connection.
+fn learn_from(entry: &Entry<'_>, outcome: &Outcome, outbox: &Outbox) {
+    let Outcome::Reply(Value::ServerError(error)) = outcome else {
+        return;
+    };
+    match (error.code(), &entry.script) {
+        ("NOSCRIPT", Some(script)) => outbox.forget_script(&script.sha),
+        ("READONLY", _) if !entry.known.runs_scripts() => outbox.renew(
+            Cause::Dropped("the server has become read-only"),
+            RENEW_EVERY,
+        ),
+        _ => {}
     }
 }
 

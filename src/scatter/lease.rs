@@ -1,135 +1,161 @@
-//! Over connections of one owner: blocking commands, and what a dedicated connection says.
+//! Over connections of one owner: commands that wait on the server, that run for long, or that nobody knows; and what a
+//! dedicated connection says.
 
-use super::many::broken_outcomes;
-use super::transaction::{transaction, transaction_reply};
-use super::{Aim, Call, Manner, Outcome, Scatter, Target, Tried, Verdict, fail, pause};
+use super::retry::{Attempted, Form};
+use super::transaction::{exec_known, forget_scripts_it_lacks, transaction, transaction_outcome};
+use super::{Aim, Call, Manner, Outcome, Scatter, Target, broken_outcomes, fail, outcome_of};
 use crate::command::BlocksFor;
-use crate::connection::{Broken, Cause, Delivery, Item, Items, Parcel, Refusal};
+use crate::connection::{Broken, Cause, Delivery, Item, Items, Parcel, Refusal, Script};
 use crate::error::Error;
 use crate::pool::Lease;
 use crate::routing::{self, Known};
 use redis::{Cmd, Value};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// As good as never; an `Instant` must not overflow.
 const FOREVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
-impl Scatter {
-    /// Sends a command that may wait on the server, on a connection of its own. The deadline is the command's own timeout plus that of the
-    /// call. When the node moves meanwhile, the server is asked to let go and the rest of the time is spent on the new one. Dropping the
-    /// future closes the connection.
-    pub(crate) async fn call_blocking(
-        &self,
-        mut call: Call<'_>,
-        wait: BlocksFor,
-    ) -> Result<Value, Error> {
-        let mut failures = 0;
-        let mut tried = Tried::default();
-        loop {
-            let node = match call.target {
-                Target::Node(node, _) => Some(node),
-                Target::Server(_) => None,
-            };
-            let current = self.control.load_full();
-            let server = match self.aim(&current, call.target, call.known.is_read) {
-                Ok(server) => server.clone(),
-                Err(Aim::Hold) => match self.hold(current.generation, call.manner.deadline).await {
-                    Outcome::Stale => continue,
-                    _ => {
-                        return Err(Self::name(
-                            &call,
-                            fail(None, call.known, false, Cause::Deadline),
-                            None,
-                        ));
-                    }
-                },
-                Err(Aim::Refused(cause)) => {
-                    return Err(Self::name(
-                        &call,
-                        fail(None, call.known, false, cause),
-                        None,
-                    ));
-                }
-            };
-            let patience = Instant::now()
-                + call
-                    .manner
-                    .deadline
-                    .saturating_duration_since(call.manner.started);
-            let lease = match server.lease(node, current.generation, patience).await {
-                Ok(lease) => lease,
-                Err(Cause::NodeMoved) => continue,
-                Err(cause) => {
-                    match self.judge(&call, Outcome::NotSent(cause), Some(&server), &mut failures) {
-                        Verdict::Again(wait) => {
-                            pause(wait, patience).await;
-                            self.turn_on(&mut call.target, &mut tried, Some(server));
-                            continue;
-                        }
-                        Verdict::Done(result) => {
-                            return result.map_err(|error| Self::name(&call, error, Some(&server)));
-                        }
-                    }
-                }
-            };
-            let shortened = match wait {
-                BlocksFor::AtMost(timeout)
-                    if failures > 0
-                        || call.manner.started.elapsed() > Duration::from_millis(10) =>
-                {
-                    let left = timeout
-                        .saturating_sub(call.manner.started.elapsed())
-                        .max(Duration::from_millis(1));
-                    routing::with_block_timeout(call.cmd, left)
-                }
-                _ => None,
-            };
-            let cmd = shortened.as_ref().unwrap_or(call.cmd);
-            let manner = Manner {
-                deadline: blocking_deadline(call.manner, Some(wait)),
-                ..call.manner
-            };
-            let outcome = match converse_once(
-                &lease,
-                Items::One(Item {
-                    cmd,
-                    command: call.known.id(),
-                }),
-                manner,
-                true,
-            )
-            .await
-            {
-                Delivery::Reply(value) => Outcome::Reply(value),
-                Delivery::Replies(_) => Outcome::Unknown(Cause::ClosedByServer),
-                Delivery::Broken(broken) if broken.written == 0 => Outcome::NotSent(broken.cause),
-                Delivery::Broken(broken) => Outcome::Unknown(broken.cause),
-            };
-            match outcome {
-                // Let go because the node moved: nothing was taken, so it is asked again where the node is now.
-                // Without a switch it was somebody else who unblocked us, and meant it.
-                Outcome::Reply(Value::ServerError(error))
-                    if error.code() == "UNBLOCKED"
-                        && self.control.load().generation > current.generation =>
-                {
-                    failures += 1;
-                }
-                Outcome::NotSent(Cause::NodeMoved) => {}
-                Outcome::Reply(value) => {
-                    lease.return_clean();
-                    return Ok(value);
-                }
-                outcome => match self.judge(&call, outcome, Some(&server), &mut failures) {
-                    Verdict::Done(result) => {
-                        return result.map_err(|error| Self::name(&call, error, Some(&server)));
-                    }
-                    Verdict::Again(wait) => {
-                        pause(wait, manner.deadline).await;
-                        self.turn_on(&mut call.target, &mut tried, Some(server));
-                    }
-                },
-            }
+/// Why a command has a connection of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lent {
+    /// It may wait on the server.
+    Blocks(BlocksFor),
+    /// A script whose caller allows it more time than `timeouts.silence_max`: nobody else is to wait for it.
+    LongScript,
+    /// The table does not know it, so that it may change its connection.
+    Unknown,
+}
+
+impl Lent {
+    /// When it has waited long enough.
+    pub(super) fn deadline(self, manner: Manner) -> Instant {
+        match self {
+            Lent::Blocks(wait) => blocking_deadline(manner, Some(wait)),
+            Lent::LongScript | Lent::Unknown => manner.deadline,
         }
+    }
+
+    /// Silence says nothing about its server.
+    fn may_be_silent(self) -> bool {
+        match self {
+            Lent::Blocks(_) | Lent::LongScript => true,
+            Lent::Unknown => false,
+        }
+    }
+}
+
+impl Scatter {
+    /// Sends a command on a connection of its own. A blocking command's deadline is its own timeout plus that of the call. When the
+    /// node moves meanwhile, the server is asked to let go and the rest of the time is spent on the new one. Dropping the future closes
+    /// the connection.
+    pub(crate) async fn call_lent(&self, call: Call<'_>, lent: Lent) -> Result<Value, Error> {
+        self.run(call, Form::Lent(lent), None).await
+    }
+
+    pub(super) async fn attempt_lent(&self, call: &Call<'_>, lent: Lent) -> Attempted {
+        let patience = match lent {
+            // After an hour of waiting, too, there is time to find another connection.
+            Lent::Blocks(_) => Instant::now() + call.manner.allowance(),
+            Lent::LongScript | Lent::Unknown => call.manner.deadline,
+        };
+        let generation = self.control.load().generation;
+        let lease = match self.lease_for(call, patience).await {
+            Ok(lease) => lease,
+            Err(attempted) => return attempted,
+        };
+        let shortened = match lent {
+            Lent::Blocks(wait) => what_is_left(call, wait),
+            Lent::LongScript | Lent::Unknown => None,
+        };
+        let item = Item {
+            cmd: shortened.as_ref().unwrap_or(call.cmd),
+            command: call.known.id(),
+        };
+        let manner = Manner {
+            deadline: lent.deadline(call.manner),
+            ..call.manner
+        };
+        let scripts = call.script.as_slice();
+        let delivery = converse_once(
+            &lease,
+            Items::One(item),
+            scripts,
+            manner,
+            lent.may_be_silent(),
+        );
+        let outcome = outcome_of(delivery.await);
+        let server = lease.server().clone();
+        match outcome {
+            // Let go because the node moved: nothing was taken, so it is asked again where the node is now.
+            // Without a switch it was somebody else who unblocked us, and meant it.
+            Outcome::Reply(Value::ServerError(error))
+                if error.code() == "UNBLOCKED" && self.control.load().generation > generation =>
+            {
+                (Outcome::Stale, None)
+            }
+            Outcome::NotSent(Cause::NodeMoved) => (Outcome::Stale, None),
+            Outcome::Reply(value) => {
+                if let (Value::ServerError(error), Some(script)) = (&value, &call.script)
+                    && error.code() == "NOSCRIPT"
+                {
+                    lease.link().outbox().forget_script(&script.sha);
+                }
+                lease.return_clean();
+                (Outcome::Reply(value), Some(server))
+            }
+            outcome => (outcome, Some(server)),
+        }
+    }
+
+    /// A connection of its own for a call, from the server that its target is on now; or how the attempt ended without.
+    pub(super) async fn lease_for(
+        &self,
+        call: &Call<'_>,
+        patience: Instant,
+    ) -> Result<Lease, Attempted> {
+        let node = match call.target {
+            Target::Node(node, _) => Some(node),
+            Target::Server(_) => None,
+        };
+        let current = self.control.load_full();
+        let server = match self.aim(&current, call.target, call.known.is_read) {
+            Ok(server) => server.clone(),
+            Err(aim) => {
+                let deadline = call.manner.deadline;
+                return Err(self.not_aimed(aim, current.generation, deadline).await);
+            }
+        };
+        match server.lease(node, current.generation, patience).await {
+            Ok(lease) => Ok(lease),
+            Err(Cause::NodeMoved) => Err((Outcome::Stale, None)),
+            Err(cause) => Err((Outcome::NotSent(cause), Some(server))),
+        }
+    }
+
+    /// How an attempt ends that could not be aimed at a server; waits where the next topology may help.
+    pub(super) async fn not_aimed(
+        &self,
+        aim: Aim,
+        generation: u64,
+        deadline: Instant,
+    ) -> Attempted {
+        match aim {
+            Aim::Hold => (self.hold(generation, deadline).await, None),
+            Aim::Refused(cause) => (Outcome::NotSent(cause), None),
+        }
+    }
+}
+
+/// The command with what is left of its timeout, once a part of it has been waited.
+fn what_is_left(call: &Call<'_>, wait: BlocksFor) -> Option<Cmd> {
+    let waited = call.manner.started.elapsed();
+    match wait {
+        BlocksFor::AtMost(timeout) if waited > Duration::from_millis(10) => {
+            let left = timeout.saturating_sub(waited).max(Duration::from_millis(1));
+            routing::with_block_timeout(call.cmd, left)
+        }
+        _ => None,
     }
 }
 
@@ -143,41 +169,43 @@ pub(crate) fn blocking_deadline(manner: Manner, wait: Option<BlocksFor>) -> Inst
 }
 
 /// One parcel over a leased connection, once.
-async fn converse_once(
+pub(super) async fn converse_once(
     lease: &Lease,
     items: Items<'_>,
+    scripts: &[Arc<Script>],
     manner: Manner,
     blocking: bool,
 ) -> Delivery {
     let parcel = Parcel {
         items,
-        scripts: &[],
+        scripts,
         started: manner.started,
         deadline: manner.deadline,
         behind: None,
         blocking,
+        no_reply: false,
     };
     // A lease belongs to its node, and a switch that takes the node away closes it, so no generation is asked for.
     match lease.link().outbox().push(u64::MAX, &parcel) {
         Ok(ticket) => ticket.await,
-        Err(refusal) => {
-            let cause = match refusal {
-                Refusal::Closed(cause)
-                | Refusal::Disconnected {
-                    cause: Some(cause), ..
-                } => cause,
-                Refusal::Disconnected { .. } | Refusal::Stale | Refusal::Severed => {
-                    Cause::ClosedByServer
-                }
-                Refusal::Full => Cause::NoRoom,
-                Refusal::Empty => Cause::Empty,
-            };
-            Delivery::Broken(Box::new(Broken {
-                replies: Vec::new(),
-                written: 0,
-                cause,
-            }))
-        }
+        Err(refusal) => Delivery::Broken(Box::new(Broken {
+            replies: Vec::new(),
+            written: 0,
+            cause: refused(refusal),
+        })),
+    }
+}
+
+/// Why a leased connection takes no more.
+pub(super) fn refused(refusal: Refusal) -> Cause {
+    match refusal {
+        Refusal::Closed(cause)
+        | Refusal::Disconnected {
+            cause: Some(cause), ..
+        } => cause,
+        Refusal::Disconnected { .. } | Refusal::Stale | Refusal::Severed => Cause::ClosedByServer,
+        Refusal::Full => Cause::NoRoom,
+        Refusal::Empty => Cause::Empty,
     }
 }
 
@@ -185,6 +213,7 @@ async fn converse_once(
 pub(crate) async fn converse(
     lease: &Lease,
     items: &[(&Cmd, Known)],
+    scripts: &[Arc<Script>],
     manner: Manner,
     blocking: bool,
 ) -> Vec<Result<Value, Error>> {
@@ -195,34 +224,35 @@ pub(crate) async fn converse(
             command: known.id(),
         })
         .collect();
-    let parcel = if all.len() == 1 {
-        Items::One(all[0])
-    } else {
-        Items::Many(&all)
+    let parcel = match &all[..] {
+        [] => return Vec::new(),
+        [item] => Items::One(*item),
+        items => Items::Many(items),
     };
-    if all.is_empty() {
-        return Vec::new();
-    }
-    let outcomes: Vec<Outcome> = match converse_once(lease, parcel, manner, blocking).await {
+    let delivery = converse_once(lease, parcel, scripts, manner, blocking).await;
+    let outcomes: Vec<Outcome> = match delivery {
         Delivery::Reply(value) => vec![Outcome::Reply(value)],
         Delivery::Replies(values) => values.into_iter().map(Outcome::Reply).collect(),
         Delivery::Broken(broken) => broken_outcomes(*broken, all.len()).collect(),
     };
+    let lacks_a_script = |outcome: &Outcome| matches!(outcome, Outcome::Reply(Value::ServerError(error)) if error.code() == "NOSCRIPT");
+    if outcomes.iter().any(lacks_a_script) {
+        for script in scripts {
+            lease.link().outbox().forget_script(&script.sha);
+        }
+    }
     let server = lease.server();
+    let failed = |known, may_have_run, cause| {
+        Err(fail(Some(server), known, may_have_run, cause).at_server(server.name()))
+    };
     outcomes
         .into_iter()
         .zip(items)
         .map(|(outcome, (_, known))| match outcome {
             Outcome::Reply(value) => Ok(value),
-            Outcome::NotSent(cause) => {
-                Err(fail(Some(server), *known, false, cause).at_server(server.name()))
-            }
-            Outcome::Unknown(cause) => {
-                Err(fail(Some(server), *known, true, cause).at_server(server.name()))
-            }
-            Outcome::Stale => {
-                Err(fail(Some(server), *known, false, Cause::NodeMoved).at_server(server.name()))
-            }
+            Outcome::NotSent(cause) => failed(*known, false, cause),
+            Outcome::Unknown(cause) => failed(*known, true, cause),
+            Outcome::Stale => failed(*known, false, Cause::NodeMoved),
         })
         .collect()
 }
@@ -231,29 +261,23 @@ pub(crate) async fn converse(
 pub(crate) async fn converse_atomic(
     lease: &Lease,
     items: &[(&Cmd, Known)],
+    scripts: &[Arc<Script>],
     manner: Manner,
 ) -> Result<Value, Error> {
     let (multi, exec) = (redis::cmd("MULTI"), redis::cmd("EXEC"));
     let all = transaction(&multi, items, &exec);
-    let server = lease.server();
-    let known = Known {
-        row: crate::command::row_of(&[b"EXEC"]).ok(),
-        is_read: false,
-    };
-    let (cause, may_have_run) = match converse_once(lease, Items::Many(&all), manner, false).await {
-        Delivery::Replies(replies) => match transaction_reply(replies) {
-            Outcome::Reply(value) => return Ok(value),
-            Outcome::NotSent(cause) => (cause, false),
-            Outcome::Unknown(cause) => (cause, true),
-            Outcome::Stale => (Cause::NodeMoved, false),
-        },
-        Delivery::Reply(_) => (Cause::Protocol("one reply to a transaction".into()), true),
-        Delivery::Broken(broken) => {
-            let may_have_run = broken.written >= all.len();
-            (broken.cause, may_have_run)
+    let delivery = converse_once(lease, Items::Many(&all), scripts, manner, false).await;
+    let (cause, may_have_run) = match transaction_outcome(delivery, all.len()) {
+        Outcome::Reply(value) => {
+            forget_scripts_it_lacks(&value, scripts, lease.link().outbox());
+            return Ok(value);
         }
+        Outcome::NotSent(cause) => (cause, false),
+        Outcome::Unknown(cause) => (cause, true),
+        Outcome::Stale => (Cause::NodeMoved, false),
     };
-    Err(fail(Some(server), known, may_have_run, cause)
+    let server = lease.server();
+    Err(fail(Some(server), exec_known(), may_have_run, cause)
         .at_server(server.name())
         .of_command("EXEC"))
 }

@@ -1,9 +1,11 @@
 //! Batches: one round sends what is pending to every server at once; rounds follow until every entry has its result.
 
 use super::batch::{Batch, Ended, Group, GroupEnd};
-use super::{Entry, Manner, Misses, Outcome, Scatter, pause};
+use super::lease::refused;
+use super::retry::pause;
+use super::{Entry, Manner, Misses, Outcome, Scatter, broken_outcomes};
 use crate::config::Mode;
-use crate::connection::{Broken, Cause, Delivery, Item, Items, Parcel, Refusal, Script, Ticket};
+use crate::connection::{Cause, Delivery, Item, Items, Parcel, Refusal, Script, Ticket};
 use crate::control::Current;
 use crate::error::Error;
 use crate::pool::Server;
@@ -51,11 +53,11 @@ impl Scatter {
             let groups = batch.group(&current, manner.lane, &mut held);
             if groups.is_empty() && held {
                 match self.hold(current.generation, manner.deadline).await {
-                    Outcome::Stale => continue,
-                    _ => {
-                        batch.fail_pending(&Cause::Deadline);
+                    Outcome::NotSent(cause) => {
+                        batch.fail_pending(&cause);
                         break;
                     }
+                    _ => continue,
                 }
             }
             let ends = join_all(
@@ -106,6 +108,36 @@ impl Scatter {
             shipments,
         } = group;
         server.budget().earn(shipments.len());
+        // What nobody knows may change its connection: the group has one of its own then.
+        let lease = if batch.needs_lease() {
+            let node = shipments.iter().find_map(|shipment| shipment.node());
+            match server
+                .lease(node, current.generation, manner.deadline)
+                .await
+            {
+                Ok(lease) => Some(lease),
+                Err(cause) => {
+                    let outcome = || match &cause {
+                        Cause::NodeMoved => Outcome::Stale,
+                        cause => Outcome::NotSent(cause.clone()),
+                    };
+                    let ended = Ended::Mixed(shipments.iter().map(|_| outcome()).collect());
+                    return GroupEnd {
+                        server,
+                        outbox,
+                        shipments,
+                        ended,
+                    };
+                }
+            }
+        } else {
+            None
+        };
+        let (outbox, generation) = match &lease {
+            // A lease belongs to its node, and a switch that takes the node away closes it.
+            Some(lease) => (lease.link().outbox().clone(), u64::MAX),
+            None => (outbox, current.generation),
+        };
         let subs: Vec<Option<Cmd>> = if batch.is_split() {
             shipments
                 .iter()
@@ -148,13 +180,17 @@ impl Scatter {
                     .last()
                     .map(|(ticket, _): &(Ticket, usize)| ticket.incarnation()),
                 blocking: false,
+                no_reply: false,
             };
             // The first piece usually fits at once; later ones wait for room behind it.
-            let pushed = match outbox.push(current.generation, &parcel) {
+            let pushed = match outbox.push(generation, &parcel) {
                 Ok(ticket) => Ok(ticket),
                 Err(Refusal::Stale) => Err(Outcome::Stale),
+                Err(refusal) if lease.is_some() && !matches!(refusal, Refusal::Full) => {
+                    Err(Outcome::NotSent(refused(refusal)))
+                }
                 Err(_) => {
-                    let pushed = self.push_patiently(&server, &outbox, current.generation, &parcel);
+                    let pushed = self.push_patiently(&server, &outbox, generation, &parcel);
                     self.or_elsewhere(batch.target(&shipments), &server, pushed)
                         .await
                 }
@@ -179,6 +215,11 @@ impl Scatter {
                 _ => Outcome::Stale,
             });
             ended = Ended::Mixed(outcomes);
+        }
+        if let Some(lease) = lease
+            && ended.is_answered()
+        {
+            lease.return_clean();
         }
         GroupEnd {
             server,
@@ -225,28 +266,19 @@ impl Ended {
         }
     }
 
+    fn is_answered(&self) -> bool {
+        match self {
+            Ended::Well(_) => true,
+            Ended::Mixed(outcomes) => outcomes
+                .iter()
+                .all(|outcome| matches!(outcome, Outcome::Reply(_))),
+        }
+    }
+
     fn into_outcomes(self) -> Vec<Outcome> {
         match self {
             Ended::Well(values) => values.into_iter().map(Outcome::Reply).collect(),
             Ended::Mixed(outcomes) => outcomes,
         }
     }
-}
-
-/// What a broken parcel means for each of its commands.
-pub(super) fn broken_outcomes(broken: Broken, count: usize) -> impl Iterator<Item = Outcome> {
-    let Broken {
-        replies,
-        written,
-        cause,
-    } = broken;
-    let answered = replies.len();
-    let rest = (answered..count).map(move |at| {
-        if at < written {
-            Outcome::Unknown(cause.clone())
-        } else {
-            Outcome::NotSent(cause.clone())
-        }
-    });
-    replies.into_iter().map(Outcome::Reply).chain(rest)
 }

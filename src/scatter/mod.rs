@@ -1,25 +1,29 @@
-//! Scatter: sends parcels to the servers and puts the replies back. The only retry loop is here.
+//! Scatter: sends parcels to the servers and puts the replies back.
 //!
-//! Every attempt ends as [`Outcome`]; what may follow is decided in one place ([`Verdict`]). An attempt loads the topology once, and every
-//! retry routes anew.
+//! Every attempt ends as [`Outcome`]. For a call, `retry` has the one loop and decides what follows; for the commands of a
+//! batch, which come in rounds, `settle` does. An attempt loads the topology once, and every retry routes again.
 
 mod batch;
 mod lease;
 mod many;
 mod merge;
+mod retry;
+mod settle;
 mod split;
 mod transaction;
 mod turns;
 
 pub(crate) use batch::own_keys;
-pub(crate) use lease::{blocking_deadline, converse, converse_atomic};
+pub(crate) use lease::{Lent, blocking_deadline, converse, converse_atomic};
 pub(crate) use split::SplitRead;
 pub(crate) use turns::{Tried, Turns};
+
+use retry::{Attempted, Form};
 
 use crate::command::{Merge, Split};
 use crate::config::Mode;
 use crate::connection::{
-    Cause, Delivery, Item, Items, Outbox, Parcel, Refusal, Script, Ticket, backoff,
+    Broken, Cause, Delivery, Item, Items, Outbox, Parcel, Refusal, Script, Ticket,
 };
 use crate::control::{Control, Current};
 use crate::error::{Error, ErrorKind};
@@ -27,7 +31,7 @@ use crate::placement::NodeId;
 use crate::pool::{Lane, Server};
 use crate::routing::{self, Gate, Known, Part};
 use crate::stats::Failure;
-use redis::{Cmd, ServerError, Value};
+use redis::{Cmd, Value};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -61,6 +65,13 @@ pub(crate) struct Call<'a> {
     pub(crate) target: Target<'a>,
     pub(crate) script: Option<Arc<Script>>,
     pub(crate) manner: Manner,
+}
+
+impl Manner {
+    /// How long the caller allows the call as a whole.
+    fn allowance(self) -> Duration {
+        self.deadline.saturating_duration_since(self.started)
+    }
 }
 
 /// Where a command of one call goes.
@@ -120,13 +131,6 @@ enum Outcome {
     Stale,
 }
 
-/// What follows an attempt.
-enum Verdict {
-    Done(Result<Value, Error>),
-    /// Again, after this wait.
-    Again(Duration),
-}
-
 /// Sends commands by the current topology.
 #[derive(Debug)]
 pub(crate) struct Scatter {
@@ -151,7 +155,7 @@ impl Scatter {
 
     /// Sends one command and returns its reply; error replies come as `Value::ServerError`. Retries what is safe within the deadline.
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Value, Error> {
-        self.go_on(call, None).await
+        self.run(call, Form::Shared, None).await
     }
 
     /// The first attempt of a call, as far as it needs no waiting: pushed, or `None` and nothing was sent. `waker` is woken when it has
@@ -188,54 +192,7 @@ impl Scatter {
         server: Arc<Server>,
     ) -> Result<Value, Error> {
         let attempted = Some((outcome_of(delivery), Some(server)));
-        self.go_on(first.call(cmd), attempted).await
-    }
-
-    /// The retry loop of a single command, from the outcome of a first attempt if there was one.
-    async fn go_on(
-        &self,
-        mut call: Call<'_>,
-        mut attempted: Option<(Outcome, Option<Arc<Server>>)>,
-    ) -> Result<Value, Error> {
-        let mut failures = 0;
-        let mut tried = Tried::default();
-        loop {
-            let (outcome, server) = match attempted.take() {
-                Some(first) => first,
-                None => self.attempt(&call).await,
-            };
-            if matches!(outcome, Outcome::Stale) {
-                continue;
-            }
-            match self.judge(&call, outcome, server.as_ref(), &mut failures) {
-                Verdict::Done(result) => {
-                    let error = match result {
-                        // A fault of the server, not of the command: which server it is matters.
-                        Ok(Value::ServerError(error))
-                            if not_executed(&error) && !call.known.runs_scripts() =>
-                        {
-                            Error::from_server(error)
-                        }
-                        Ok(value) => return Ok(value),
-                        Err(error) => error,
-                    };
-                    return self.or_miss(
-                        call.cmd,
-                        call.known,
-                        server.as_ref(),
-                        Self::name(&call, error, server.as_ref()),
-                    );
-                }
-                Verdict::Again(wait) => {
-                    if let Some(server) = &server {
-                        server.stats().retried(call.known.id());
-                    }
-                    tracing::debug!(target: "keyway::scatter", command = call.known.name(), attempt = failures + 1, "retry");
-                    pause(wait, call.manner.deadline).await;
-                    self.turn_on(&mut call.target, &mut tried, server);
-                }
-            }
-        }
+        self.run(first.call(cmd), Form::Shared, attempted).await
     }
 
     fn name(call: &Call<'_>, error: Error, server: Option<&Arc<Server>>) -> Error {
@@ -280,18 +237,17 @@ impl Scatter {
     }
 
     /// One attempt: routed once, pushed once, awaited. Waits for room and for a dial, within the deadline.
-    async fn attempt(&self, call: &Call<'_>) -> (Outcome, Option<Arc<Server>>) {
+    async fn attempt(&self, call: &Call<'_>) -> Attempted {
         let parcel = parcel_of(call);
         let (pushed, server, outbox, generation) = {
             let current = self.control.load();
             let server = match self.aim(&current, call.target, call.known.is_read) {
                 Ok(server) => server.clone(),
-                Err(Aim::Hold) => {
+                Err(aim) => {
                     let generation = current.generation;
                     drop(current);
-                    return (self.hold(generation, call.manner.deadline).await, None);
+                    return self.not_aimed(aim, generation, call.manner.deadline).await;
                 }
-                Err(Aim::Refused(cause)) => return (Outcome::NotSent(cause), None),
             };
             let outbox = server
                 .link(call.manner.lane, call.target.lane_node())
@@ -316,6 +272,10 @@ impl Scatter {
                 }
             }
         };
+        if parcel.no_reply {
+            server.stats().not_waited_for(call.known.id());
+            return (Outcome::Reply(Value::Nil), Some(server));
+        }
         let outcome = outcome_of(ticket.await);
         (outcome, Some(server))
     }
@@ -417,83 +377,6 @@ impl Scatter {
             let _ = tokio::time::timeout_at(until.into(), changed).await;
         }
     }
-
-    fn judge(
-        &self,
-        call: &Call<'_>,
-        outcome: Outcome,
-        server: Option<&Arc<Server>>,
-        failures: &mut u32,
-    ) -> Verdict {
-        let elsewhere =
-            || call.target.is_any() && server.is_some_and(|server| self.is_other_up(server));
-        let again = |failures: &mut u32, wait: Duration| -> Option<Verdict> {
-            let server = server?;
-            let retry = &server.settings().retry;
-            *failures += 1;
-            let possible = *failures < retry.attempts_max
-                && Instant::now() + wait < call.manner.deadline
-                && server.budget().spend();
-            possible.then_some(Verdict::Again(wait))
-        };
-        match outcome {
-            Outcome::Reply(Value::ServerError(error)) => {
-                if let Some(script) = &call.script
-                    && error.code() == "NOSCRIPT"
-                    && let Some(server) = server
-                {
-                    // Somebody flushed the server's scripts behind our back.
-                    server
-                        .link(call.manner.lane, call.target.lane_node())
-                        .outbox()
-                        .forget_script(&script.sha);
-                    if let Some(verdict) = again(failures, Duration::ZERO) {
-                        return verdict;
-                    }
-                }
-                if not_executed(&error)
-                    && !call.known.runs_scripts()
-                    && let Some(server) = server
-                {
-                    if error.code() == "READONLY" {
-                        let why = Cause::Dropped("the server has become read-only");
-                        server
-                            .link(call.manner.lane, call.target.lane_node())
-                            .outbox()
-                            .renew(why, RENEW_EVERY);
-                    }
-                    let wait = match *failures {
-                        // The next server may well be able to, now.
-                        0 if elsewhere() => Duration::ZERO,
-                        _ => backoff(&server.settings().retry, *failures + 3),
-                    };
-                    if let Some(verdict) = again(failures, wait) {
-                        return verdict;
-                    }
-                }
-                Verdict::Done(Ok(Value::ServerError(error)))
-            }
-            Outcome::Reply(value) => Verdict::Done(Ok(value)),
-            Outcome::NotSent(cause) => {
-                if (is_transient(&cause) || is_down(&cause) && elsewhere())
-                    && let Some(verdict) = again(failures, Duration::ZERO)
-                {
-                    return verdict;
-                }
-                Verdict::Done(Err(fail(server, call.known, false, cause)))
-            }
-            Outcome::Unknown(cause) => {
-                if call.known.is_read
-                    && is_transient(&cause)
-                    && let Some(verdict) = again(failures, Duration::ZERO)
-                {
-                    return verdict;
-                }
-                Verdict::Done(Err(fail(server, call.known, true, cause)))
-            }
-            Outcome::Stale => Verdict::Again(Duration::ZERO),
-        }
-    }
 }
 
 /// What a call without a script needs beside its command.
@@ -534,6 +417,7 @@ fn parcel_of<'a>(call: &'a Call<'_>) -> Parcel<'a> {
         deadline: call.manner.deadline,
         behind: None,
         blocking: false,
+        no_reply: call.cmd.is_no_response(),
     }
 }
 
@@ -547,6 +431,24 @@ fn outcome_of(delivery: Delivery) -> Outcome {
         Delivery::Broken(broken) if broken.written == 0 => Outcome::NotSent(broken.cause),
         Delivery::Broken(broken) => Outcome::Unknown(broken.cause),
     }
+}
+
+/// What a broken parcel means for each of its commands.
+fn broken_outcomes(broken: Broken, count: usize) -> impl Iterator<Item = Outcome> {
+    let Broken {
+        replies,
+        written,
+        cause,
+    } = broken;
+    let answered = replies.len();
+    let rest = (answered..count).map(move |at| {
+        if at < written {
+            Outcome::Unknown(cause.clone())
+        } else {
+            Outcome::NotSent(cause.clone())
+        }
+    });
+    replies.into_iter().map(Outcome::Reply).chain(rest)
 }
 
 /// Why a command cannot be aimed at a server now.
@@ -569,17 +471,6 @@ impl Target<'_> {
     }
 }
 
-async fn pause(wait: Duration, deadline: Instant) {
-    if !wait.is_zero() {
-        tokio::time::sleep_until((Instant::now() + wait).min(deadline).into()).await;
-    }
-}
-
-/// Errors by which a server says that it did nothing.
-fn not_executed(error: &ServerError) -> bool {
-    matches!(error.code(), "LOADING" | "READONLY" | "MASTERDOWN")
-}
-
 /// Errors that mean the server was not there: what cache mode takes for a miss.
 fn is_absence(kind: ErrorKind, is_read: bool) -> bool {
     matches!(kind, ErrorKind::ServerDown | ErrorKind::NotSent)
@@ -591,6 +482,12 @@ fn is_down(cause: &Cause) -> bool {
     matches!(cause, Cause::Down(_))
 }
 
+/// May a read be sent again that was written and ended so?
+fn may_be_read_again(cause: &Cause) -> bool {
+    // Nobody knows any more whose reply is whose.
+    is_transient(cause) && !matches!(cause, Cause::Shifted)
+}
+
 /// May the next attempt do better within the same call?
 fn is_transient(cause: &Cause) -> bool {
     match cause {
@@ -598,10 +495,12 @@ fn is_transient(cause: &Cause) -> bool {
         | Cause::ClosedByServer
         | Cause::Silent(_)
         | Cause::Poisoned(_)
+        | Cause::Shifted
         | Cause::Dropped(_) => true,
         Cause::Deadline
         | Cause::Protocol(_)
-        | Cause::Shifted
+        | Cause::NoTransaction(_)
+        | Cause::Busy(_)
         | Cause::Unreadable(_)
         | Cause::NoRoom
         | Cause::NoLease(_)
@@ -626,6 +525,7 @@ pub(crate) fn fail(
         (_, true) => (ErrorKind::Unknown, Failure::Unknown),
         (Cause::Deadline, false) => (ErrorKind::NotSent, Failure::Timeout),
         (Cause::NoRoom | Cause::NoLease(_), false) => (ErrorKind::NotSent, Failure::Full),
+        (Cause::Busy(_), false) => (ErrorKind::NotSent, Failure::NotSent),
         (Cause::Down(_), false) => (ErrorKind::ServerDown, Failure::ServerDown),
         (Cause::Refused(_), false) => (ErrorKind::Refused, Failure::Refused),
         (Cause::Empty, false) => (ErrorKind::Invalid, Failure::Refused),

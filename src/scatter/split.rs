@@ -2,8 +2,8 @@
 //! values of the plain replies go straight to their places. What does not go so goes on as a [batch](super::batch), from where it stands.
 
 use super::batch::{Batch, Ended, GroupEnd};
-use super::many::broken_outcomes;
-use super::{Body, Divided, Entry, Manner, Outcome, Scatter, pause};
+use super::retry::pause;
+use super::{Body, Divided, Entry, Manner, Outcome, Scatter, broken_outcomes};
 use crate::command::Split;
 use crate::connection::{Delivery, Items, Packed, Parcel, Ticket};
 use crate::control::Current;
@@ -88,6 +88,7 @@ impl Scatter {
                 deadline: manner.deadline,
                 behind: None,
                 blocking: false,
+                no_reply: false,
             };
             let outbox = server.link(manner.lane, part.node).outbox();
             let progress = match outbox.push(current.generation, &parcel) {

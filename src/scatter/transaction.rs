@@ -1,12 +1,24 @@
 //! Transactions: MULTI, the commands and EXEC as one write to one node.
 
-use super::{Aim, Call, Manner, Outcome, Scatter, Target, Tried, Verdict, not_executed, pause};
-use crate::connection::{Cause, Delivery, Item, Items, Parcel, Script};
+use super::lease::converse_once;
+use super::retry::{Attempted, Form};
+use super::{Call, Manner, Outcome, Scatter, Target};
+use crate::connection::{Cause, Delivery, Item, Items, Outbox, Parcel, Script};
 use crate::error::Error;
-use crate::pool::Server;
+use crate::reply_code;
 use crate::routing::Known;
 use redis::{Cmd, ServerError, Value};
 use std::sync::Arc;
+
+/// What is between MULTI and EXEC.
+pub(super) struct Transaction<'a> {
+    /// MULTI and EXEC included.
+    items: &'a [Item<'a>],
+    /// Too long to be sent within it: loaded in front of MULTI.
+    scripts: &'a [Arc<Script>],
+    /// It has a command that the table does not know, which may change its connection.
+    needs_lease: bool,
+}
 
 impl Scatter {
     /// Sends MULTI, the commands and EXEC to one node in one contiguous write, and returns the elements of EXEC's reply (nil when a WATCH
@@ -20,82 +32,86 @@ impl Scatter {
     ) -> Result<Value, Error> {
         let (multi, exec) = (redis::cmd("MULTI"), redis::cmd("EXEC"));
         let all = transaction(&multi, items, &exec);
-        let parcel = Parcel {
-            items: Items::Many(&all),
-            scripts,
-            started: manner.started,
-            deadline: manner.deadline,
-            behind: None,
-            blocking: false,
-        };
-        let is_read = items.iter().all(|(_, known)| known.is_read);
         // What decides about retries is the whole: a transaction of reads is a read.
         let known = Known {
-            row: crate::command::row_of(&[b"EXEC"]).ok(),
-            is_read,
+            is_read: items.iter().all(|(_, known)| known.is_read),
+            ..exec_known()
         };
-        let mut call = Call {
+        let call = Call {
             cmd: &exec,
             known,
             target,
             script: None,
             manner,
         };
-        let mut failures = 0;
-        let mut tried = Tried::default();
-        loop {
-            let (outcome, server) = self.attempt_atomic(&call, &parcel, all.len()).await;
-            match outcome {
-                Outcome::Stale => {}
-                Outcome::Reply(value) => return Ok(value),
-                outcome => match self.judge(&call, outcome, server.as_ref(), &mut failures) {
-                    Verdict::Done(result) => {
-                        return result.map_err(|error| Self::name(&call, error, server.as_ref()));
-                    }
-                    Verdict::Again(wait) => {
-                        pause(wait, manner.deadline).await;
-                        self.turn_on(&mut call.target, &mut tried, server);
-                    }
-                },
-            }
-        }
+        let transaction = Transaction {
+            items: &all,
+            scripts,
+            needs_lease: items.iter().any(|(_, known)| known.row.is_none()),
+        };
+        self.run(call, Form::Transaction(transaction), None).await
     }
 
-    async fn attempt_atomic(
+    pub(super) async fn attempt_transaction(
         &self,
         call: &Call<'_>,
-        parcel: &Parcel<'_>,
-        count: usize,
-    ) -> (Outcome, Option<Arc<Server>>) {
+        transaction: &Transaction<'_>,
+    ) -> Attempted {
+        let count = transaction.items.len();
+        if transaction.needs_lease {
+            let lease = match self.lease_for(call, call.manner.deadline).await {
+                Ok(lease) => lease,
+                Err(attempted) => return attempted,
+            };
+            let items = Items::Many(transaction.items);
+            let delivery =
+                converse_once(&lease, items, transaction.scripts, call.manner, false).await;
+            let outcome = transaction_outcome(delivery, count);
+            let server = lease.server().clone();
+            if let Outcome::Reply(reply) = &outcome {
+                forget_scripts_it_lacks(reply, transaction.scripts, lease.link().outbox());
+                lease.return_clean();
+            }
+            return (outcome, Some(server));
+        }
+        let parcel = Parcel {
+            items: Items::Many(transaction.items),
+            scripts: transaction.scripts,
+            started: call.manner.started,
+            deadline: call.manner.deadline,
+            behind: None,
+            blocking: false,
+            no_reply: false,
+        };
         let current = self.control.load_full();
         let server = match self.aim(&current, call.target, call.known.is_read) {
             Ok(server) => server.clone(),
-            Err(Aim::Hold) => {
-                return (
-                    self.hold(current.generation, call.manner.deadline).await,
-                    None,
-                );
+            Err(aim) => {
+                return self
+                    .not_aimed(aim, current.generation, call.manner.deadline)
+                    .await;
             }
-            Err(Aim::Refused(cause)) => return (Outcome::NotSent(cause), None),
         };
-        let outbox = server
-            .link(call.manner.lane, call.target.lane_node())
-            .outbox();
-        let pushed = self.push_patiently(&server, outbox, current.generation, parcel);
+        let link = server.link(call.manner.lane, call.target.lane_node());
+        let outbox = link.outbox();
+        let pushed = self.push_patiently(&server, outbox, current.generation, &parcel);
         let ticket = match self.or_elsewhere(call.target, &server, pushed).await {
             Ok(ticket) => ticket,
             Err(outcome) => return (outcome, Some(server)),
         };
-        let outcome = match ticket.await {
-            Delivery::Replies(replies) => transaction_reply(replies),
-            Delivery::Reply(_) => {
-                Outcome::Unknown(Cause::Protocol("one reply to a transaction".into()))
-            }
-            // Without a whole EXEC the server forgets the rest.
-            Delivery::Broken(broken) if broken.written < count => Outcome::NotSent(broken.cause),
-            Delivery::Broken(broken) => Outcome::Unknown(broken.cause),
-        };
+        let outcome = transaction_outcome(ticket.await, count);
+        if let Outcome::Reply(reply) = &outcome {
+            forget_scripts_it_lacks(reply, transaction.scripts, outbox);
+        }
         (outcome, Some(server))
+    }
+}
+
+/// The row of EXEC, which stands for a transaction as a whole.
+pub(super) fn exec_known() -> Known {
+    Known {
+        row: crate::command::row_of(&[b"EXEC"]).ok(),
+        is_read: false,
     }
 }
 
@@ -121,29 +137,52 @@ pub(super) fn transaction<'a>(
     all
 }
 
+/// How a parcel of MULTI ... EXEC, `count` commands, has ended.
+pub(super) fn transaction_outcome(delivery: Delivery, count: usize) -> Outcome {
+    match delivery {
+        Delivery::Replies(replies) => transaction_reply(replies),
+        Delivery::Reply(_) => {
+            Outcome::Unknown(Cause::Protocol("one reply to a transaction".into()))
+        }
+        // Without a whole EXEC the server forgets the rest.
+        Delivery::Broken(broken) if broken.written < count => Outcome::NotSent(broken.cause),
+        Delivery::Broken(broken) => Outcome::Unknown(broken.cause),
+    }
+}
+
 /// EXEC's reply out of all replies of a transaction.
-pub(super) fn transaction_reply(mut replies: Vec<Value>) -> Outcome {
+fn transaction_reply(mut replies: Vec<Value>) -> Outcome {
     let exec = replies.pop();
     if let Some(Value::ServerError(multi)) = replies.first() {
         // Then the commands were executed one by one, which is not what was asked for.
-        return Outcome::Unknown(Cause::Protocol(
-            format!("MULTI was refused ({multi}), so the commands did not run as one transaction")
-                .into(),
-        ));
+        return Outcome::Unknown(Cause::NoTransaction(multi.to_string().into()));
     }
     match exec {
         Some(Value::ServerError(error)) if error.code() == "EXECABORT" => {
-            let why = replies.into_iter().find_map(|reply| match reply {
-                Value::ServerError(error) => Some(error),
-                _ => None,
-            });
-            match why {
-                // Nothing of it ran, so it may be tried again.
-                Some(why) if not_executed(&why) => {
-                    Outcome::NotSent(Cause::Dropped("the server could not execute just now"))
+            let refused =
+                replies
+                    .into_iter()
+                    .enumerate()
+                    .skip(1)
+                    .find_map(|(at, reply)| match reply {
+                        // MULTI is the first.
+                        Value::ServerError(error) => Some((at - 1, error)),
+                        _ => None,
+                    });
+            let why = match &refused {
+                Some((_, why)) => Some(why.clone()),
+                // EXEC itself was refused: the server says why within its own words.
+                None => reason_of_abort(&error),
+            };
+            match (why, refused) {
+                // None of it ran, and the reason is the server's own: its words and its class are the plain command's.
+                (Some(why), _) if reply_code::of(why.code()).is_some() => {
+                    Outcome::Reply(Value::ServerError(why))
                 }
-                Some(why) => Outcome::Reply(Value::ServerError(exec_abort(&error, &why))),
-                None => Outcome::Reply(Value::ServerError(error)),
+                (_, Some((at, why))) => {
+                    Outcome::Reply(Value::ServerError(exec_abort(&error, at, &why)))
+                }
+                (_, None) => Outcome::Reply(Value::ServerError(error)),
             }
         }
         Some(value) => Outcome::Reply(value),
@@ -151,16 +190,37 @@ pub(super) fn transaction_reply(mut replies: Vec<Value>) -> Outcome {
     }
 }
 
+/// Redis writes "Transaction discarded because of: READONLY You can't write ...".
+fn reason_of_abort(abort: &ServerError) -> Option<ServerError> {
+    let (_, why) = abort.details()?.split_once("because of: ")?;
+    parse_error(why)
+}
+
 /// EXECABORT that also says which command was refused, and why.
-fn exec_abort(abort: &ServerError, why: &ServerError) -> ServerError {
+fn exec_abort(abort: &ServerError, _at: usize, why: &ServerError) -> ServerError {
     let details = abort.details().unwrap_or_default();
-    let line: String = format!(
-        "-EXECABORT {details} ({} {})\r\n",
-        why.code(),
-        why.details().unwrap_or_default()
-    );
-    match redis::parse_redis_value(line.as_bytes()) {
-        Ok(Value::ServerError(error)) => error,
-        _ => abort.clone(),
+    let why = format!("{} {}", why.code(), why.details().unwrap_or_default());
+    parse_error(&format!("EXECABORT {details} ({why})")).unwrap_or_else(|| abort.clone())
+}
+
+fn parse_error(text: &str) -> Option<ServerError> {
+    let line: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
+    match redis::parse_redis_value(format!("-{line}\r\n").as_bytes()) {
+        Ok(Value::ServerError(error)) => Some(error),
+        _ => None,
+    }
+}
+
+/// Where an element of EXEC's reply says that the server does not know a script, the caller's next transaction loads it
+/// again. This one is never repeated: its other commands were executed.
+pub(super) fn forget_scripts_it_lacks(exec: &Value, scripts: &[Arc<Script>], outbox: &Outbox) {
+    let is_unknown =
+        |reply: &Value| matches!(reply, Value::ServerError(error) if error.code() == "NOSCRIPT");
+    if let Value::Array(replies) = exec
+        && replies.iter().any(is_unknown)
+    {
+        for script in scripts {
+            outbox.forget_script(&script.sha);
+        }
     }
 }

@@ -70,6 +70,7 @@ struct CommandStats {
     errors: AtomicU64,
     failures: FailureCounters,
     retries: AtomicU64,
+    not_waited_for: AtomicU64,
     cache_misses_answered: AtomicU64,
     cache_writes_dropped: AtomicU64,
 }
@@ -178,6 +179,13 @@ impl ServerStats {
         }
     }
 
+    /// It was queued, and its caller does not want the reply.
+    pub(crate) fn not_waited_for(&self, command: u16) {
+        if let Some(stats) = self.command(command) {
+            stats.not_waited_for.fetch_add(1, Relaxed);
+        }
+    }
+
     /// In cache mode: the server is down, and a read was answered as a miss.
     pub(crate) fn cache_miss_answered(&self, command: u16) {
         if let Some(stats) = self.command(command) {
@@ -255,6 +263,7 @@ impl ServerStats {
                     errors: stats.errors.load(Relaxed),
                     failures,
                     retries: stats.retries.load(Relaxed),
+                    not_waited_for: stats.not_waited_for.load(Relaxed),
                     cache_misses_answered: stats.cache_misses_answered.load(Relaxed),
                     cache_writes_dropped: stats.cache_writes_dropped.load(Relaxed),
                     latency,

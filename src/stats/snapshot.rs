@@ -31,6 +31,8 @@ pub struct ServerSnapshot {
     pub failures: Failures,
     /// Attempts that were not the first of their call.
     pub retries: u64,
+    /// Commands whose caller did not want the reply (`Cmd::set_no_response`), which are in no other count.
+    pub not_waited_for: u64,
     /// Connections made ready, first ones and replacements.
     pub connects: u64,
     /// Connections lost; those closed on purpose are not counted.
@@ -71,6 +73,8 @@ pub struct CommandSnapshot {
     pub failures: Failures,
     /// Attempts that were not the first of their call.
     pub retries: u64,
+    /// Commands whose caller did not want the reply (`Cmd::set_no_response`), which are in no other count.
+    pub not_waited_for: u64,
     /// In cache mode, reads answered as a miss because the server was down.
     pub cache_misses_answered: u64,
     /// In cache mode, writes dropped because the server was down.
@@ -168,6 +172,7 @@ impl ServerSnapshot {
             server.replies += command.latency.count;
             server.failures.add(&command.failures);
             server.retries += command.retries;
+            server.not_waited_for += command.not_waited_for;
             server.cache_misses_answered += command.cache_misses_answered;
             server.cache_writes_dropped += command.cache_writes_dropped;
         }
@@ -220,6 +225,7 @@ impl CommandSnapshot {
             errors: self.errors.saturating_sub(earlier.errors),
             failures,
             retries: self.retries.saturating_sub(earlier.retries),
+            not_waited_for: self.not_waited_for.saturating_sub(earlier.not_waited_for),
             cache_misses_answered: self
                 .cache_misses_answered
                 .saturating_sub(earlier.cache_misses_answered),
