@@ -218,7 +218,7 @@ async fn blocking_commands_wait_on_a_connection_of_their_own() {
         let mut redis = cluster.clone();
         async move {
             redis
-                .blpop::<_, Option<(String, String)>>("queue", 5.0)
+                .blpop::<_, Option<(String, String)>>("queue", 0.0)
                 .await
                 .unwrap()
         }
@@ -228,7 +228,7 @@ async fn blocking_commands_wait_on_a_connection_of_their_own() {
     let server = &fixture.servers[node.server[1..].parse::<usize>().unwrap()];
     crate::fixture::eventually(
         "a client blocks",
-        std::time::Duration::from_secs(5),
+        std::time::Duration::from_secs(30),
         async || {
             let info: String = redis::cmd("INFO")
                 .arg("clients")
@@ -294,7 +294,7 @@ async fn whoever_unblocks_a_blocking_command_by_hand_ends_it() {
     let mut direct = fixture.servers[0].connection().await;
     crate::fixture::eventually(
         "the blocked client is unblocked",
-        std::time::Duration::from_secs(5),
+        std::time::Duration::from_secs(30),
         async || {
             let list: String = redis::cmd("CLIENT")
                 .arg("LIST")
@@ -310,7 +310,7 @@ async fn whoever_unblocks_a_blocking_command_by_hand_ends_it() {
         },
     )
     .await;
-    let ended = tokio::time::timeout(std::time::Duration::from_secs(5), waiting).await;
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(30), waiting).await;
     let error = ended.expect("it is not asked again").unwrap().unwrap_err();
     assert_eq!(error.code(), Some("UNBLOCKED"), "{error}");
 }

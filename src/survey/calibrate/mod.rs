@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::time::Duration;
 
-/// No single measurement takes longer than this and one question.
+/// No single measurement takes longer than this and some questions: it has at least so many answers that they tell something.
 const MEASURE: Duration = Duration::from_millis(500);
 /// Commands in one pipeline.
 const PIPELINE: usize = 100;

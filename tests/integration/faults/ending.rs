@@ -119,7 +119,7 @@ async fn after_close_nothing_opens_a_connection() {
 
 #[tokio::test]
 async fn close_cuts_off_what_is_not_answered_in_time() {
-    let proxied = Proxied::start(1, "[timeouts]\nresponse = \"15s\"\nclose = \"200ms\"\n").await;
+    let proxied = Proxied::start(1, "[timeouts]\nresponse = \"60s\"\nclose = \"200ms\"\n").await;
     let cluster = proxied.connect().await;
     let blocked = tokio::spawn({
         let cluster = cluster.clone();
@@ -134,7 +134,7 @@ async fn close_cuts_off_what_is_not_answered_in_time() {
     let error = cluster.close().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unknown);
     insta::assert_snapshot!(error, @"outcome unknown, it may have been executed: commands were still unanswered after 200ms, and were cut off");
-    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() < PATIENCE);
     let error = blocked.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unknown, "{error}");
     eventually("nothing is left", PATIENCE, async || {
@@ -210,7 +210,7 @@ fn connect_elsewhere(fixture: &TestCluster) -> (Cluster, tokio::runtime::Runtime
 async fn when_the_runtime_of_the_connections_is_gone_every_call_ends() {
     let fixture = TestCluster::start(2)
         .await
-        .settings("[timeouts]\nresponse = \"15s\"\n");
+        .settings("[timeouts]\nconnect = \"10s\"\nresponse = \"60s\"\n");
     let (cluster, runtime) = connect_elsewhere(&fixture);
     // Calls come from this runtime, and are answered.
     query::<i64>(&cluster, "INCR k").await.unwrap();
@@ -266,10 +266,6 @@ async fn when_the_runtime_of_the_connections_is_gone_every_call_ends() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
     cluster.close().await.unwrap();
-    assert!(
-        started.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
     fixture.servers.iter().for_each(|server| server.resume());
 }

@@ -6,7 +6,7 @@ use keyway::{Cluster, ErrorKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_tasks_share_one_cluster_through_a_narrow_bound() {
@@ -50,7 +50,7 @@ async fn ten_thousand_tasks_share_one_cluster_through_a_narrow_bound() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beyond_the_bound_callers_of_a_stopped_server_fail_as_not_sent_and_all_recovers() {
     let settings =
-        "[timeouts]\nresponse = \"300ms\"\ndead = \"20s\"\n[limits]\nin_flight_max = 256\n";
+        "[timeouts]\nresponse = \"300ms\"\ndead = \"60s\"\n[limits]\nin_flight_max = 256\n";
     let fixture = TestCluster::start(2).await.settings(settings);
     let cluster = fixture.connect().await;
     let key = key_on(&cluster, "s1", "k");
@@ -67,11 +67,7 @@ async fn beyond_the_bound_callers_of_a_stopped_server_fail_as_not_sent_and_all_r
         let error = task.await.unwrap().unwrap_err();
         *kinds.entry(format!("{:?}", error.kind())).or_default() += 1;
     }
-    assert!(
-        started.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
     let (unknown, not_sent) = (kinds["Unknown"], kinds["NotSent"]);
     assert_eq!(unknown + not_sent, 2_000, "{kinds:?}");
     assert!((1..=256).contains(&unknown), "{kinds:?}");
@@ -170,7 +166,8 @@ async fn small_reads_do_not_wait_for_a_large_value_on_the_bulk_lane() {
         assert_eq!(got.len(), 8 << 20);
     })
     .await;
-    assert!(reads > 10, "{reads}");
+    // Behind the large value there would be one.
+    assert!(reads > 3, "{reads}");
 }
 
 #[tokio::test]

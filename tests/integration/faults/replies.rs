@@ -219,7 +219,7 @@ async fn dropped_futures_and_deadlines_never_shift_replies() {
 
 #[tokio::test]
 async fn a_read_is_asked_again_over_a_cut_and_a_write_is_not() {
-    let proxied = Proxied::start(1, "[timeouts]\nresponse = \"5s\"\n").await;
+    let proxied = Proxied::start(1, "[timeouts]\nresponse = \"20s\"\n").await;
     let cluster = proxied.connect().await;
     let proxy = &proxied.proxies[0];
     query::<()>(&cluster, "SET k value").await.unwrap();
@@ -319,7 +319,7 @@ async fn a_split_mget_that_finds_no_room_or_is_dropped_loses_and_shifts_nothing(
 
 #[tokio::test]
 async fn a_split_mget_over_a_server_that_stays_away_says_which_keys_failed() {
-    let settings = "[timeouts]\nresponse = \"2s\"\nconnect = \"100ms\"\n";
+    let settings = "[timeouts]\nresponse = \"10s\"\nconnect = \"2s\"\n";
     let mut proxied = Proxied::start(2, settings).await;
     let cluster = proxied.connect().await;
     let keys = named_keys(&cluster).await;
@@ -339,7 +339,7 @@ async fn a_split_mget_over_a_server_that_stays_away_says_which_keys_failed() {
 
 #[tokio::test]
 async fn a_batch_is_asked_again_over_a_cut_only_where_a_node_has_nothing_but_reads() {
-    let proxied = Proxied::start(1, "[timeouts]\nresponse = \"5s\"\n").await;
+    let proxied = Proxied::start(1, "[timeouts]\nresponse = \"20s\"\n").await;
     let cluster = proxied.connect().await;
     let proxy = &proxied.proxies[0];
     let nodes: Vec<String> = (0..2).map(|n| format!("{{{n}}}")).collect();

@@ -137,7 +137,7 @@ async fn a_write_whose_deadline_passes_half_way_into_the_socket_is_unknown_and_o
     proxied.proxies[0].stall_to_server(true);
     // More than the buffers of two sockets and of the proxy hold.
     let large = "x".repeat(48 << 20);
-    let hasty = cluster.with_timeout(Duration::from_millis(300));
+    let hasty = cluster.with_timeout(Duration::from_secs(3));
     let set = redis::cmd("SET").arg("large").arg(&large).to_owned();
     let (half_written, behind) = tokio::join!(hasty.query::<()>(&set), async {
         // The driver has taken the first and cannot take more.
