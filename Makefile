@@ -1,7 +1,9 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test ci fmt clippy layers doc examples bench bench-applications bench-placement bench-simulation bench-test instructions fuzz
+.PHONY: help setup demo test sweep steady ci fmt clippy layers doc examples bench bench-applications bench-placement bench-simulation bench-test instructions fuzz
 
 FUZZ_SECONDS ?= 600
+TIMES ?= 20
+LOOPS ?= 8
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +17,13 @@ demo: setup ## two real servers, a social graph: sets, timelines, a crash amid a
 test: ## all tests, against real servers and in a real browser, which they start themselves
 	@scripts/setup.sh --tests
 	cargo test --workspace --all-features
+
+sweep: ## the unit tests with all the keys, cases and rounds that they can have, some minutes
+	KEYWAY_SWEEP=1 cargo test --workspace --all-features --lib
+
+steady: ## the tests that read a clock, TIMES (20) times beside LOOPS (8) busy loops, half an hour; TESTS="module::name ..." for some of them
+	@scripts/setup.sh
+	scripts/steady.sh $(TIMES) $(LOOPS) $(TESTS)
 
 ci: ## everything that must hold before a merge
 	scripts/setup.sh --ci

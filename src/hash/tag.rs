@@ -111,7 +111,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4_000))]
+        #![proptest_config(ProptestConfig::with_cases(keyway_testing::swept(500, 4_000)))]
 
         #[test]
         fn rubys_tag_is_the_same_as_by_the_rule_read_aloud(key in keys()) {

@@ -197,7 +197,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(200))]
+        #![proptest_config(ProptestConfig::with_cases(keyway_testing::swept(50, 200)))]
         #[test]
         fn finds_the_same_node_as_a_map_of_ends(
             node_count in prop_oneof![1_usize..5, 60..70_usize, Just(1 << 14)],

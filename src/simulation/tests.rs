@@ -5,6 +5,7 @@ use super::report::{MovementReport, Report, StageReport};
 use super::*;
 use crate::config::Config;
 use crate::hash::crc32;
+use keyway_testing::swept;
 use proptest::prelude::*;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -82,16 +83,17 @@ fn one_more_server_moves_what_theory_says() {
 
 #[test]
 fn a_ring_is_as_uneven_as_its_points_are_few() {
+    let keys = swept(40_000, 200_000);
     let points = [("ring/40", 40.0), ("ketama", 160.0), ("ring/1000", 1_000.0)];
     let report = report(
         scenario(&points.map(|(scheme, _)| scheme))
             .servers_made(20)
-            .keys(Keys::made(200_000))
+            .keys(Keys::made(keys))
             .repeats(10),
     );
     for (scheme, (name, points)) in report.schemes.iter().zip(points) {
-        // Of n shares that sum up to one, and of keys that are counted: 10,000 a server.
-        let expected = ((1.0 - 1.0 / 20.0) * (1.0 / points + 1.0 / 10_000.0_f64)).sqrt();
+        // Of n shares that sum up to one, and of keys that are counted: a 20th on each server.
+        let expected = ((1.0 - 1.0 / 20.0) * (1.0 / points + 20.0 / keys as f64)).sqrt();
         let found = scheme.stages[0].keys.relative_sd;
         let spread = found.spread.unwrap();
         assert!(
@@ -103,6 +105,7 @@ fn a_ring_is_as_uneven_as_its_points_are_few() {
 
 #[test]
 fn the_report_is_the_same_for_any_number_of_threads_and_on_any_machine() {
+    let (keys, digest) = swept((15_000, 2_520_544_945), (150_000, 1_204_394_257));
     let with = |threads| {
         let sizes = ValueBytes::Lognormal {
             median: 300,
@@ -122,7 +125,7 @@ fn the_report_is_the_same_for_any_number_of_threads_and_on_any_machine() {
         .step(Step::Remove(names(&["b"])))
         .step(Step::Kill(names(&["c"])))
         .keys(
-            Keys::made(150_000)
+            Keys::made(keys)
                 .popularity(Popularity::Zipf { exponent: 0.99 })
                 .value_bytes(sizes),
         )
@@ -142,7 +145,7 @@ fn the_report_is_the_same_for_any_number_of_threads_and_on_any_machine() {
         ..
     } = with(2);
     let figures = serde_json::to_string(&(schemes, sensitivity)).unwrap();
-    assert_eq!(crc32(figures.as_bytes()), 1_204_394_257);
+    assert_eq!(crc32(figures.as_bytes()), digest);
 }
 
 /// None of their keys moves between two servers that a step leaves alone.
@@ -166,7 +169,7 @@ const MONOTONE: [&str; 16] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(swept(4, 12)))]
     #[test]
     fn a_monotone_algorithm_never_moves_a_key_between_servers_that_a_step_leaves_alone(
         seed: u64,
@@ -225,7 +228,7 @@ fn algorithms_that_are_not_monotone_are_seen_to_be_so() {
 
 #[test]
 fn shares_sum_up_to_one_and_hot_keys_have_what_zipf_gives_them() {
-    let count = 300_000_u32;
+    let count = swept(50_000_u32, 300_000);
     let report = report(
         scenario(&["ketama", "rendezvous@64"])
             .servers_made(7)

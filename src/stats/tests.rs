@@ -86,6 +86,8 @@ fn durations_are_rounded_to_the_nearest_microsecond() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(keyway_testing::swept(64, 256)))]
+
     #[test]
     fn percentiles_are_within_their_error(
         latencies in vec(prop_oneof![0u64..100, 100u64..10_000, 10_000u64..60_000_000], 1..2000),

@@ -387,7 +387,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(1_000))]
+        #![proptest_config(ProptestConfig::with_cases(keyway_testing::swept(200, 1_000)))]
 
         #[test]
         fn a_cursor_comes_back_from_its_text(cursor in prop_oneof![cursors(None), cursors(Some(KEY))]) {

@@ -457,6 +457,7 @@ fn odd() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keyway_testing::swept;
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
@@ -562,7 +563,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(1_000))]
+        #![proptest_config(ProptestConfig::with_cases(swept(200, 1_000)))]
 
         #[test]
         fn a_read_is_what_the_model_says_in_two_rounds(
@@ -634,7 +635,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(300))]
+        #![proptest_config(ProptestConfig::with_cases(swept(60, 300)))]
 
         /// The same by one reading that goes on, among more ties than are passed over without an offset.
         #[test]
@@ -726,7 +727,9 @@ mod tests {
                 Direction::Older => Cut::Below(entry(5, 1_200)),
                 Direction::Newer => Cut::Above(entry(5, 1_199)),
             };
-            for (round, deleted) in (1..5).flat_map(|round| (0..=200).map(move |d| (round, d))) {
+            for (round, deleted) in
+                (1..5).flat_map(|round| (0..=200).step_by(swept(5, 1)).map(move |d| (round, d)))
+            {
                 let mut sets = [all.clone()];
                 let mut reading = Reading::new(direction, &from, 11, [None]);
                 let mut rounds = 0;
@@ -750,7 +753,10 @@ mod tests {
                 assert!(rounds <= 5, "{rounds} rounds");
             }
         }
-        assert!(overshot > 100, "only {overshot} reads were led too far");
+        assert!(
+            overshot > swept(20, 100),
+            "only {overshot} reads were led too far"
+        );
     }
 
     #[test]

@@ -60,10 +60,12 @@ mod certificates;
 mod fault_proxy;
 mod redis_server;
 mod seed;
+mod sweep;
 mod waiting;
 
 pub use certificates::Certificates;
 pub use fault_proxy::{Cut, FaultProxy};
 pub use redis_server::{RedisServer, RedisServerBuilder};
 pub use seed::{SEED_VARIABLE, seed, seed_or};
+pub use sweep::{SWEEP_VARIABLE, swept};
 pub use waiting::eventually;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::hash::md5;
 use crate::placement::{Custom, Label, Options};
+use keyway_testing::swept;
 
 const KEYS: [&[u8]; 6] = [
     b"user:42",
@@ -126,9 +127,9 @@ fn the_steps_lead_to_the_node() {
     for placement in placements() {
         // Presets make all their points for each.
         let count = if placement.algorithm().is_preset() {
-            10
+            swept(2, 10)
         } else {
-            300
+            swept(20, 300)
         };
         for i in 0..count {
             let key = format!("key:{i}");

@@ -44,7 +44,7 @@ fn topology_of(assignment: &[usize], servers: usize) -> Topology {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #![proptest_config(ProptestConfig::with_cases(keyway_testing::swept(600, 3_000)))]
 
     #[test]
     fn an_order_is_found_if_and_only_if_there_is_one(

@@ -106,7 +106,7 @@ fn fleet() -> impl Strategy<Value = Fleet> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(keyway_testing::swept(100, 400)))]
 
     #[test]
     fn an_even_plan_keeps_its_promises(fleet in fleet()) {
