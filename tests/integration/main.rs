@@ -37,6 +37,7 @@ mod survey;
 mod timeline_cost;
 mod timeline_read;
 mod timeline_write;
+mod track_record;
 mod ways;
 
 mod command_table;
