@@ -1,6 +1,8 @@
 //! The error of a call: opaque, asked by its methods, and convertible to what users of redis-rs expect.
 
+use crate::command::{self, Rule};
 use crate::placement::NodeId;
+use crate::reply_code;
 use redis::{RedisError, ServerError, Value, make_extension_error};
 use std::fmt;
 use std::io;
@@ -168,6 +170,11 @@ impl Error {
         Error::new(ErrorKind::Invalid, EMPTY_COMMAND)
     }
 
+    /// A pipeline without commands, as redis-rs's own connections refuse it.
+    pub(crate) fn empty_pipeline() -> Error {
+        Error::empty_command()
+    }
+
     pub(crate) fn from_server(error: ServerError) -> Error {
         let message = match error.details() {
             Some(details) => format!("{} {details}", error.code()),
@@ -219,13 +226,20 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self.0.kind {
             ErrorKind::NotSent | ErrorKind::ServerDown => true,
-            ErrorKind::Server => self
-                .0
-                .server_error
-                .as_ref()
-                .is_some_and(|error| matches!(error.code(), "LOADING" | "MASTERDOWN")),
+            // The reply of a script, and each within EXEC's, may begin with any of these words.
+            ErrorKind::Server => {
+                let code = self.0.server_error.as_ref().map(ServerError::code);
+                code.is_some_and(reply_code::is_transient) && !self.may_be_a_scripts()
+            }
             _ => false,
         }
+    }
+
+    fn may_be_a_scripts(&self) -> bool {
+        self.0.command.as_deref().is_some_and(|command| {
+            let words: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
+            command::row_of(&words).is_ok_and(|row| row.rule == Rule::Script)
+        })
     }
 
     /// Whether the deadline passed. `kind` says whether the command may have been executed.

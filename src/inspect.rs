@@ -168,6 +168,7 @@ pub(crate) async fn look(
         Err(DialError {
             is_configuration: true,
             message: cause,
+            ..
         }) => (Answer::Refused { cause }, None),
         Err(DialError { message: cause, .. }) => (Answer::Unreachable { cause }, None),
     };

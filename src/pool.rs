@@ -2,8 +2,8 @@
 
 use crate::config::{self, Config, Limits, Pool as PoolSettings, Protocol, Retry, Tcp, Timeouts};
 use crate::connection::{
-    Admission, Bounds, Cause, Delivery, DialError, Dialler, DiallerParts, Link, Manner, Owner,
-    Patience, Purpose, Stream,
+    Admission, Bounds, Cause, Delivery, DialError, Dialler, DiallerParts, Interrupted, Link,
+    Manner, Owner, Patience, Purpose, Stream,
 };
 use crate::placement::NodeId;
 use crate::resp::{Decoder, DecoderLimits};
@@ -108,6 +108,7 @@ impl Server {
             },
             patience: Patience {
                 dead: settings.timeouts.dead,
+                silence_max: settings.timeouts.silence_max.max(settings.timeouts.dead),
                 idle_ping: settings.timeouts.idle_ping,
             },
             bounds: Bounds {
@@ -264,7 +265,7 @@ impl Server {
         match tokio::time::timeout_at(deadline.into(), dial).await {
             Err(_) => Err(Cause::Deadline),
             Ok(Err(_)) => Err(Cause::RuntimeGone),
-            Ok(Ok(Err(error))) => Err(Cause::Down(error.message.into())),
+            Ok(Ok(Err(error))) => Err(error.cause()),
             Ok(Ok(Ok(link))) => {
                 self.leased.lock().push((link.clone(), node));
                 self.lend(link, greeted.min(routed), permit)
@@ -311,6 +312,21 @@ impl Server {
             return Err(Cause::Closed);
         }
         Ok(lease)
+    }
+
+    /// One command over a connection made for it, past all that waits, on the runtime that owns the connections.
+    pub(crate) async fn interrupt(
+        &self,
+        command: &redis::Cmd,
+        deadline: Instant,
+    ) -> Result<redis::Value, Interrupted> {
+        let (dialler, command) = (self.dialler.clone(), command.clone());
+        let asking = self
+            .runtime
+            .spawn(async move { dialler.interrupt(&command, deadline).await });
+        asking
+            .await
+            .unwrap_or(Err(Interrupted::NotSent(Cause::RuntimeGone)))
     }
 
     /// A connection for pub/sub: its stream is the caller's.
@@ -555,6 +571,7 @@ pub(crate) async fn connect(
                     name,
                     DialError {
                         is_configuration: false,
+                        is_busy: false,
                         message,
                     },
                 ));

@@ -25,6 +25,28 @@ pub(crate) enum Scope {
     Server,
 }
 
+/// A command without a row by `for_key(key)`: its first argument must be that key, or it would ask the wrong server in silence.
+pub(crate) fn check_first_argument(args: &[&[u8]], key: &[u8]) -> Result<(), Error> {
+    if args.get(1) == Some(&key) {
+        return Ok(());
+    }
+    let name = shorten(args.first().copied().unwrap_or_default());
+    let found = match args.get(1) {
+        Some(first) => format!("is \"{}\"", shorten(first)),
+        None => "is missing".to_owned(),
+    };
+    Err(Error::new(
+        ErrorKind::Refused,
+        format!(
+            "keyway does not know where the keys of this command are, and its first argument {found}, where for_key(\"{}\") \
+             expects that key; if it belongs to that key's node all the same, say so with \
+             cluster.on_node(cluster.locate(key).node)",
+            shorten(key)
+        ),
+    )
+    .of_command(&name))
+}
+
 /// What is known of a command before it is routed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
@@ -126,6 +148,13 @@ pub(crate) fn identify(args: &[&[u8]], scope: Scope) -> Result<Known, Error> {
             row: Some(row),
             is_read: row.is_read(args),
         }),
+        // Such a subcommand may change its connection, and CLIENT REPLY of some other name would shift all replies.
+        Err(
+            unknown @ command::Unknown::Subcommand {
+                container: "CLIENT",
+                ..
+            },
+        ) => Err(Error::new(ErrorKind::UnknownCommand, unknown.to_string())),
         Err(_) if scope != Scope::Cluster => Ok(Known {
             row: None,
             is_read: false,
@@ -157,6 +186,9 @@ pub(crate) fn route(
         };
         refuse(text)
     };
+    if let (Scope::Dedicated(node), true) = (scope, row.is_neutral) {
+        return Ok(Route::Node(node));
+    }
     match row.rule {
         Rule::Connection | Rule::PubSub => return Err(remedy()),
         Rule::Dedicated => {
@@ -190,8 +222,11 @@ pub(crate) fn route(
         Rule::Everywhere(merge) => {
             return match scope {
                 Scope::Cluster => Ok(Route::Everywhere(merge)),
-                // PING, say: on one connection it means that one.
-                Scope::Dedicated(node) => Ok(Route::Node(node)),
+                // The other nodes of that server are not the caller's, and which they are changes.
+                Scope::Dedicated(_) => Err(refuse(
+                    "it acts on all nodes of a server, and a dedicated connection belongs to one node; call it on the cluster, \
+                     or on one server by on_server(name)",
+                )),
                 _ => Err(refuse(
                     "it goes to every server; call it on the cluster, or on one server by on_server(name)",
                 )),
@@ -480,6 +515,7 @@ pub(crate) fn with_block_timeout(cmd: &Cmd, left: std::time::Duration) -> Option
     let (at, text) = match row.blocking {
         command::Blocking::Never => return None,
         command::Blocking::SecondsLast => (args.len() - 1, format!("{:.3}", left.as_secs_f64())),
+        command::Blocking::MillisLast => (args.len() - 1, left.as_millis().max(1).to_string()),
         command::Blocking::SecondsAt(at) => (usize::from(at), format!("{:.3}", left.as_secs_f64())),
         command::Blocking::MillisAfter(option) => {
             let at = args

@@ -91,7 +91,7 @@ impl Cluster {
 
     /// The short way of an MGET over several nodes, likewise.
     fn start_split(&self, cmd: &Cmd, scope: Scope) -> Option<SplitRead> {
-        if scope != Scope::Cluster {
+        if scope != Scope::Cluster || cmd.is_no_response() {
             return None;
         }
         let known = Known {
@@ -154,7 +154,8 @@ pub(super) fn simple(
     cmd: &Cmd,
     scope: Scope,
 ) -> Option<(Known, NodeId)> {
-    if scope != Scope::Cluster {
+    // Who does not want the reply is not kept until it comes: the long way.
+    if scope != Scope::Cluster || cmd.is_no_response() {
         return None;
     }
     let (row, key) = routing::simple(cmd)?;

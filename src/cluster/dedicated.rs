@@ -1,6 +1,7 @@
+use super::execute::ScriptsOf;
 use super::{Cluster, name_of, parse, window};
-use crate::command::BlocksFor;
-use crate::connection::Cause;
+use crate::command::{BlocksFor, Rule};
+use crate::connection::{Cause, Script};
 use crate::error::{Error, ErrorKind};
 use crate::placement::NodeId;
 use crate::pool::Lease;
@@ -107,14 +108,22 @@ impl Dedicated {
     async fn execute(&self, cmd: &Cmd) -> Result<Value, Error> {
         let args = routing::arguments(cmd);
         let (known, wait) = self.admit(&args)?;
-        let manner = self.shared.cluster.manner();
+        let cluster = &self.shared.cluster;
+        let manner = cluster.manner();
         let deadline = scatter::blocking_deadline(manner, wait);
+        let is_script = known.row.is_some_and(|row| row.rule == Rule::Script);
+        let may_be_silent = wait.is_some() || is_script && cluster.is_long(manner);
+        let scripts = self.scripts(&[(cmd, known)]);
+        let items = scripts.items(&[(cmd, known)]);
+        if cmd.is_no_response() {
+            scatter::tell(self.lease()?, items[0], manner)
+                .map_err(|error| error.at_node(self.shared.node))?;
+            self.observe(known, &Value::Nil);
+            return Ok(Value::Nil);
+        }
+        let manner = Manner { deadline, ..manner };
         let outcomes = self
-            .converse(
-                &[(cmd, known)],
-                Manner { deadline, ..manner },
-                wait.is_some(),
-            )
+            .converse(&items, &scripts.in_front, manner, may_be_silent)
             .await?;
         let reply = outcomes
             .into_iter()
@@ -122,24 +131,41 @@ impl Dedicated {
             .unwrap_or_else(|| Err(Error::new(ErrorKind::NotSent, "nothing was sent")));
         if let Ok(value) = &reply {
             self.observe(known, value);
+            cluster.remember_loaded(&[(cmd, known)], &Value::Array(vec![value.clone()]));
         }
         reply
     }
 
     async fn execute_pipeline(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Error> {
         let mut items = Vec::with_capacity(pipeline.len());
+        let cluster = &self.shared.cluster;
+        let mut manner = cluster.manner();
+        let mut may_be_silent = false;
         for cmd in pipeline.cmd_iter() {
             let (known, wait) = self.admit(&routing::arguments(cmd))?;
-            if wait.is_some() && !pipeline.is_transaction() {
+            items.push((cmd, known));
+            // Within a transaction no command waits.
+            let Some(wait) = wait.filter(|_| !pipeline.is_transaction()) else {
+                continue;
+            };
+            if known.row.is_none_or(|row| row.rule != Rule::Dedicated) {
                 let why =
-                    "it may block, and would hold up every command behind it; call it by itself";
+                    "it may block, and would hold up every command after it; call it by itself";
                 return Err(Error::new(ErrorKind::Refused, why).of_command(known.name()));
             }
-            items.push((cmd, known));
+            // WAIT after writes is what a pipeline on a connection of one's own is for.
+            manner.deadline = scatter::blocking_deadline(manner, Some(wait));
+            may_be_silent = true;
         }
-        let manner = self.shared.cluster.manner();
+        if items.is_empty() && !pipeline.is_transaction() {
+            return Err(Error::empty_pipeline());
+        }
         if !pipeline.is_transaction() {
-            let results = self.converse(&items, manner, false).await?;
+            let scripts = self.scripts(&items);
+            let sent = scripts.items(&items);
+            let results = self
+                .converse(&sent, &scripts.in_front, manner, may_be_silent)
+                .await?;
             for (item, result) in items.iter().zip(&results) {
                 if let Ok(value) = result {
                     self.observe(item.1, value);
@@ -150,11 +176,10 @@ impl Dedicated {
                 .map(|result| result.unwrap_or_else(Error::into_value))
                 .collect());
         }
-        if items.is_empty() {
-            return Ok(vec![Value::Array(Vec::new())]);
-        }
+        let scripts = cluster.put_scripts(&items);
+        let sent = scripts.items(&items);
         let guard = Outstanding::new(&self.shared);
-        let exec = scatter::converse_atomic(self.lease()?, &items, &[], manner).await;
+        let exec = scatter::converse_atomic(self.lease()?, &sent, &scripts.in_front, manner).await;
         if exec
             .as_ref()
             .is_err_and(|error| error.kind() == ErrorKind::Unknown)
@@ -170,7 +195,24 @@ impl Dedicated {
             Value::ServerError(error) => Err(Error::from_server(error)
                 .of_command("EXEC")
                 .at_node(self.shared.node)),
-            value => Ok(vec![value]),
+            value => {
+                cluster.remember_loaded(&items, &value);
+                Ok(vec![value])
+            }
+        }
+    }
+
+    /// What becomes of the scripts that are called. Within a transaction typed by hand nothing may be sent in front of a command,
+    /// and a script that is known goes with its body; else it is loaded in front.
+    fn scripts(&self, items: &[(&Cmd, Known)]) -> ScriptsOf {
+        let cluster = &self.shared.cluster;
+        if self.shared.conversation.lock().in_multi {
+            ScriptsOf {
+                in_front: Vec::new(),
+                ..cluster.put_scripts(items)
+            }
+        } else {
+            cluster.load_scripts(items)
         }
     }
 
@@ -210,11 +252,12 @@ impl Dedicated {
     async fn converse(
         &self,
         items: &[(&Cmd, Known)],
+        scripts: &[Arc<Script>],
         manner: Manner,
         blocking: bool,
     ) -> Result<Vec<Result<Value, Error>>, Error> {
         let guard = Outstanding::new(&self.shared);
-        let results = scatter::converse(self.lease()?, items, &[], manner, blocking).await;
+        let results = scatter::converse(self.lease()?, items, scripts, manner, blocking).await;
         let unanswered = results.iter().any(|result| {
             result
                 .as_ref()

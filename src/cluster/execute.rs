@@ -2,7 +2,8 @@
 
 use super::Cluster;
 use super::call::simple;
-use crate::command::Rule;
+use super::scripts::with_body;
+use crate::command::{BlocksFor, Rule};
 use crate::config::MultiKey;
 use crate::connection::Script;
 use crate::control::Current;
@@ -42,79 +43,43 @@ impl Cluster {
         let route = self.route(&args, known, scope, None)?;
         let scatter = &self.core.scatter;
         let script = self.script_of(known, &args);
-        match route {
+        let to = |target| Call {
+            cmd,
+            known,
+            target,
+            script,
+            manner,
+        };
+        let reply = match route {
             Route::Node(node) => {
-                scatter
-                    .call(Call {
-                        cmd,
-                        known,
-                        target: Target::Node(node, Choice::Only),
-                        script,
-                        manner,
-                    })
-                    .await
+                let call = to(Target::Node(node, Choice::Only));
+                self.send_whole(call, None).await
             }
-            Route::Any(wait) => {
-                let call = Call {
-                    cmd,
-                    known,
-                    target: scatter.any(),
-                    script,
-                    manner,
-                };
-                match wait {
-                    Some(wait) => scatter.call_lent(call, Lent::Blocks(wait)).await,
-                    None => scatter.call(call).await,
-                }
-            }
+            Route::Any(wait) => self.send_whole(to(scatter.any()), wait).await,
             Route::Blocking(node, wait) => {
-                scatter
-                    .call_lent(
-                        Call {
-                            cmd,
-                            known,
-                            target: Target::Node(node, Choice::Only),
-                            script,
-                            manner,
-                        },
-                        Lent::Blocks(wait),
-                    )
-                    .await
+                let call = to(Target::Node(node, Choice::Only));
+                self.send_whole(call, Some(wait)).await
             }
             Route::Named => {
                 let Some(name) = server else {
-                    return Err(Error::new(
-                        ErrorKind::Refused,
-                        "say where it goes: cluster.on_server(name)",
-                    )
-                    .of_command(known.name()));
+                    return Err(unnamed(known));
                 };
                 self.check_at_home(&args, known, name)?;
-                let call = Call {
-                    cmd,
-                    known,
-                    target: Target::Server(name),
-                    script,
-                    manner,
-                };
-                match known.row.map(|row| row.blocks(&args)) {
-                    Some(Ok(Some(wait))) => scatter.call_lent(call, Lent::Blocks(wait)).await,
-                    _ => scatter.call(call).await,
+                if known.row.is_some_and(|row| row.interrupts) {
+                    return scatter.interrupt(cmd, known, name, manner).await;
                 }
+                let wait = known.row.and_then(|row| row.blocks(&args).ok().flatten());
+                self.send_whole(to(Target::Server(name)), wait).await
             }
             Route::Split(split, parts) => {
                 let body = Body::Split(Box::new(Divided { split, args, parts }));
-                one(scatter
-                    .many(
-                        vec![Entry {
-                            cmd,
-                            known,
-                            body,
-                            script: None,
-                        }],
-                        manner,
-                    )
-                    .await)
+                let entry = Entry {
+                    cmd,
+                    known,
+                    body,
+                    script: None,
+                };
+                one(scatter.many(vec![entry], manner).await)
             }
             Route::Everywhere(merge) => {
                 let entry = Entry {
@@ -131,7 +96,33 @@ impl Cluster {
                 gather::algebra(scatter, gather, &args, keys, manner).await
             }
             Route::Scan => gather::scan(scatter, cmd, &args, manner).await,
-        }
+        }?;
+        // What goes to several servers is waited for all the same; its caller does not want to know more.
+        Ok(if cmd.is_no_response() {
+            Value::Nil
+        } else {
+            reply
+        })
+    }
+
+    /// One command for one server: over the shared connection, or over one of its own if nobody else is to wait for it, or be
+    /// changed by it.
+    async fn send_whole(&self, call: Call<'_>, wait: Option<BlocksFor>) -> Result<Value, Error> {
+        let scatter = &self.core.scatter;
+        let lent = match (wait, call.known.row) {
+            (Some(wait), _) => Lent::Blocks(wait),
+            (None, None) => Lent::Unknown,
+            (None, Some(row)) if row.rule == Rule::Script && self.is_long(call.manner) => {
+                Lent::LongScript
+            }
+            (None, Some(_)) => return scatter.call(call).await,
+        };
+        scatter.call_lent(call, lent).await
+    }
+
+    /// The caller allows more time than a shared connection may be silent.
+    pub(super) fn is_long(&self, manner: Manner) -> bool {
+        manner.allowance() > self.current().config.timeouts().silence_max
     }
 
     /// Sends a pipeline. `Err` only when nothing was sent; what fails at one position is an error value there.
@@ -155,6 +146,9 @@ impl Cluster {
     ) -> Result<Vec<Value>, Error> {
         let cmds: Vec<&Cmd> = pipeline.cmd_iter().collect();
         let manner = self.manner();
+        if cmds.is_empty() && !pipeline.is_transaction() {
+            return Err(Error::empty_pipeline());
+        }
         if pipeline.is_transaction() {
             return Ok(vec![
                 self.execute_atomic(&cmds, scope, server, manner).await?,
@@ -187,10 +181,13 @@ impl Cluster {
     ) -> Result<Value, Error> {
         let mut node = None;
         let mut items = Vec::with_capacity(cmds.len());
-        let mut scripts = Vec::new();
         for cmd in cmds {
             let args = routing::arguments(cmd);
             let known = routing::identify(&args, scope)?;
+            if known.row.is_some_and(|row| row.is_neutral) {
+                items.push((*cmd, known));
+                continue;
+            }
             let route = self.route(&args, known, scope, Some(MultiKey::Split))?;
             match (route, server) {
                 (Route::Split(..) | Route::Gather(..), _) => {
@@ -219,24 +216,69 @@ impl Cluster {
                 (Route::Named, Some(name)) => self.check_at_home(&args, known, name)?,
                 _ => return Err(scattered(known)),
             }
-            scripts.extend(self.script_of(known, &args));
             items.push((*cmd, known));
         }
-        let target = match (server, node) {
-            (Some(name), _) => Target::Server(name),
-            (None, Some((node, _))) => Target::Node(node, Choice::Only),
-            (None, None) if !items.is_empty() => self.core.scatter.any(),
-            // An empty transaction needs no server to say that it did nothing.
-            (None, None) => return Ok(Value::Array(Vec::new())),
+        let target = match (server, node, scope) {
+            (Some(name), ..) => Target::Server(name),
+            (None, Some((node, _)), _) | (None, None, Scope::Node(node)) => {
+                Target::Node(node, Choice::Only)
+            }
+            (None, None, _) if !items.is_empty() => self.core.scatter.any(),
+            // No server is meant, and none is needed to say that nothing was done.
+            (None, None, _) => return Ok(Value::Array(Vec::new())),
         };
-        match self
+        let scripts = self.put_scripts(&items);
+        let items = scripts.items(&items);
+        let reply = self
             .core
             .scatter
-            .atomic(&items, &scripts, target, manner)
-            .await?
-        {
+            .atomic(&items, &scripts.in_front, target, manner)
+            .await?;
+        match reply {
             Value::ServerError(error) => Err(Error::from_server(error).of_command("EXEC")),
-            value => Ok(value),
+            value => {
+                self.remember_loaded(&items, &value);
+                Ok(value)
+            }
+        }
+    }
+
+    /// What becomes of the scripts of a transaction: see [`with_body`].
+    pub(super) fn put_scripts(&self, items: &[(&Cmd, Known)]) -> ScriptsOf {
+        let mut scripts = ScriptsOf {
+            bodies: vec![None; items.len()],
+            in_front: Vec::new(),
+        };
+        for (at, (cmd, known)) in items.iter().enumerate() {
+            let script = self.script_of(*known, &routing::arguments(cmd));
+            if let Some(script) = script {
+                scripts.bodies[at] = with_body(cmd, &script);
+                if scripts.bodies[at].is_none() {
+                    scripts.in_front.push(script);
+                }
+            }
+        }
+        scripts
+    }
+
+    /// The scripts of commands outside of a transaction: loaded in front of them.
+    pub(super) fn load_scripts(&self, items: &[(&Cmd, Known)]) -> ScriptsOf {
+        let called = items
+            .iter()
+            .filter_map(|(cmd, known)| self.script_of(*known, &routing::arguments(cmd)));
+        ScriptsOf {
+            in_front: called.collect(),
+            bodies: vec![None; items.len()],
+        }
+    }
+
+    /// Keeps the bodies that a transaction has loaded.
+    pub(super) fn remember_loaded(&self, items: &[(&Cmd, Known)], exec: &Value) {
+        let Value::Array(replies) = exec else { return };
+        for ((cmd, known), reply) in items.iter().zip(replies) {
+            if known.name() == "SCRIPT LOAD" {
+                self.remember_scripts(*known, &routing::arguments(cmd), reply);
+            }
         }
     }
 
@@ -295,7 +337,10 @@ impl Cluster {
                 "a scan over the cluster is a sequence of calls; call it by itself, not in a pipeline",
             ),
             Ok(Route::Named) => match server {
-                None => refuse("say where it goes: cluster.on_server(name)"),
+                None => Body::Refused(unnamed(known)),
+                Some(_) if known.row.is_some_and(|row| row.interrupts) => {
+                    refuse("it goes over a connection of its own; call it by itself")
+                }
                 Some(_)
                     if known
                         .row
@@ -373,14 +418,14 @@ impl Cluster {
         Ok(())
     }
 
-    fn script_of(&self, known: Known, args: &[&[u8]]) -> Option<Arc<Script>> {
+    pub(super) fn script_of(&self, known: Known, args: &[&[u8]]) -> Option<Arc<Script>> {
         match known.row.map(|row| row.name) {
             Some("EVALSHA" | "EVALSHA_RO") => self.core.scripts.find(args.get(1)?),
             _ => None,
         }
     }
 
-    fn remember_scripts(&self, known: Known, args: &[&[u8]], reply: &Value) {
+    pub(super) fn remember_scripts(&self, known: Known, args: &[&[u8]], reply: &Value) {
         match (known.name(), args, reply) {
             ("SCRIPT LOAD", [_, _, body, ..], Value::BulkString(_) | Value::SimpleString(_)) => {
                 self.core
@@ -402,6 +447,27 @@ fn one(mut results: Vec<Result<Value, Error>>) -> Result<Value, Error> {
     results
         .pop()
         .unwrap_or_else(|| Err(Error::new(ErrorKind::NotSent, "nothing was sent")))
+}
+
+/// The scripts of a transaction: EVALSHA with its body in place, or to be loaded in front of MULTI.
+pub(super) struct ScriptsOf {
+    /// By command: what is sent in place of it.
+    pub(super) bodies: Vec<Option<Cmd>>,
+    pub(super) in_front: Vec<Arc<Script>>,
+}
+
+impl ScriptsOf {
+    /// The commands as they are sent.
+    pub(super) fn items<'a>(&'a self, items: &[(&'a Cmd, Known)]) -> Vec<(&'a Cmd, Known)> {
+        let sent = items.iter().zip(&self.bodies);
+        sent.map(|((cmd, known), body)| (body.as_ref().unwrap_or(cmd), *known))
+            .collect()
+    }
+}
+
+fn unnamed(known: Known) -> Error {
+    let why = "say where it goes: cluster.on_server(name)";
+    Error::new(ErrorKind::Refused, why).of_command(known.name())
 }
 
 /// A part of a transaction that no single node can run.

@@ -166,12 +166,18 @@ impl Cluster {
         }
     }
 
-    /// Commands for the node of `key`: scripts that declare no key, commands that the table does not know. Declared keys must be on it. Where
-    /// no key [has a home](crate::placement::Placement::has_homes), for the node whose turn it is, and any key.
+    /// Commands for the node of `key`: scripts that declare no key, commands that the table does not know. Declared keys must be on it, and
+    /// the first argument of a command that the table does not know must be `key` itself; [`on_node`](Cluster::on_node) does not
+    /// ask for that. Such a command takes a connection of its own for the time of its call, of which there are `pool.dedicated_max`. Where no key [has a home](crate::placement::Placement::has_homes), for the node whose turn it is, and any key.
     pub fn for_key(&self, key: impl ToRedisArgs) -> Routed {
-        let node = self.home_of(key);
-        let node = node.unwrap_or_else(|| self.core.scatter.next_node(&Tried::default()));
-        Routed::to_node(self.clone(), node)
+        let key = key.to_redis_args().into_iter().next().unwrap_or_default();
+        match self.home_of(&key) {
+            Some(node) => Routed::to_home_of(self.clone(), node, key.into()),
+            None => {
+                let node = self.core.scatter.next_node(&Tried::default());
+                Routed::to_node(self.clone(), node)
+            }
+        }
     }
 
     /// Commands for one node: scripts without keys, commands that the table does not know. Declared keys must be on it. No round trip.

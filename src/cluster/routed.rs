@@ -1,9 +1,10 @@
 use super::{Cluster, name_of, parse, window};
+use crate::command;
 use crate::error::Error;
 use crate::placement::NodeId;
-use crate::routing::Scope;
+use crate::routing::{self, Scope};
 use redis::aio::ConnectionLike;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisFuture, Value};
+use redis::{Arg, Cmd, FromRedisValue, Pipeline, RedisFuture, Value};
 use std::sync::Arc;
 
 /// A cluster bound to one node or one server: commands go there, and nowhere else. Cheap to clone.
@@ -14,6 +15,8 @@ pub struct Routed {
     cluster: Cluster,
     scope: Scope,
     server: Option<Arc<str>>,
+    /// What the first argument of a command must be that the table does not know.
+    key: Option<Arc<[u8]>>,
 }
 
 impl Routed {
@@ -22,6 +25,14 @@ impl Routed {
             cluster,
             scope: Scope::Node(node),
             server: None,
+            key: None,
+        }
+    }
+
+    pub(super) fn to_home_of(cluster: Cluster, node: NodeId, key: Arc<[u8]>) -> Routed {
+        Routed {
+            key: Some(key),
+            ..Routed::to_node(cluster, node)
         }
     }
 
@@ -30,6 +41,22 @@ impl Routed {
             cluster,
             scope: Scope::Server,
             server: Some(name),
+            key: None,
+        }
+    }
+
+    /// Refuses what the table does not know, unless it is plainly about the key that the caller named.
+    fn check(&self, cmd: &Cmd) -> Result<(), Error> {
+        let (Some(key), Some(Arg::Simple(name))) = (&self.key, cmd.args_iter().next()) else {
+            return Ok(());
+        };
+        if matches!(command::lookup(name), Some(command::Found::Row(_))) {
+            return Ok(());
+        }
+        let args = routing::arguments(cmd);
+        match routing::identify(&args, self.scope)?.row {
+            Some(_) => Ok(()),
+            None => routing::check_first_argument(&args, key),
         }
     }
 
@@ -38,6 +65,7 @@ impl Routed {
     /// # Errors
     /// As a command on the cluster; [`CrossNode`](crate::ErrorKind::CrossNode) for a key of another node.
     pub async fn query<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, Error> {
+        self.check(cmd)?;
         parse(
             name_of(cmd),
             self.cluster
@@ -50,6 +78,7 @@ impl Routed {
 impl ConnectionLike for Routed {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
+            self.check(cmd)?;
             self.cluster
                 .execute(cmd, self.scope, self.server.as_deref())
                 .await
@@ -64,6 +93,7 @@ impl ConnectionLike for Routed {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
+            pipeline.cmd_iter().try_for_each(|cmd| self.check(cmd))?;
             let values = self
                 .cluster
                 .execute_pipeline(pipeline, self.scope, self.server.as_deref())

@@ -261,6 +261,7 @@ impl Row {
             Blocking::Never => return Ok(None),
             Blocking::SecondsLast => (args.len().saturating_sub(1), "seconds", 1.0),
             Blocking::SecondsAt(position) => (position.into(), "seconds", 1.0),
+            Blocking::MillisLast => (args.len().saturating_sub(1), "milliseconds", 1000.0),
             Blocking::MillisAfter(option) => match self.option_before_streams(args, option) {
                 Some(position) => (position + 1, "milliseconds", 1000.0),
                 None => return Ok(None),

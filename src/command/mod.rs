@@ -69,6 +69,13 @@ pub struct Row {
     pub miss: Miss,
     /// For a command that a cluster does not route: what to do instead, as the end of a sentence. Empty for others.
     pub remedy: &'static str,
+    /// It has no key and says nothing of any key, so that it may be asked on a dedicated connection and within a transaction,
+    /// whatever else lives on that server: PING, TIME, SCRIPT LOAD and the like.
+    pub is_neutral: bool,
+    /// It has to reach a server that is busy with a script, and so goes over a connection made for it: SCRIPT KILL, FUNCTION KILL.
+    pub interrupts: bool,
+    /// The first version of the server that has it, major and minor.
+    pub since: (u8, u8),
 }
 
 /// What a cluster does with a command.
@@ -196,6 +203,8 @@ pub enum Blocking {
     SecondsLast,
     /// Seconds at this position; 0 waits for ever.
     SecondsAt(u8),
+    /// Milliseconds in the last argument; 0 waits for ever (WAIT).
+    MillisLast,
     /// Waits only when this option is given before STREAMS: milliseconds after it; 0 waits for ever.
     MillisAfter(&'static str),
 }

@@ -58,7 +58,8 @@ pub(super) const ROWS: &[Row] = &[
     read("TTL", KEY).miss(Miss::MinusTwo),
     read("TYPE", KEY).miss(Miss::StatusNone),
     write("UNLINK", KEYS).rule(Rule::Split(Split::Sum)),
-    dedicated("WAIT", NONE, Access::Read),
+    dedicated("WAIT", NONE, Access::Read).blocking(Blocking::MillisLast),
+    dedicated("WAITAOF", NONE, Access::Read).blocking(Blocking::MillisLast).since(7, 2),
 
     // Strings.
     write("APPEND", KEY),
@@ -269,27 +270,27 @@ pub(super) const ROWS: &[Row] = &[
     each("FUNCTION DUMP"),
     write("FUNCTION FLUSH", NONE).rule(Rule::Everywhere(Merge::AllOk)),
     each("FUNCTION HELP"),
-    each("FUNCTION KILL").writes(), // an error on every server where nothing runs
+    each("FUNCTION KILL").writes().interrupts(), // an error on every server where nothing runs
     each("FUNCTION LIST"),
     write("FUNCTION LOAD", NONE).rule(Rule::Everywhere(Merge::AllOk)), // the library's name from each
     write("FUNCTION RESTORE", NONE).rule(Rule::Everywhere(Merge::AllOk)),
     each("FUNCTION STATS"),
     never("SCRIPT DEBUG", "debug scripts with redis-cli --ldb against one server"),
-    read("SCRIPT EXISTS", NONE).rule(Rule::Everywhere(Merge::AndBits)),
+    read("SCRIPT EXISTS", NONE).rule(Rule::Everywhere(Merge::AndBits)).neutral(),
     write("SCRIPT FLUSH", NONE).rule(Rule::Everywhere(Merge::AllOk)),
     each("SCRIPT HELP"),
-    each("SCRIPT KILL").writes(),
-    write("SCRIPT LOAD", NONE).rule(Rule::Everywhere(Merge::AllOk)), // the same sha from each
+    each("SCRIPT KILL").writes().interrupts(),
+    write("SCRIPT LOAD", NONE).rule(Rule::Everywhere(Merge::AllOk)).neutral(), // the same sha from each
 
     // Connections. One connection is shared by all tasks, so its state is not for one of them to change.
     never("ASKING", NOT_REDIS_CLUSTER),
     never("AUTH", "give user and password in the server's url; a changed password is read again at the next dial"),
     never("CLIENT CACHING", NO_TRACKING),
-    each("CLIENT GETNAME"),
+    each("CLIENT GETNAME").neutral(),
     never("CLIENT GETREDIR", NO_TRACKING),
     each("CLIENT HELP"),
-    each("CLIENT ID"),
-    each("CLIENT INFO"),
+    each("CLIENT ID").neutral(),
+    each("CLIENT INFO").neutral(),
     never("CLIENT KILL", "use redis-cli: it would cut connections that other tasks wait on"),
     each("CLIENT LIST"),
     never("CLIENT NO-EVICT", "use redis-cli, or raise the server's maxmemory-clients"),
@@ -300,9 +301,9 @@ pub(super) const ROWS: &[Row] = &[
     never("CLIENT TRACKINGINFO", NO_TRACKING),
     only("CLIENT UNBLOCK", NONE),
     only("CLIENT UNPAUSE", NONE),
-    each("ECHO"),
+    each("ECHO").neutral(),
     never("HELLO", "set `protocol` in the configuration; the handshake sends it"),
-    read("PING", NONE).rule(Rule::Everywhere(Merge::AllOk)),
+    read("PING", NONE).rule(Rule::Everywhere(Merge::AllOk)).neutral(),
     never("QUIT", "use cluster.close()"),
     never("READONLY", NOT_REDIS_CLUSTER),
     never("READWRITE", NOT_REDIS_CLUSTER),
@@ -343,7 +344,7 @@ pub(super) const ROWS: &[Row] = &[
     only("FAILOVER", NONE),
     only("FLUSHALL", NONE), // also empties databases that are not the cluster's
     write("FLUSHDB", NONE).rule(Rule::Everywhere(Merge::AllOk)),
-    each("INFO"),
+    each("INFO").neutral(),
     each("LASTSAVE"),
     each("LATENCY DOCTOR"),
     each("LATENCY GRAPH"),
@@ -378,7 +379,7 @@ pub(super) const ROWS: &[Row] = &[
     each("SLOWLOG RESET").writes(),
     only("SWAPDB", NONE),
     never("SYNC", REPLICATION),
-    each("TIME"),
+    each("TIME").neutral(),
 
     // Redis Cluster's own. A plain server answers most of these with an error.
     only("CLUSTER ADDSLOTS", NONE),
@@ -430,6 +431,9 @@ const fn read(name: &'static str, keys: Keys) -> Row {
         blocking: Blocking::Never,
         miss: Miss::None,
         remedy: "",
+        is_neutral: false,
+        interrupts: false,
+        since: (7, 0),
     }
 }
 
@@ -484,6 +488,27 @@ impl Row {
 
     const fn remedy(self, remedy: &'static str) -> Self {
         Row { remedy, ..self }
+    }
+
+    const fn neutral(self) -> Self {
+        Row {
+            is_neutral: true,
+            ..self
+        }
+    }
+
+    const fn interrupts(self) -> Self {
+        Row {
+            interrupts: true,
+            ..self
+        }
+    }
+
+    const fn since(self, major: u8, minor: u8) -> Self {
+        Row {
+            since: (major, minor),
+            ..self
+        }
     }
 }
 

@@ -342,6 +342,22 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), Problem> {
         timeouts.dead,
         MILLISECOND..=DAY * 4,
         default.dead,
+    )?;
+    // The default stands for `dead` where that is more.
+    if timeouts.silence_max < timeouts.dead && timeouts.silence_max != default.silence_max {
+        return Err(
+            Problem::new("timeouts.silence_max", "silence_max is less than dead")
+                .value(show_duration(timeouts.silence_max))
+                .note(format!("where dead is {}", show_duration(timeouts.dead)))
+                .expected("dead or more: it bounds how much longer than dead a silence may be")
+                .help("leave it out for 10s, or for dead if that is more"),
+        );
+    }
+    check_duration(
+        "timeouts.silence_max",
+        timeouts.silence_max,
+        MILLISECOND..=DAY * 4,
+        default.silence_max,
     )
 }
 

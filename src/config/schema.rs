@@ -47,7 +47,14 @@ pub(super) const TLS: &[&str] = &[
     "server_name",
     "danger_accept_invalid_certificates",
 ];
-pub(super) const TIMEOUTS: &[&str] = &["connect", "response", "dead", "idle_ping", "close"];
+pub(super) const TIMEOUTS: &[&str] = &[
+    "connect",
+    "response",
+    "dead",
+    "silence_max",
+    "idle_ping",
+    "close",
+];
 pub(super) const RETRY: &[&str] = &[
     "attempts_max",
     "backoff_min",

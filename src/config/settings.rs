@@ -53,9 +53,13 @@ pub struct Timeouts {
     /// Deadline of every operation, unless the call brings its own: queueing, retries and the reply. Default 500 ms. Watched in
     /// steps of 10 ms.
     pub response: Duration,
-    /// A connection from which no byte came for this long, with replies outstanding, is closed. Default 4 times `response`;
-    /// must be more than `response`, or a slow reply would cost everybody the connection.
+    /// A connection from which no byte came for this long, with replies outstanding, is closed; later, if a command that was written
+    /// before the silence has a longer deadline, but not after `silence_max`. Default 4 times `response`; must be more than
+    /// `response`, or a slow reply would cost everybody the connection.
     pub dead: Duration,
+    /// How long a connection may be silent at most, however much time the callers allow whose commands it carries. Default 10 s; not
+    /// less than `dead`. A script whose own deadline is longer goes over a connection of its own.
+    pub silence_max: Duration,
     /// A connection without traffic for this long is asked PING. Default 30 s. Shorter finds half-open connections sooner, at
     /// one round trip per connection each time.
     pub idle_ping: Duration,
@@ -64,12 +68,14 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// The defaults around this deadline: `dead` is 4 times `response`.
+    /// The defaults around this deadline: `dead` is 4 times `response`, and `silence_max` 10 s or `dead`, whichever is more.
     pub fn for_response(response: Duration) -> Timeouts {
+        let dead = response.saturating_mul(4);
         Timeouts {
             connect: Duration::from_secs(1),
             response,
-            dead: response.saturating_mul(4),
+            dead,
+            silence_max: dead.max(Duration::from_secs(10)),
             idle_ping: Duration::from_secs(30),
             close: Duration::from_secs(5),
         }

@@ -251,6 +251,7 @@ keepalive = false
     );
     assert_eq!(config.timeouts().response, Duration::from_millis(1500));
     assert_eq!(config.timeouts().dead, Duration::from_secs(6));
+    assert_eq!(config.timeouts().silence_max, Duration::from_secs(10));
     assert_eq!(config.timeouts().idle_ping, Duration::from_secs(120));
     assert_eq!(config.limits().request_bytes_max, 1 << 20);
     assert_eq!(config.limits().reply_bytes_max, 1 << 30);
@@ -642,7 +643,7 @@ fn unknown_settings_are_refused() {
        |
     16 | conect = "1s"
        | ^^^^^^ read: conect
-       = expected: one of connect, response, dead, idle_ping, close
+       = expected: one of connect, response, dead, silence_max, idle_ping, close
        = help: did you mean connect?
     "#);
     assert_snapshot!(refused(&and("[timeout]\nconnect = \"1s\"")), @r#"

@@ -5,6 +5,7 @@
 //! servers that somebody with a newer map is moving, off Redis Cluster, and off wrong credentials.
 
 use crate::config::Protocol;
+use crate::reply_code;
 use redis::{Value, cmd};
 use std::sync::Arc;
 
@@ -62,6 +63,8 @@ pub(crate) enum Verdict {
     Admitted(Admitted),
     /// Not now: the server is loading, say. Dial again later.
     Wait(String),
+    /// Not now: the server is there, and answers nothing while a script runs.
+    Busy(String),
     /// Not with this configuration.
     Refused(String),
 }
@@ -196,7 +199,8 @@ pub(super) fn refuse(step: Step, error: &redis::ServerError) -> Verdict {
     };
     let hint = match (step, error.code()) {
         // The server will take us later.
-        (_, "LOADING" | "BUSY" | "MASTERDOWN") => return Verdict::Wait(text),
+        (_, "BUSY") => return Verdict::Busy(text),
+        (_, code) if reply_code::is_transient(code) => return Verdict::Wait(text),
         (_, "ERR") if text.contains("max number of clients") => {
             return Verdict::Wait(format!(
                 "{text}: raise maxclients, or lower pool.dedicated_max"

@@ -1,6 +1,7 @@
 //! Dialling: from an endpoint to an admitted stream, within one deadline.
 
 use super::admission::{Admission, Admitted, Credentials, Purpose, Verdict};
+use super::cause::Cause;
 use super::stream::Stream;
 use crate::config::{Address, Endpoint, ReceiveBuffer, Tcp};
 use crate::resp::{Decoder, DecoderLimits};
@@ -17,6 +18,8 @@ use tokio::net::TcpStream;
 pub(crate) struct DialError {
     /// Trying again with the same configuration cannot help: `connect` fails at once.
     pub(crate) is_configuration: bool,
+    /// The server is there, and runs a script.
+    pub(crate) is_busy: bool,
     pub(crate) message: String,
 }
 
@@ -31,7 +34,26 @@ impl DialError {
     pub(super) fn unreachable(message: impl Into<String>) -> DialError {
         DialError {
             is_configuration: false,
+            is_busy: false,
             message: message.into(),
+        }
+    }
+
+    /// The server will answer once its script has ended.
+    pub(super) fn busy(message: impl Into<String>) -> DialError {
+        DialError {
+            is_busy: true,
+            ..DialError::unreachable(message)
+        }
+    }
+
+    /// For those who wait for the connection.
+    pub(crate) fn cause(&self) -> Cause {
+        let why = self.message.as_str().into();
+        if self.is_busy {
+            Cause::Busy(why)
+        } else {
+            Cause::Down(why)
         }
     }
 
@@ -39,7 +61,7 @@ impl DialError {
     pub(super) fn misconfigured(message: impl Into<String>) -> DialError {
         DialError {
             is_configuration: true,
-            message: message.into(),
+            ..DialError::unreachable(message)
         }
     }
 }
@@ -94,6 +116,7 @@ pub(crate) async fn dial(
         match admission.admit(&greeting, &replies) {
             Verdict::Admitted(admitted) => Ok((stream, decoder, admitted)),
             Verdict::Wait(why) => Err(DialError::unreachable(why)),
+            Verdict::Busy(why) => Err(DialError::busy(why)),
             Verdict::Refused(why) => Err(DialError::misconfigured(why)),
         }
     };

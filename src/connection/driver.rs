@@ -52,8 +52,10 @@ const SLICES: usize = 16;
 /// When a connection counts as dead.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    /// No byte for this long with work outstanding: dead.
+    /// No byte for this long with work outstanding: dead, unless a command that was written before has more time.
     pub(crate) dead: Duration,
+    /// No byte for this long with work outstanding: dead, whatever time the commands have.
+    pub(crate) silence_max: Duration,
     /// No work for this long: a PING is written, so that a half-open connection is noticed before a caller meets it.
     pub(crate) idle_ping: Duration,
 }
@@ -130,6 +132,8 @@ pub(crate) struct Driver<S> {
     earliest: Option<Instant>,
     /// Since when the server has owed us a byte, or since its last one.
     quiet_since: Instant,
+    /// How much was written then: what was pushed during a silence does not prolong it.
+    quiet_written: u64,
     /// The server owes us something since the last look at the clock.
     newly_busy: bool,
     /// The driver went to sleep at the end of its last poll.
@@ -192,6 +196,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             ends: Ends::default(),
             earliest: None,
             quiet_since: now,
+            quiet_written: 0,
             newly_busy: false,
             slept: false,
             is_crowded: false,
@@ -284,6 +289,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn take(&mut self, cx: &mut Context<'_>) -> Result<bool, Cause> {
         let before = self.in_flight.len();
         let idle = before == 0;
+        // The silence of a PING that nobody waits for says less than that of the first command after it.
+        let owes_nobody = idle || before == 1 && self.in_flight[0].is_token();
         let enough = if self.many_values && self.held != Held::Enough {
             before.min(HELD_PARCELS)
         } else {
@@ -298,7 +305,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         };
         self.held = Held::Fresh;
         // The server has owed us nothing before this moment, however long ago the call began: it may have waited elsewhere.
-        self.newly_busy |= idle;
+        self.newly_busy |= owes_nobody;
         self.is_crowded = self.in_flight.len() > 1;
         self.earliest = match (self.earliest, taken.earliest) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -364,7 +371,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         self.stats.sent(n);
         if std::mem::take(&mut self.blocked) {
             // A full socket has room again: the server has acknowledged bytes, which is a sign of life during a long upload.
-            self.quiet_since = now();
+            self.heard(now());
         }
         while let Some(front) = self.writing.front() {
             let left = front.len() - self.at;
@@ -405,7 +412,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// waiters got theirs.
     fn answer(&mut self, values_max: usize) -> Result<usize, Cause> {
         let now = now();
-        self.quiet_since = now;
+        self.heard(now);
         let (mut answered, mut commands, mut bytes) = (0, 0i64, 0);
         let Range {
             start: mut at,
@@ -545,7 +552,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if busy {
                 let now = now();
                 if std::mem::take(&mut self.newly_busy) {
-                    self.quiet_since = now;
+                    self.heard(now);
                 }
                 let due = self.due(now);
                 self.tick_by(due);
@@ -557,7 +564,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if !busy {
                 let is_idle = now >= self.quiet_since + self.patience.idle_ping;
                 if is_idle {
-                    self.quiet_since = now;
+                    self.heard(now);
                     self.in_flight.shrink_to(0);
                     self.ends = Ends::default();
                     self.outbox.shrink();
@@ -577,12 +584,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 .front()
                 .is_some_and(|waiter| !waiter.is_blocking());
             let quiet = now.saturating_duration_since(self.quiet_since);
-            if watched && quiet >= self.patience.dead {
+            if watched && quiet >= self.patience.dead && quiet >= self.silence_allowed() {
                 return Poll::Ready(Err(Cause::Silent(quiet)));
             }
             self.tick_at = self.due(now);
             self.tick.as_mut().reset(self.tick_at.into());
         }
+    }
+
+    /// The server lives, or owes us nothing: a silence, if one comes, begins now.
+    fn heard(&mut self, now: Instant) {
+        self.quiet_since = now;
+        self.quiet_written = self.written;
+    }
+
+    /// How long this silence may last. A slow command is not a dead server: those that were written before the silence began have
+    /// the time that their callers gave them. A script of 3 s within a deadline of 20 s cost everybody the connection after 2 s.
+    fn silence_allowed(&self) -> Duration {
+        let mut callers = self.in_flight.iter().filter(|waiter| !waiter.is_token());
+        if callers.clone().next().is_none() {
+            // Only a PING of ours is under way: there is time to see whether the server is just busy.
+            return self.patience.silence_max;
+        }
+        let mut allowed = self.patience.dead;
+        while let Some(waiter) = callers.next()
+            && waiter.end() <= self.quiet_written
+        {
+            let left = waiter
+                .deadline()
+                .saturating_duration_since(self.quiet_since);
+            allowed = allowed.max(left);
+        }
+        allowed.min(self.patience.silence_max)
     }
 
     fn tick_by(&mut self, due: Instant) {

@@ -9,6 +9,7 @@ mod dial;
 mod driver;
 #[cfg(test)]
 pub(crate) mod fake_server;
+mod interrupt;
 mod outbox;
 #[cfg(keyway_instructions)]
 mod pipe;
@@ -24,6 +25,7 @@ pub(crate) use admission::{Admission, FENCE_KEY, Purpose, info_field};
 pub(crate) use cause::Cause;
 pub(crate) use dial::{DialError, Manner};
 pub(crate) use driver::Patience;
+pub(crate) use interrupt::Interrupted;
 pub(crate) use outbox::{
     Bounds, Broken, Delivery, Item, Items, Outbox, Owner, Packed, Parcel, Refusal, Script, Ticket,
 };
@@ -109,6 +111,15 @@ impl Dialler {
         self.admission.set_name(Purpose::Commands, epoch)
     }
 
+    /// One command over a connection made for it, past all that waits.
+    pub(crate) async fn interrupt(
+        &self,
+        command: &redis::Cmd,
+        deadline: Instant,
+    ) -> Result<redis::Value, Interrupted> {
+        interrupt::interrupt(&self.endpoint, &self.manner, command, deadline).await
+    }
+
     /// One dial, now.
     pub(crate) async fn dial(
         &self,
@@ -148,7 +159,7 @@ impl Dialler {
                 // Nobody listens after the connect has given up.
                 let _ = first.send(Err(error.clone()));
             }
-            outbox.dial_failed(Cause::Down(error.message.as_str().into()));
+            outbox.dial_failed(error.cause());
         };
         let mut others = self.failed.subscribe();
         let mut turn = {

@@ -34,6 +34,15 @@ pub(crate) struct Bounds {
 pub(crate) struct Script {
     pub(crate) sha: [u8; 20],
     pub(crate) load: Vec<u8>,
+    /// Length of the body, which is the last argument of `load`.
+    pub(crate) body_bytes: usize,
+}
+
+impl Script {
+    pub(crate) fn body(&self) -> &[u8] {
+        let end = self.load.len().saturating_sub(b"\r\n".len());
+        &self.load[end.saturating_sub(self.body_bytes)..end]
+    }
 }
 
 /// One command of a parcel: the command and its row in the command table, for the statistics.
@@ -291,6 +300,11 @@ impl Waiter {
         self.end - self.bytes
     }
 
+    /// Position after the parcel's last byte.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
     }
@@ -302,6 +316,11 @@ impl Waiter {
     /// Nobody is to be told of a deadline: a tombstone, or the connection's own command, which only ends with it.
     pub(crate) fn is_tombstone(&self) -> bool {
         self.place.is_none()
+    }
+
+    /// The connection's own PING.
+    pub(crate) fn is_token(&self) -> bool {
+        matches!(self.expect, Expect::Token(_))
     }
 
     /// Takes the next reply. When the parcel is complete its end is added to `ends`.

@@ -108,6 +108,7 @@ impl Probe {
 fn judged(step: Step, error: &redis::ServerError) -> DialError {
     match refuse(step, error) {
         Verdict::Wait(why) => DialError::unreachable(why),
+        Verdict::Busy(why) => DialError::busy(why),
         Verdict::Refused(why) => DialError::misconfigured(why),
         Verdict::Admitted(_) => DialError::misconfigured("the server refused the greeting"),
     }

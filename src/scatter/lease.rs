@@ -257,6 +257,34 @@ pub(crate) async fn converse(
         .collect()
 }
 
+/// A command over a leased connection whose reply nobody wants: it is queued, and that is all.
+pub(crate) fn tell(
+    lease: &Lease,
+    (cmd, known): (&Cmd, Known),
+    manner: Manner,
+) -> Result<(), Error> {
+    let command = known.id();
+    let parcel = Parcel {
+        items: Items::One(Item { cmd, command }),
+        scripts: &[],
+        started: manner.started,
+        deadline: manner.deadline,
+        behind: None,
+        blocking: false,
+        no_reply: true,
+    };
+    let server = lease.server();
+    match lease.link().outbox().push(u64::MAX, &parcel) {
+        Ok(_) => {
+            server.stats().not_waited_for(command);
+            Ok(())
+        }
+        Err(refusal) => Err(fail(Some(server), known, false, refused(refusal))
+            .at_server(server.name())
+            .of_command(known.name())),
+    }
+}
+
 /// MULTI, the commands and EXEC over a leased connection. EXEC's reply, an error reply of it as a value.
 pub(crate) async fn converse_atomic(
     lease: &Lease,

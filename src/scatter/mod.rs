@@ -4,6 +4,7 @@
 //! batch, which come in rounds, `settle` does. An attempt loads the topology once, and every retry routes again.
 
 mod batch;
+mod interrupt;
 mod lease;
 mod many;
 mod merge;
@@ -14,7 +15,7 @@ mod transaction;
 mod turns;
 
 pub(crate) use batch::own_keys;
-pub(crate) use lease::{Lent, blocking_deadline, converse, converse_atomic};
+pub(crate) use lease::{Lent, blocking_deadline, converse, converse_atomic, tell};
 pub(crate) use split::SplitRead;
 pub(crate) use turns::{Tried, Turns};
 
@@ -69,7 +70,7 @@ pub(crate) struct Call<'a> {
 
 impl Manner {
     /// How long the caller allows the call as a whole.
-    fn allowance(self) -> Duration {
+    pub(crate) fn allowance(self) -> Duration {
         self.deadline.saturating_duration_since(self.started)
     }
 }

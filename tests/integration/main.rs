@@ -7,6 +7,7 @@
 
 #[cfg(feature = "cli")]
 mod browser;
+mod busy;
 #[cfg(feature = "cli")]
 mod cli;
 mod client;
@@ -21,6 +22,7 @@ mod gather;
 mod import;
 mod observability;
 mod one_reply;
+mod own_connections;
 #[cfg(feature = "cli")]
 mod page;
 #[cfg(feature = "cli")]
@@ -38,6 +40,7 @@ mod timeline_cost;
 mod timeline_read;
 mod timeline_write;
 mod track_record;
+mod transactions;
 mod ways;
 
 mod command_table;
