@@ -394,20 +394,54 @@ async fn a_call_that_began_long_ago_elsewhere_is_no_sign_of_a_dead_connection() 
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_server_is_given_up_after_dead_and_a_half_open_one_after_the_idle_ping() {
+    let about = |expected: Duration| expected..expected + ms(50);
+    // A deadline below `dead`, one between, and one above `silence_max`.
+    for (patience, expected) in [
+        (ms(500), PATIENCE.dead),
+        (ms(6_000), ms(6_000)),
+        (ms(60_000), PATIENCE.silence_max),
+    ] {
+        let bench = Bench::new(1024, BOUNDS);
+        sleep(ms(7000)).await;
+        bench.server.manners.lock().is_mute = true;
+        let started = now();
+        let ticket = bench.push("into the void", patience);
+        let ended = broken(ticket.await);
+        assert_eq!(ended.written, 1);
+        assert_eq!(
+            matches!(ended.cause, Cause::Deadline),
+            patience <= ms(6_000)
+        );
+        assert!(matches!(bench.driver.await, Ok(Cause::Silent(_))));
+        let took = now() - started;
+        assert!(about(expected).contains(&took), "{patience:?}: {took:?}");
+        assert!(!bench.outbox.is_up());
+    }
+
+    // What is pushed after a silence has begun does not prolong it.
     let bench = Bench::new(1024, BOUNDS);
-    sleep(ms(7000)).await;
     bench.server.manners.lock().is_mute = true;
     let started = now();
-    let ticket = bench.push("into the void", ms(60_000));
-    let ended = broken(ticket.await);
-    assert!(matches!(ended.cause, Cause::Silent(_)));
-    assert_eq!(ended.written, 1);
+    let first = bench.push("first", ms(500));
+    sleep(ms(100)).await;
+    let late = bench.push("late", ms(60_000));
+    assert!(matches!(broken(first.await).cause, Cause::Deadline));
+    assert!(matches!(broken(late.await).cause, Cause::Silent(_)));
     let took = now() - started;
-    assert!(
-        (PATIENCE.dead..PATIENCE.dead + ms(25)).contains(&took),
-        "{took:?}"
-    );
-    assert!(!bench.outbox.is_up());
+    assert!(about(PATIENCE.dead).contains(&took), "{took:?}");
+
+    // A token of ours that is not answered does not hide a silence, and does not make one.
+    let bench = Bench::new(1024, BOUNDS);
+    assert_eq!(reply(bench.push("a", ms(500)).await), "a");
+    bench.server.manners.lock().is_mute = true;
+    sleep(ms(5_000)).await;
+    assert!(bench.outbox.is_up(), "nobody waits");
+    let started = now();
+    let first = bench.push("first", ms(500));
+    assert!(matches!(broken(first.await).cause, Cause::Deadline));
+    assert!(matches!(bench.driver.await, Ok(Cause::Silent(_))));
+    let took = now() - started;
+    assert!(about(PATIENCE.dead).contains(&took), "{took:?}");
 
     let bench = Bench::new(1024, BOUNDS);
     bench.server.manners.lock().is_mute = true;
