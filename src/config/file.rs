@@ -85,6 +85,8 @@ fn settings(root: &Section<'_, '_>, draft: &mut ConfigBuilder) -> Result<()> {
         draft.timeouts = Timeouts::for_response(response);
         section.duration("connect", &mut draft.timeouts.connect)?;
         section.duration("dead", &mut draft.timeouts.dead)?;
+        // Left out, it is no less than `dead`.
+        draft.timeouts.silence_max = draft.timeouts.silence_max.max(draft.timeouts.dead);
         section.duration("silence_max", &mut draft.timeouts.silence_max)?;
         section.duration("idle_ping", &mut draft.timeouts.idle_ping)?;
         section.duration("close", &mut draft.timeouts.close)?;

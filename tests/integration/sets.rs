@@ -74,6 +74,9 @@ pub(crate) async fn load(cluster: &Cluster, sets: &[(String, Set)]) {
             pipe.sadd(key, chunk).ignore();
         }
     }
+    if pipe.is_empty() {
+        return;
+    }
     let mut patient = cluster.with_timeout(std::time::Duration::from_secs(30));
     let _: () = pipe.query_async(&mut patient).await.unwrap();
 }
