@@ -35,8 +35,8 @@ const NEEDS: [Need; 7] = [
         words: &["PING"],
         arguments: &[],
         rule: "+ping",
-        is_required: true,
-        purpose: "idle connections",
+        is_required: false,
+        purpose: "noticing half-open connections, and replies that go to the wrong callers",
     },
     Need {
         words: &["CLIENT", "SETNAME"],

@@ -229,3 +229,37 @@ pub(crate) fn info_field<'a>(reply: &'a Value, field: &str) -> Option<&'a str> {
     text.lines()
         .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    fn error(text: &str) -> redis::ServerError {
+        match redis::parse_redis_value(format!("-{text}\r\n").as_bytes()) {
+            Ok(Value::ServerError(error)) => error,
+            other => panic!("not an error: {other:?}"),
+        }
+    }
+
+    /// The third use, what is sent again, is walked against a server that answers so: `transactions` in tests/integration.
+    #[test]
+    fn a_code_that_means_not_executed_means_the_same_to_the_greeting_and_to_callers() {
+        for row in reply_code::all() {
+            let text = format!("{} why", row.code);
+            let told = Error::from_server(error(&text)).of_command("SET");
+            assert_eq!(told.is_retryable(), row.is_transient, "{text}");
+            // Of a script it may be the script's own word.
+            for script in ["EVALSHA", "FCALL"] {
+                let told = Error::from_server(error(&text)).of_command(script);
+                assert!(!told.is_retryable(), "{script}: {text}");
+            }
+            let verdict = refuse(Step::Id, &error(&text));
+            let waits = matches!(verdict, Verdict::Wait(_) | Verdict::Busy(_));
+            assert_eq!(waits, row.is_transient, "{text}: {verdict:?}");
+            assert_eq!(matches!(verdict, Verdict::Busy(_)), row.code == "BUSY");
+        }
+        let other = Error::from_server(error("WRONGTYPE why")).of_command("SET");
+        assert!(!other.is_retryable());
+    }
+}

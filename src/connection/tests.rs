@@ -1559,7 +1559,6 @@ async fn run(steps: Vec<Step>, weather: Weather) {
                         );
                     }
                     Err(Refusal::Closed(cause)) => panic!("closed: {cause}"),
-                    Err(Refusal::Empty) => panic!("no push was empty"),
                 }
             }
             Step::Drop(at) => {
