@@ -1,7 +1,8 @@
 //! One request, one reply: nothing that a caller sends can shift the replies of the others.
 
-use crate::fixture::{TestCluster, eventually};
-use crate::ways::every_way_in;
+use crate::fixture::{ScriptedServer, TestCluster, cluster_toml, eventually, parse, seeded};
+use crate::ways::{Way, every_way_in};
+use keyway::command;
 use keyway::{Cluster, ErrorKind};
 use redis::{Cmd, Value};
 use std::sync::Arc;
@@ -132,9 +133,7 @@ async fn a_server_whose_saves_fail_and_a_user_without_ping_keep_their_connection
     ])
     .await;
     let toml = fixture.toml().replace("redis://", "redis://mute:pw@");
-    let cluster = Cluster::connect_config(crate::fixture::parse(&toml))
-        .await
-        .unwrap();
+    let cluster = Cluster::connect_config(parse(&toml)).await.unwrap();
     prove_some(&cluster).await;
     assert_eq!(losses(&cluster), (0, 0));
 }
@@ -210,4 +209,166 @@ async fn no_ping_is_written_into_a_transaction_or_after_a_blocking_command() {
         .unwrap();
     let popped = waiting.await.unwrap().unwrap();
     assert_eq!(popped, ("list".to_owned(), "x".to_owned()));
+}
+
+/// Their replies are right, and innocent callers would not find what they have written.
+const DESTROYS: &[&str] = &[
+    "FLUSHALL",
+    "FLUSHDB",
+    "SWAPDB",
+    "SHUTDOWN",
+    "DEBUG",
+    "FAILOVER",
+    "REPLICAOF",
+    "SLAVEOF",
+    "MIGRATE",
+    "MOVE",
+    "RESTORE",
+];
+/// These change the server for all that come after.
+const CHANGES: &[&str] = &[
+    "CONFIG",
+    "ACL",
+    "MODULE",
+    "CLUSTER",
+    "SAVE",
+    "BGSAVE",
+    "BGREWRITEAOF",
+];
+
+/// A command as no sane program would send it.
+fn odd_command(rng: &mut fastrand::Rng) -> Cmd {
+    let mut cmd = Cmd::new();
+    let word = |rng: &mut fastrand::Rng| -> Vec<u8> {
+        match rng.u8(..8) {
+            0 => Vec::new(),
+            1 => b"\r\n*1\r\n$4\r\nPING\r\n".to_vec(),
+            2 => (0..rng.usize(..40)).map(|_| rng.u8(..)).collect(),
+            3 => vec![b'x'; rng.usize(60_000..140_000)],
+            4 => rng.i64(-3..10).to_string().into_bytes(),
+            _ => format!("odd:{}", rng.u8(..20)).into_bytes(),
+        }
+    };
+    let name = match rng.u8(..10) {
+        // Empty.
+        0 => None,
+        1 => Some(word(rng)),
+        2 => Some(b"NEWEST.COMMAND".to_vec()),
+        _ => {
+            let row = rng.choice(command::all()).unwrap();
+            let first = row.name.split(' ').next().unwrap();
+            let is_harmless = !DESTROYS.contains(&first) && !CHANGES.contains(&first);
+            is_harmless.then(|| row.name.as_bytes().to_vec())
+        }
+    };
+    if let Some(name) = name {
+        for part in name.split(|byte| *byte == b' ') {
+            cmd.arg(part);
+        }
+        for _ in 0..rng.usize(..6) {
+            cmd.arg(word(rng));
+        }
+    }
+    if rng.u8(..4) == 0 {
+        cmd.set_no_response(true);
+    }
+    if rng.u8(..8) == 0 {
+        cmd.cursor_arg(rng.u64(..));
+    }
+    cmd
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_sent_by_whichever_way_everybody_gets_his_own_reply() {
+    let mut rng = seeded("whatever_is_sent_by_whichever_way");
+    for protocol in ["resp2", "resp3"] {
+        let fixture = TestCluster::start(2)
+            .await
+            .settings(&format!("protocol = \"{protocol}\"\n"));
+        let cluster = fixture.connect_patiently().await;
+        let innocents = Innocents::start(&cluster, 8);
+        // Short deadlines and dropped futures leave tombstones among the innocents' replies.
+        let hasty = cluster.with_timeout(Duration::from_millis(50));
+        for _ in 0..400 {
+            let cmd = odd_command(&mut rng);
+            let mut ways = Way::ALL;
+            rng.shuffle(&mut ways);
+            let key = format!("odd:{}", rng.u8(..20));
+            let dropped = rng.u64(1..60);
+            for way in &ways[..4] {
+                let sent = way.send(&hasty, &key, &cmd);
+                let _ = tokio::time::timeout(Duration::from_millis(dropped), sent).await;
+            }
+        }
+        assert!(innocents.stop().await > 0);
+        let shifts: Vec<u64> = cluster
+            .stats()
+            .servers
+            .iter()
+            .map(|server| server.shifts)
+            .collect();
+        assert_eq!(shifts, [0, 0], "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn pushes_between_the_replies_of_calls_that_have_given_up_shift_nothing() {
+    const PUSH: &str = ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n";
+    let mut rng = seeded("pushes_between_the_replies");
+    let held = parking_lot::Mutex::new((String::new(), rng.fork()));
+    let server = ScriptedServer::start(move |words| {
+        let mut guard = held.lock();
+        let (held, rng) = &mut *guard;
+        if words[0] == "HELLO" {
+            // A new connection.
+            held.clear();
+        }
+        ["SUBSTR", "PING"].contains(&words[0].as_str()).then(|| {
+            let reply = format!("${}\r\n{}\r\n", words[1].len(), words[1]);
+            let push = |rng: &mut fastrand::Rng| PUSH.repeat(rng.usize(..3));
+            *held += &(push(rng) + &reply);
+            // Held back until somebody's deadline has passed, as a rule.
+            if rng.u8(..3) > 0 {
+                return String::new();
+            }
+            std::mem::take(held) + &push(rng)
+        })
+    })
+    .await;
+    let toml = cluster_toml(
+        "protocol = \"resp3\"\n[retry]\nattempts_max = 1\n",
+        8,
+        &[server.port()],
+    );
+    let cluster = Cluster::connect_config(parse(&toml)).await.unwrap();
+    let (mut right, mut given_up) = (0, 0);
+    for round in 0..300 {
+        let ask = async |caller: usize| {
+            let key = format!("{round}.{caller}");
+            let patience = Duration::from_millis(if caller % 2 == 0 { 5 } else { 30 });
+            let mut cmd = redis::cmd("SUBSTR");
+            cmd.arg(&key).arg(0).arg(-1);
+            (
+                key,
+                cluster.with_timeout(patience).query::<String>(&cmd).await,
+            )
+        };
+        for (key, reply) in futures::future::join_all((0..6).map(ask)).await {
+            match reply {
+                Ok(reply) => {
+                    assert_eq!(reply, key);
+                    right += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Unknown, "{error}");
+                    given_up += 1;
+                }
+            }
+        }
+    }
+    assert!(
+        right > 100 && given_up > 100,
+        "{right} right, {given_up} given up"
+    );
+    assert_eq!(cluster.stats().servers[0].shifts, 0);
 }
