@@ -11,6 +11,7 @@ shift $(($# < 2 ? $# : 2))
 
 # Those that read a clock, wait with a deadline that is part of what they show, or have failed on a slow machine.
 tests='
+busy::
 client::a_pipeline_is_split_and_its_replies_come_in_order
 client::blocking_commands_wait_on_a_connection_of_their_own
 client::whoever_unblocks_a_blocking_command_by_hand_ends_it
@@ -45,6 +46,7 @@ faults::writes::a_write_whose_deadline_passes_half_way_into_the_socket_is_unknow
 gather::a_gathered_answer_is_never_made_from_a_part
 observability::spans_and_events_have_stable_names_and_no_data
 observability::statistics_are_plain_data_and_count_what_happened
+own_connections::wait_on_a_dedicated_connection_has_its_own_timeout
 pool::tests::
 redis_rs::errors_convert_to_what_redis_rs_users_ask_for
 round_robin::a_dead_server_is_passed_over_without_an_error_and_its_turns_are_shared

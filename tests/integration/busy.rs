@@ -1,6 +1,6 @@
 //! A slow server is not a dead one, and a dead one is noticed as soon as ever.
 
-use crate::fixture::{Proxied, ScriptedServer, TestCluster, ask, cmd, eventually, query};
+use crate::fixture::{Proxied, ScriptedServer, TestCluster, USUAL, ask, cmd, eventually, query};
 use keyway::{Cluster, ErrorKind};
 use redis::{Cmd, Value};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ fn disconnects(cluster: &Cluster) -> u64 {
 
 #[tokio::test]
 async fn a_slow_script_with_a_long_deadline_cuts_off_nobody() {
-    let fixture = TestCluster::start(1).await;
+    let fixture = TestCluster::start(1).await.settings(USUAL);
     let cluster = fixture.connect().await;
     // On the shared connection, and on one of its own: its deadline is above silence_max.
     for timeout in [8, 60] {
@@ -58,7 +58,7 @@ async fn a_slow_script_with_a_long_deadline_cuts_off_nobody() {
 
 #[tokio::test]
 async fn a_script_of_six_seconds_within_its_deadline_is_no_sign_of_shifted_replies() {
-    let fixture = TestCluster::start(1).await;
+    let fixture = TestCluster::start(1).await.settings(USUAL);
     let cluster = fixture.connect().await.with_timeout(Duration::from_secs(9));
     let script = tokio::spawn({
         let cluster = cluster.clone();
@@ -261,7 +261,7 @@ async fn a_script_and_a_function_are_killed_over_a_connection_of_their_own() {
         .password("secret")
         .start()
         .await;
-    let toml = crate::fixture::cluster_toml("", 8, &[server.port()])
+    let toml = crate::fixture::cluster_toml(USUAL, 8, &[server.port()])
         .replace("redis://", "redis://:secret@");
     let cluster = Cluster::connect_config(crate::fixture::parse(&toml))
         .await
@@ -319,7 +319,7 @@ async fn a_script_and_a_function_are_killed_over_a_connection_of_their_own() {
 
 #[tokio::test]
 async fn a_busy_server_is_not_down_and_did_not_execute_what_it_refused() {
-    let fixture = TestCluster::start(1).await;
+    let fixture = TestCluster::start(1).await.settings(USUAL);
     let cluster = fixture.connect().await;
     let _: String = ask(&fixture.servers[0], "CONFIG SET busy-reply-threshold 100").await;
     let mut eval = redis::cmd("EVAL");

@@ -1,6 +1,6 @@
 //! Commands that nobody else is to wait for or to be changed by, and replies that nobody waits for.
 
-use crate::fixture::{TestCluster, cmd, eventually};
+use crate::fixture::{TestCluster, USUAL, cmd, eventually};
 use crate::ways::{Way, every_way_in};
 use keyway::{Cluster, ErrorKind};
 use redis::{Cmd, Value};
@@ -68,7 +68,7 @@ async fn a_reply_that_nobody_wants_is_not_waited_for_and_its_place_is_kept() {
 
 #[tokio::test]
 async fn wait_on_a_dedicated_connection_has_its_own_timeout() {
-    let fixture = TestCluster::start(1).await;
+    let fixture = TestCluster::start(1).await.settings(USUAL);
     let cluster = fixture.connect().await;
     let dedicated = cluster.dedicated("k").await.unwrap();
     // Three times the default deadline, without a replica.
