@@ -13,6 +13,7 @@ hash
 placement
 topology
 config
+reply_code
 command
 routing
 plan
@@ -34,7 +35,7 @@ sets timeline queue counters loading_cache flags
 rebalance
 simulation
 '
-without_tokio='hash placement topology config command routing plan import resp stats simulation'
+without_tokio='hash placement topology config reply_code command routing plan import resp stats simulation'
 
 # Cargo alone would allow it, as keyway needs the other crate for its tests only.
 manifest="$directory/../crates/testing/Cargo.toml"

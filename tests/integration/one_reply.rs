@@ -345,7 +345,7 @@ async fn pushes_between_the_replies_of_calls_that_have_given_up_shift_nothing() 
     for round in 0..300 {
         let ask = async |caller: usize| {
             let key = format!("{round}.{caller}");
-            let patience = Duration::from_millis(if caller % 2 == 0 { 5 } else { 30 });
+            let patience = Duration::from_millis([5, 30][caller % 2]);
             let mut cmd = redis::cmd("SUBSTR");
             cmd.arg(&key).arg(0).arg(-1);
             (
