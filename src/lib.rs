@@ -74,6 +74,7 @@
 //! | `keyway::call` | spans `keyway.pipeline`, `keyway.batch` | trace | `commands` |
 //! | `keyway::scatter` | event `retry` | debug | `command`, `attempt` |
 //! | `keyway::connection` | events `connected`, `dial failed`, `disconnected` | info, warn, warn | `server`, `address`, `error`, `cause` |
+//! | `keyway::connection` | event of replies that went to the wrong callers | error | `server`, `commands` |
 //! | `keyway::pubsub` | event `subscriber disconnected` | warn | `server` |
 //! | `keyway::control` | event `topology switched` | info | `generation`, `moved`, `connected`, `dropped` |
 //!

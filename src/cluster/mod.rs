@@ -158,7 +158,8 @@ impl Cluster {
         }
     }
 
-    /// The same cluster with another deadline for every call, in place of `timeouts.response`. Blocking commands add it to their own.
+    /// The same cluster with another deadline for every call, in place of `timeouts.response`. Blocking commands add it to their own. A
+    /// script whose deadline is above `timeouts.silence_max` goes over a connection of its own.
     pub fn with_timeout(&self, timeout: Duration) -> Cluster {
         Cluster {
             timeout: Some(timeout),
@@ -287,6 +288,10 @@ impl Cluster {
 
     /// Sends one command and returns its reply; an error reply of the server is an `Err`. What `redis::cmd(..).query_async(..)` does, with
     /// this crate's own error. One round trip for a command with one key; see [`Cluster`] for the rest, the deadline and dropped futures.
+    ///
+    /// With [`Cmd::set_no_response`] it returns nil once the command is queued, and the reply is thrown away. What is known by then (refused,
+    /// no room, the server is down) is an error; what comes later is not, and nothing is retried: a write may be lost without a word. A command
+    /// over several servers, a blocking one, and one that the table does not know are waited for all the same.
     ///
     /// # Errors
     /// Any but the configuration's; [`ErrorKind::UnexpectedReply`] when the reply is not a `T`, which may be after the command was executed.
