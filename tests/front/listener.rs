@@ -24,8 +24,6 @@ pub(crate) struct Settings {
     pub(crate) path: PathBuf,
     /// `host:port`; port 0 takes a free one.
     pub(crate) listen: String,
-    /// What AUTH must say before anything else; without it, nobody has to.
-    pub(crate) password: Option<String>,
 }
 
 /// A front that listens. It ends, and cuts its clients off, when it is dropped.
@@ -41,7 +39,8 @@ pub(crate) struct House {
     pub(crate) resp3: Cluster,
     /// The version of the first server.
     pub(crate) version: String,
-    pub(crate) password: Option<String>,
+    /// What AUTH must say; empty: nothing. Set by CONFIG SET requirepass.
+    pub(crate) password: Mutex<Vec<u8>>,
     pub(crate) grammar: Grammar,
     clients: Mutex<BTreeMap<u64, Arc<Client>>>,
     next_id: AtomicU64,
@@ -77,7 +76,7 @@ impl Front {
             grammar: Grammar::of(&first.query(&redis::cmd("COMMAND")).await?),
             resp2,
             resp3,
-            password: settings.password,
+            password: Mutex::default(),
             clients: Mutex::default(),
             next_id: AtomicU64::new(1),
         });

@@ -78,7 +78,7 @@ impl Session {
 
     pub(super) fn auth(&mut self, args: &[&[u8]]) -> Reply {
         let result = match args {
-            [_, _] if self.house.password.is_none() => Err(
+            [_, _] if self.house.password.lock().is_empty() => Err(
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is \
                  correct?",
             ),
@@ -92,16 +92,23 @@ impl Session {
 
     /// There is one user, `default`; without a password, any is right, as for Redis.
     fn authenticate(&mut self, user: &[u8], password: &[u8]) -> Result<(), &'static str> {
-        let is_right = self
-            .house
-            .password
-            .as_ref()
-            .is_none_or(|right| right.as_bytes() == password);
+        let right = self.house.password.lock();
+        let is_right = right.is_empty() || *right == password;
+        drop(right);
         if user != b"default" || !is_right {
             return Err("WRONGPASS invalid username-password pair or user is disabled.");
         }
         self.is_authenticated = true;
         Ok(())
+    }
+
+    /// Whoever is connected stays so, as with Redis.
+    pub(super) fn set_password(&self, args: &[&[u8]]) -> Reply {
+        let [_, _, _, password] = args else {
+            return wrong_arity("config|set");
+        };
+        *self.house.password.lock() = password.to_vec();
+        Reply::ok()
     }
 
     pub(super) fn select(args: &[&[u8]]) -> Reply {
@@ -124,7 +131,7 @@ impl Session {
         self.transaction = Transaction::default();
         self.subscriptions = Subscriptions::default();
         self.protocol = Protocol::Resp2;
-        self.is_authenticated = self.house.password.is_none();
+        self.is_authenticated = self.house.password.lock().is_empty();
         self.client.name.lock().clear();
         Reply::Value(Value::SimpleString("RESET".to_owned()))
     }

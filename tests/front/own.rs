@@ -13,6 +13,7 @@ pub(crate) enum Way {
     Select,
     Quit,
     Reset,
+    Password,
     Client,
     Multi,
     Exec,
@@ -74,6 +75,7 @@ const OWN: &[Own] = &[
     own("SELECT", Way::Select, "there is one database, 0"),
     own("QUIT", Way::Quit, CONNECTION),
     own("RESET", Way::Reset, CONNECTION),
+    own("CONFIG SET REQUIREPASS", Way::Password, CONNECTION),
     own("CLIENT", Way::Client, CONNECTION),
     own("MULTI", Way::Multi, TRANSACTION),
     own("EXEC", Way::Exec, TRANSACTION),
@@ -178,6 +180,11 @@ impl<'a> Asked<'a> {
                 Which::Where(holds) => holds(self),
             })
             .map_or(Way::Cluster, |own| own.way)
+    }
+
+    pub(crate) fn first_key(&self) -> Option<&'a [u8]> {
+        let keys = self.row?.key_positions(self.args).ok()?;
+        keys.first().map(|at| self.args[at])
     }
 
     fn is_named(&self, name: &str) -> bool {

@@ -6,7 +6,7 @@ use super::pubsub::Subscriptions;
 use super::read::{Request, read_request};
 use super::transaction::Transaction;
 use super::write::{Protocol, Reply, bulk, write_value};
-use keyway::Cluster;
+use keyway::{Cluster, NodeId, Routed};
 use redis::{Cmd, FromRedisValue, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,8 +35,9 @@ const WRITE_BYTES: usize = 256 * 1024;
 
 impl Session {
     pub(crate) fn new(house: Arc<House>, client: Arc<Client>) -> Session {
+        let is_authenticated = house.password.lock().is_empty();
         Session {
-            is_authenticated: house.password.is_none(),
+            is_authenticated,
             house,
             client,
             protocol: Protocol::Resp2,
@@ -121,7 +122,7 @@ impl Session {
                 Way::Multi | Way::Exec | Way::Discard | Way::Watch | Way::Quit | Way::Reset
             )
         {
-            return self.transaction.queue(&self.house.grammar, &args);
+            return self.transaction.queue(&self.house.grammar, &asked);
         }
         match way {
             Way::Cluster => self.send(&asked).await,
@@ -131,6 +132,7 @@ impl Session {
             Way::Select => Session::select(&args),
             Way::Quit => self.quit(),
             Way::Reset => self.reset(),
+            Way::Password => self.set_password(&args),
             Way::Client => self.client(&args),
             Way::Multi => self.transaction.begin(),
             Way::Exec => {
@@ -160,17 +162,12 @@ impl Session {
             Way::EveryServer => self.every_server(&args).await,
             Way::HomeServer => self.home_server(&asked).await,
             Way::SomeNode => {
-                let cmd = command(&args);
-                let key = asked.row.map_or(args.get(1).copied(), |row| {
-                    let keys = row.key_positions(&args).ok();
-                    keys.and_then(|keys| keys.first()).map(|at| args[at])
-                });
-                let node = match key {
-                    Some(key) => Ok(self.cluster().for_key(key)),
-                    None => self.cluster().on_node(keyway::NodeId(0)),
+                let key = match asked.row {
+                    Some(_) => asked.first_key(),
+                    None => args.get(1).copied(),
                 };
-                match node {
-                    Ok(node) => Reply::of(node.query(&cmd).await),
+                match some_node(self.cluster(), key) {
+                    Ok(node) => Reply::of(node.query(&command(&args)).await),
                     Err(error) => Reply::of(Err(error)),
                 }
             }
@@ -223,10 +220,7 @@ impl Session {
     }
 
     async fn home_server(&self, asked: &Asked<'_>) -> Reply {
-        let keys = asked.row.and_then(|row| row.key_positions(asked.args).ok());
-        let key = keys
-            .and_then(|keys| keys.first())
-            .map_or(&[][..], |at| asked.args[at]);
+        let key = asked.first_key().unwrap_or_default();
         match self.cluster().on_server(&self.cluster().locate(key).server) {
             Ok(server) => Reply::of(server.query(&command(asked.args)).await),
             Err(error) => Reply::of(Err(error)),
@@ -257,6 +251,14 @@ impl Session {
 
     fn is_one_node(&self) -> bool {
         self.cluster().config().topology().node_count() == 1
+    }
+}
+
+/// The node of this key, or any.
+pub(super) fn some_node(cluster: &Cluster, key: Option<&[u8]>) -> Result<Routed, keyway::Error> {
+    match key {
+        Some(key) => Ok(cluster.for_key(key)),
+        None => cluster.on_node(NodeId(0)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! WATCH, MULTI, EXEC and DISCARD: queued here, checked as a server checks what it queues, and sent as one atomic pipeline.
 
-use super::session::command;
+use super::own::{Asked, Way};
+use super::session::{command, some_node};
 use super::write::Reply;
 use keyway::{Cluster, Dedicated};
 use redis::aio::ConnectionLike;
@@ -11,6 +12,10 @@ use std::collections::BTreeMap;
 pub(crate) struct Transaction {
     /// Since MULTI.
     queued: Option<Vec<Cmd>>,
+    /// One of them does not say for which node it is.
+    needs_node: bool,
+    /// The first key of those that name one.
+    key: Option<Vec<u8>>,
     /// A command was refused while it was queued, so that EXEC carries out none.
     is_spoiled: bool,
     /// The connection that watches keys, from WATCH to the transaction's end.
@@ -31,13 +36,17 @@ impl Transaction {
         Reply::ok()
     }
 
-    pub(crate) fn queue(&mut self, grammar: &Grammar, args: &[&[u8]]) -> Reply {
-        if let Err(refusal) = grammar.check(args) {
+    pub(crate) fn queue(&mut self, grammar: &Grammar, asked: &Asked<'_>) -> Reply {
+        if let Err(refusal) = grammar.check(asked.args) {
             self.is_spoiled = true;
             return refusal;
         }
         if let Some(queued) = &mut self.queued {
-            queued.push(command(args));
+            queued.push(command(asked.args));
+        }
+        self.needs_node |= asked.way() == Way::SomeNode;
+        if self.key.is_none() {
+            self.key = asked.first_key().map(<[u8]>::to_vec);
         }
         Reply::Value(Value::SimpleString("QUEUED".to_owned()))
     }
@@ -45,6 +54,8 @@ impl Transaction {
     pub(crate) async fn exec(&mut self, mut cluster: Cluster) -> Reply {
         let Transaction {
             queued,
+            needs_node,
+            key,
             is_spoiled,
             watching,
         } = std::mem::take(self);
@@ -64,6 +75,10 @@ impl Transaction {
         });
         let replies = match watching {
             Some(mut dedicated) => dedicated.req_packed_commands(&pipeline, count + 1, 1).await,
+            None if needs_node => match some_node(&cluster, key.as_deref()) {
+                Ok(mut node) => node.req_packed_commands(&pipeline, count + 1, 1).await,
+                Err(error) => Err(error.into()),
+            },
             None => cluster.req_packed_commands(&pipeline, count + 1, 1).await,
         };
         match replies.map(|mut replies| replies.pop()) {
