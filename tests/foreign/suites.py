@@ -96,7 +96,7 @@ class RedisRs:
                 shutil.copytree(Path(package["manifest_path"]).parent / "tests", copy)
         build = [*cargo, "test", "--no-run", "--locked", "--message-format=json", "--test", f"test_{self.file}"]
         build += ["--manifest-path", manifest, "--target-dir", TARGET / "build"]
-        for line in output(build, env=os.environ | {"RUSTFLAGS": "-A warnings"}).splitlines():
+        for line in output(build).splitlines():
             message = json.loads(line)
             if message.get("executable") and message["target"]["name"] == f"test_{self.file}":
                 self.binary = message["executable"]

@@ -60,6 +60,10 @@ pub(crate) struct Client {
     pub(crate) unblocked_by_error: Mutex<bool>,
     /// Whether it waits in a blocking command.
     pub(crate) blocked: Mutex<bool>,
+    /// Its channels and its patterns.
+    pub(crate) subscriptions: Mutex<(usize, usize)>,
+    /// Its last command, in lower case.
+    pub(crate) command: Mutex<String>,
 }
 
 impl Front {
@@ -108,6 +112,12 @@ impl House {
         self.clients.lock().get(&id).cloned()
     }
 
+    /// Cuts a client off. It is gone at once, for whoever asks.
+    pub(crate) fn kill(&self, client: &Client) {
+        self.clients.lock().remove(&client.id);
+        client.killed.notify_one();
+    }
+
     fn arrive(&self, stream: &TcpStream) -> std::io::Result<Arc<Client>> {
         let client = Arc::new(Client {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
@@ -119,6 +129,8 @@ impl House {
             unblocked: Notify::new(),
             unblocked_by_error: Mutex::default(),
             blocked: Mutex::default(),
+            subscriptions: Mutex::default(),
+            command: Mutex::default(),
         });
         self.clients.lock().insert(client.id, client.clone());
         Ok(client)

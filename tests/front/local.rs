@@ -11,7 +11,7 @@ const SYNTAX: &str = "ERR syntax error";
 
 impl Session {
     pub(super) fn ping(&self, args: &[&[u8]]) -> Reply {
-        let is_plain = self.protocol == Protocol::Resp3 || self.subscriptions.count() == 0;
+        let is_plain = self.protocol == Protocol::Resp3 || !self.subscriptions.is_some();
         match args {
             [_] if is_plain => Reply::Value(Value::SimpleString("PONG".to_owned())),
             [_, text] if is_plain => Reply::bulk(*text),
@@ -188,37 +188,34 @@ impl Session {
     }
 
     fn list(&self, options: &[&[u8]]) -> Reply {
-        let wanted: Option<Vec<u64>> = match options {
-            [] => None,
-            [kind, value] if kind.eq_ignore_ascii_case(b"TYPE") => match *value {
-                b"normal" => None,
-                b"pubsub" | b"master" | b"replica" => Some(Vec::new()),
-                other => {
-                    let other = other.escape_ascii();
-                    return Reply::error(format!("ERR Unknown client type '{other}'"));
+        let mut clients = self.house.clients();
+        match options {
+            [] => {}
+            [kind, value] if kind.eq_ignore_ascii_case(b"TYPE") => {
+                let types = [&b"normal"[..], b"pubsub", b"master", b"replica"];
+                if !types.contains(value) {
+                    let value = value.escape_ascii();
+                    return Reply::error(format!("ERR Unknown client type '{value}'"));
                 }
-            },
+                clients.retain(|client| client.kind() == *value);
+            }
             [kind, ids @ ..] if kind.eq_ignore_ascii_case(b"ID") && !ids.is_empty() => {
-                match ids.iter().map(|id| number(id)).collect() {
-                    Some(ids) => Some(ids),
-                    None => return Reply::error("ERR Invalid client ID"),
-                }
+                let ids: Option<Vec<u64>> = ids.iter().map(|id| number(id)).collect();
+                let Some(ids) = ids else {
+                    return Reply::error("ERR Invalid client ID");
+                };
+                clients.retain(|client| ids.contains(&client.id));
             }
             _ => return Reply::error(SYNTAX),
-        };
-        let lines = self.house.clients().into_iter().filter(|client| {
-            wanted
-                .as_ref()
-                .is_none_or(|wanted| wanted.contains(&client.id))
-        });
-        let lines: Vec<String> = lines.map(|client| self.describe(&client)).collect();
+        }
+        let lines: Vec<String> = clients.iter().map(|client| self.describe(client)).collect();
         Reply::bulk(lines.concat())
     }
 
     fn describe(&self, client: &Client) -> String {
-        let is_self = client.id == self.client.id;
+        let (channels, patterns) = *client.subscriptions.lock();
         format!(
-            "id={} addr={} laddr={} fd=8 name={} age={} idle=0 flags={} db=0 sub={} psub={} multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 \
+            "id={} addr={} laddr={} fd=8 name={} age={} idle=0 flags={} db=0 sub={channels} psub={patterns} multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 \
              multi-mem=0 rbs=1024 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={} user=default redir=-1 resp={}\n",
             client.id,
             client.address,
@@ -226,17 +223,7 @@ impl Session {
             String::from_utf8_lossy(&client.name.lock()),
             client.since.elapsed().as_secs(),
             if *client.blocked.lock() { "b" } else { "N" },
-            if is_self {
-                self.subscriptions.channel_count()
-            } else {
-                0
-            },
-            if is_self {
-                self.subscriptions.pattern_count()
-            } else {
-                0
-            },
-            if is_self { "client" } else { "NULL" },
+            client.command.lock(),
             if self.protocol == Protocol::Resp3 {
                 3
             } else {
@@ -273,8 +260,7 @@ impl Session {
                     victims.retain(|client| client.address.to_string().as_bytes() == value);
                 }
                 b"LADDR" => victims.retain(|client| client.local.to_string().as_bytes() == value),
-                b"TYPE" if value == b"normal" => {}
-                b"TYPE" => victims.clear(),
+                b"TYPE" => victims.retain(|client| client.kind() == value),
                 b"USER" if value == b"default" => {}
                 b"USER" => {
                     let user = String::from_utf8_lossy(value);
@@ -295,7 +281,7 @@ impl Session {
             match victim.id == self.client.id {
                 true if with_self => self.has_ended = true,
                 true => continue,
-                false => victim.killed.notify_one(),
+                false => self.house.kill(victim),
             }
             count += 1;
         }
@@ -315,6 +301,15 @@ impl Session {
             client.unblocked.notify_one();
         });
         Reply::Value(Value::Int(i64::from(found.is_some())))
+    }
+}
+
+impl Client {
+    fn kind(&self) -> &'static [u8] {
+        match *self.subscriptions.lock() {
+            (0, 0) => b"normal",
+            _ => b"pubsub",
+        }
     }
 }
 

@@ -15,22 +15,20 @@ pub(crate) struct Subscriptions {
 }
 
 impl Subscriptions {
-    pub(crate) fn channel_count(&self) -> usize {
-        self.channels.len()
+    /// Channels and patterns.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.channels.len(), self.patterns.len())
     }
 
-    pub(crate) fn pattern_count(&self) -> usize {
-        self.patterns.len()
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        self.channel_count() + self.pattern_count()
+    /// Whether anything is subscribed.
+    pub(crate) fn is_some(&self) -> bool {
+        self.counts() != (0, 0)
     }
 
     /// The next message, as the client is to get it; `None` when it was too slow, for which a server cuts it off too. Waits for ever while
     /// nothing is subscribed.
     pub(crate) async fn next(&mut self) -> Option<Value> {
-        if self.count() == 0 {
+        if !self.is_some() {
             std::future::pending::<()>().await;
         }
         let pubsub = self.pubsub.as_mut()?;
@@ -127,7 +125,8 @@ impl Subscriptions {
     }
 
     fn confirm(&self, kind: PushKind, name: Value) -> Value {
-        push(kind, vec![name, Value::Int(self.count() as i64)])
+        let (channels, patterns) = self.counts();
+        push(kind, vec![name, Value::Int((channels + patterns) as i64)])
     }
 }
 

@@ -85,7 +85,10 @@ impl Session {
                 () = client.killed.notified() => return,
                 request = requests.recv() => match request {
                     None => self.has_ended = true,
-                    Some(Ok(args)) => self.answer(&args).await.write(&mut out, self.protocol),
+                    Some(Ok(args)) => {
+                        self.answer(&args).await.write(&mut out, self.protocol);
+                        *client.subscriptions.lock() = self.subscriptions.counts();
+                    }
                     Some(Err(why)) => {
                         Reply::Error(why).write(&mut out, self.protocol);
                         self.has_ended = true;
@@ -102,16 +105,17 @@ impl Session {
     async fn answer(&mut self, args: &[Vec<u8>]) -> Reply {
         let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
         let asked = Asked::new(&args, self.is_one_node());
+        *self.client.command.lock() = String::from_utf8_lossy(args[0]).to_lowercase();
         let way = asked.way();
         if !self.is_authenticated && !matches!(way, Way::Auth | Way::Hello | Way::Quit | Way::Reset)
         {
             return Reply::error("NOAUTH Authentication required.");
         }
         if self.protocol == Protocol::Resp2
-            && self.subscriptions.count() > 0
+            && self.subscriptions.is_some()
             && !is_for_subscribers(way)
         {
-            let name = String::from_utf8_lossy(args[0]).to_lowercase();
+            let name = self.client.command.lock().clone();
             return Reply::error(format!(
                 "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
             ));
