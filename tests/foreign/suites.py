@@ -16,7 +16,7 @@ from layouts import FRONT, ROOT
 
 HERE = Path(__file__).resolve().parent
 TARGET = ROOT / "target" / "foreign"
-SECONDS_PER_TEST = 20
+SECONDS_PER_TEST = 10
 
 
 @dataclass
