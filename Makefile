@@ -1,12 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sweep steady ci fmt clippy layers doc examples bench bench-applications bench-placement bench-simulation bench-test instructions fuzz
+.PHONY: help setup demo test sweep steady ci fmt clippy layers doc examples bench bench-applications bench-placement bench-simulation bench-test instructions foreign-suites fuzz
 
 FUZZ_SECONDS ?= 600
 TIMES ?= 20
 LOOPS ?= 8
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing, redis-server included, or say what to install
 	@scripts/setup.sh
@@ -77,6 +77,9 @@ instructions: ## instructions per operation of the hot paths against the baselin
 	cp Cargo.lock benches/instructions/Cargo.lock
 	RUSTFLAGS="--cfg keyway_instructions" \
 	  cargo run --quiet --release --manifest-path benches/instructions/Cargo.toml -- $(ARGS)
+
+foreign-suites: setup ## the tests of redis-py, redis-rs, BullMQ and Celery over a front on keyway, fifteen minutes; ARGS="--only celery", ARGS=--steadiness
+	@scripts/foreign-suites.sh $(ARGS)
 
 fuzz: ## fuzz the reply decoder for FUZZ_SECONDS (600); needs a nightly toolchain and cargo-fuzz
 	@cargo +nightly fuzz --version >/dev/null 2>&1 || { \

@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (file, listen) = match arguments.as_slice() {
         ["--list-own-answers"] => {
-            print!("{}", front::list_own_answers());
+            print!("{}", front::own::list_own_answers());
             return Ok(());
         }
         [file, listen] => (*file, *listen),

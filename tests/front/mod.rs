@@ -6,7 +6,7 @@
 
 mod listener;
 mod local;
-mod own;
+pub(crate) mod own;
 mod pubsub;
 mod read;
 mod session;
@@ -14,4 +14,3 @@ mod transaction;
 mod write;
 
 pub(crate) use listener::{Front, Settings};
-pub(crate) use own::list_own_answers;

@@ -17,6 +17,7 @@ mod demo;
 mod differential;
 mod faults;
 mod fixture;
+mod front;
 mod gather;
 #[cfg(feature = "cli")]
 mod import;
