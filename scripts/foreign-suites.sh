@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Other projects' test suites over a front on keyway: what runs, and how to read the result, is in tests/foreign/README.md.
-# Options go to tests/foreign/run.py: --only SUITE, --steadiness.
+# Other projects' test suites over a front on keyway: what runs, and how to read the result, is in
+# tests/foreign/README.md. Options go to tests/foreign/run.py: --only SUITE, --steadiness.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# In place of redis-server for redis-rs's tests, which start a server for each test: a front for the cluster in KEYWAY_FOREIGN_CLUSTER, on
-# the port that they ask for. Its servers, on KEYWAY_FOREIGN_PORTS, stay from test to test, and are emptied here.
+# In place of redis-server for redis-rs's tests, which start a server for each test: a front for the
+# cluster in KEYWAY_FOREIGN_CLUSTER, on the port that they ask for. Its servers, on
+# KEYWAY_FOREIGN_PORTS, stay from test to test, and are emptied here.
 set -euo pipefail
 
 while [ $# -gt 0 ]; do

@@ -44,7 +44,8 @@ class RedisPy:
             if is_done:
                 return
             make_venv("redis-py", [f"{name}=={version}" for name, version in wanted.items() if name != "redis"])
-            # To read a source distribution's metadata is to run its build, so the build's own tools are there already.
+            # To read a source distribution's metadata is to run its build, so the build's own tools
+            # are there already.
             options = ["--no-binary", "redis", "--no-deps", "--no-build-isolation", "--dest", str(self.source.parent)]
             run([self.python, "-m", "pip", "download", "--quiet", *options, f"redis=={wanted['redis']}"])
             with tarfile.open(f"{self.source}.tar.gz") as archive:

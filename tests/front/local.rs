@@ -1,4 +1,5 @@
-//! What concerns the client's connection, which ends here: PING, HELLO, AUTH, SELECT, QUIT, RESET and CLIENT.
+//! What concerns the client's connection, which ends here: PING, HELLO, AUTH, SELECT, QUIT, RESET
+//! and CLIENT.
 
 use super::listener::Client;
 use super::pubsub::Subscriptions;
@@ -246,7 +247,7 @@ impl Session {
             };
         }
         let mut skip_me = true;
-        if filters.is_empty() || filters.len() % 2 != 0 {
+        if filters.is_empty() || !filters.len().is_multiple_of(2) {
             return Reply::error(SYNTAX);
         }
         for filter in filters.chunks_exact(2) {

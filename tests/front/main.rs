@@ -1,6 +1,7 @@
 //! Starts the front: `front CLUSTER.toml ADDRESS`, or `front --list-own-answers`.
 //!
-//! It prints `listening on ADDRESS` once clients may connect, and serves until it is killed. Port 0 takes a free port.
+//! It prints `listening on ADDRESS` once clients may connect, and serves until it is killed. Port 0
+//! takes a free port.
 #![expect(
     clippy::print_stdout,
     reason = "what a program prints is its interface"

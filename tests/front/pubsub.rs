@@ -25,8 +25,8 @@ impl Subscriptions {
         self.counts() != (0, 0)
     }
 
-    /// The next message, as the client is to get it; `None` when it was too slow, for which a server cuts it off too. Waits for ever while
-    /// nothing is subscribed.
+    /// The next message, as the client is to get it; `None` when it was too slow, for which a
+    /// server cuts it off too. Waits for ever while nothing is subscribed.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         if !self.is_some() {
             std::future::pending::<()>().await;

@@ -1,4 +1,5 @@
-//! One client: its requests are carried out one after the other, and its replies come in their order.
+//! One client: its requests are carried out one after the other, and its replies come in their
+//! order.
 
 use super::listener::{Client, House, first_server};
 use super::own::{Asked, Way};
@@ -186,7 +187,8 @@ impl Session {
         }
     }
 
-    /// By the cluster, as it came. What blocks ends when the client leaves, as a server lets go of it too.
+    /// By the cluster, as it came. What blocks ends when the client leaves, as a server lets go of
+    /// it too.
     async fn send(&mut self, asked: &Asked<'_>) -> Reply {
         let cmd = command(asked.args);
         let blocks = asked.row.and_then(|row| row.blocks(asked.args).ok());

@@ -1,4 +1,5 @@
-//! WATCH, MULTI, EXEC and DISCARD: queued here, checked as a server checks what it queues, and sent as one atomic pipeline.
+//! WATCH, MULTI, EXEC and DISCARD: queued here, checked as a server checks what it queues, and sent
+//! as one atomic pipeline.
 
 use super::own::{Asked, Way};
 use super::session::{command, some_node};
@@ -124,9 +125,11 @@ impl Transaction {
     }
 }
 
-/// How many arguments each command takes, as a server says it of itself: what it checks before it queues one.
+/// How many arguments each command takes, as a server says it of itself: what it checks before it
+/// queues one.
 pub(crate) struct Grammar {
-    /// By name in lower case, that of a subcommand as `config|get`. Negative: at least this many, the name included.
+    /// By name in lower case, that of a subcommand as `config|get`. Negative: at least this many,
+    /// the name included.
     arities: BTreeMap<String, i64>,
 }
 

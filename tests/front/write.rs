@@ -44,7 +44,8 @@ impl Reply {
         }
     }
 
-    /// The server's own words where there are any; else the code that keyway gives the error, and its text.
+    /// The server's own words where there are any; else the code that keyway gives the error, and
+    /// its text.
     pub(crate) fn of_redis_error(error: &RedisError) -> Reply {
         let line = match (error.code(), error.detail(), ErrorKind::of(error)) {
             (Some(code), Some(detail), _) => format!("{code} {detail}"),

@@ -1,4 +1,5 @@
-// A queue, a worker, a hundred jobs: each is done once, with its result. The hash tag puts the queue's keys on one node.
+// A queue, a worker, a hundred jobs: each is done once, with its result. The hash tag puts the
+// queue's keys on one node.
 import assert from 'node:assert';
 import { Queue, QueueEvents, Worker } from 'bullmq';
 

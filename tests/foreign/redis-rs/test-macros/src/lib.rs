@@ -1,12 +1,14 @@
-//! `#[async_test]`, as redis-rs's tests use it. Its own crate of this name is not published, and gives a test redis-rs's connection; here a
-//! test that takes a connection gets a `keyway::Cluster`.
+//! `#[async_test]`, as redis-rs's tests use it. Its own crate of this name is not published, and
+//! gives a test redis-rs's connection; here a test that takes a connection gets a
+//! `keyway::Cluster`.
 
 use proc_macro::TokenStream;
 use quote::quote;
 use syn::{ItemFn, parse_macro_input};
 
-/// A test on a runtime of tokio. Its one argument, if it has one, is a connection: a `Cluster` of the file in `KEYWAY_FOREIGN_CLUSTER`, or
-/// redis-rs's own where that is not set, for the run on plain Redis.
+/// A test on a runtime of tokio. Its one argument, if it has one, is a connection: a `Cluster` of
+/// the file in `KEYWAY_FOREIGN_CLUSTER`, or redis-rs's own where that is not set, for the run on
+/// plain Redis.
 #[proc_macro_attribute]
 pub fn async_test(_: TokenStream, item: TokenStream) -> TokenStream {
     let mut function = parse_macro_input!(item as ItemFn);
