@@ -120,7 +120,14 @@ fn print(command: &Cmd) -> String {
 async fn single(server: &RedisServer, protocol: u8) -> MultiplexedConnection {
     let url = format!("{}?protocol=resp{protocol}", server.url());
     let client = redis::Client::open(url).unwrap();
-    client.get_multiplexed_async_connection().await.unwrap()
+    // redis-rs itself waits for 500 ms, which is too short on a busy machine.
+    let patience = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(std::time::Duration::from_secs(20)))
+        .set_response_timeout(Some(std::time::Duration::from_secs(20)));
+    client
+        .get_multiplexed_async_connection_with_config(&patience)
+        .await
+        .unwrap()
 }
 
 /// How often the servers were called with this command.

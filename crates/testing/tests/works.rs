@@ -187,8 +187,7 @@ mod servers {
         let server = RedisServer::builder().password("p@ss/word").start().await;
         let reply = exchange(&mut connect(server.port()).await, b"GET key\r\n", 7).await;
         assert_eq!(reply, b"-NOAUTH");
-        let client = redis::Client::open(server.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = redis_rs(&server.url()).await;
         let () = connection.set("key", "value").await.unwrap();
         let value: String = server.connection().await.get("key").await.unwrap();
         assert_eq!(value, "value");
@@ -201,11 +200,7 @@ mod servers {
             .start()
             .await;
         let url = format!("redis://reader:secret@{}", server.address());
-        let mut connection = redis::Client::open(url)
-            .unwrap()
-            .get_multiplexed_async_connection()
-            .await
-            .unwrap();
+        let mut connection = redis_rs(&url).await;
         let _: Option<String> = connection.get("key").await.unwrap();
         let refused = connection
             .set::<_, _, ()>("key", "value")
@@ -704,8 +699,7 @@ mod faults {
     #[tokio::test]
     async fn redis_rs_works_through_the_proxy() {
         let (_server, proxy) = proxied_server().await;
-        let client = redis::Client::open(proxy.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = redis_rs(&proxy.url()).await;
         let () = connection.set("key", "value").await.unwrap();
         proxy.cut_all();
         assert!(
@@ -770,6 +764,18 @@ mod waiting {
         )
         .await;
     }
+}
+
+/// redis-rs by itself waits for 500 ms, which is too short on a busy machine.
+async fn redis_rs(url: &str) -> redis::aio::MultiplexedConnection {
+    let patience = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(SOON))
+        .set_response_timeout(Some(SOON));
+    redis::Client::open(url)
+        .unwrap()
+        .get_multiplexed_async_connection_with_config(&patience)
+        .await
+        .unwrap()
 }
 
 async fn connect(port: u16) -> TcpStream {
