@@ -293,8 +293,8 @@ async fn check_says_which_rights_are_missing_and_how_to_grant_them() {
     assert_eq!(
         remedies,
         [
-            "ACL SETUSER app +ping +client|id +info +get %R~keyway:*",
-            "ACL SETUSER app +script|load +client|unblock +multi +exec",
+            "ACL SETUSER app +client|id +info +get %R~keyway:*",
+            "ACL SETUSER app +ping +script|load +client|unblock +multi +exec",
         ]
     );
     // What it says to grant is what was missing.
