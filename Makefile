@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sweep steady ci fmt clippy layers doc examples bench bench-applications bench-placement bench-simulation bench-test instructions foreign-suites fuzz
+.PHONY: help setup demo test sweep steady ci ci-full fmt clippy layers doc examples bench bench-applications bench-placement bench-simulation bench-test instructions foreign-suites fuzz
 
 FUZZ_SECONDS ?= 600
 TIMES ?= 20
@@ -27,7 +27,10 @@ steady: ## the tests that read a clock, TIMES (20) times beside LOOPS (8) busy l
 
 ci: ## everything that must hold before a merge
 	scripts/setup.sh --ci
-	$(MAKE) --no-print-directory fmt layers clippy test bench-test doc examples
+	@scripts/steps.sh fmt layers clippy test bench-test doc examples
+
+ci-full: ci ## what must hold before an issue is closed, at most 75 minutes: ci, foreign suites, chaos, planted faults
+	@scripts/steps.sh foreign-suites "chaos:--seconds 300" chaos-planted
 
 fmt: ## the sources are formatted
 	cargo fmt --all --check
