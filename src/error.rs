@@ -140,15 +140,58 @@ fn wrapped(error: &RedisError) -> Option<&Error> {
 }
 
 /// How far a command over several servers came.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Partial {
-    /// Keys (or server names) for which it was done.
+pub enum Partial {
+    /// Of a command whose keys are on several nodes (MGET, DEL): which keys.
+    Keys(PartialKeys),
+    /// Of a command that goes to every server (SCRIPT LOAD, DBSIZE): which servers.
+    Servers(PartialServers),
+}
+
+/// The keys of a split command. Each of its keys is in one of the three lists, as often as the call names it.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct PartialKeys {
+    /// Keys for which it was done.
     pub done: Vec<Vec<u8>>,
     /// Those for which it certainly was not.
     pub failed: Vec<Vec<u8>>,
     /// Those for which it may have been.
     pub unknown: Vec<Vec<u8>>,
+    /// Of an MGET the values that came, by position of the key in the call: `Some(Value::Nil)` for a key that does not exist, `None` for a key
+    /// whose value did not come. Empty for other commands, and when the values have more than `limits.gather_bytes_max` bytes.
+    pub values: Vec<Option<Value>>,
+}
+
+/// The servers of a command that goes to all of them, by their names in the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartialServers {
+    /// Servers on which it was done.
+    pub done: Vec<String>,
+    /// Those on which it certainly was not.
+    pub failed: Vec<String>,
+    /// Those on which it may have been.
+    pub unknown: Vec<String>,
+}
+
+impl Partial {
+    /// The keys, if the command was split by them.
+    pub fn keys(&self) -> Option<&PartialKeys> {
+        match self {
+            Partial::Keys(keys) => Some(keys),
+            Partial::Servers(_) => None,
+        }
+    }
+
+    /// The servers, if the command went to all of them.
+    pub fn servers(&self) -> Option<&PartialServers> {
+        match self {
+            Partial::Keys(_) => None,
+            Partial::Servers(servers) => Some(servers),
+        }
+    }
 }
 
 impl Error {
@@ -262,7 +305,7 @@ impl Error {
         self.0.command.as_deref()
     }
 
-    /// How far a split command came; `None` for others.
+    /// How far a command over several nodes or servers came, and of an MGET the values that did; `None` for others.
     pub fn partial(&self) -> Option<&Partial> {
         self.0.partial.as_ref()
     }

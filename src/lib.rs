@@ -131,7 +131,7 @@ pub use cluster::{
     Reloaded, Replies, Routed, ServerHealth, ServerReply, Servers,
 };
 pub use config::Config;
-pub use error::{Error, ErrorKind, Partial};
+pub use error::{Error, ErrorKind, Partial, PartialKeys, PartialServers};
 pub use placement::NodeId;
 pub use timeline::{Cursor, Hybrid, PublicTimeline, Timeline};
 

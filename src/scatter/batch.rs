@@ -4,13 +4,13 @@ use super::merge::merge_replies;
 use super::settle::{Attempted, Came, Next, settle};
 use super::turns::is_other_up;
 use super::{
-    Body, Choice, Entry, Manner, Misses, Outcome, RENEW_EVERY, Scatter, Target, Tried, fail,
-    is_absence, is_down, is_transient, may_be_read_again,
+    Body, Choice, Divided, Entry, Manner, Misses, Outcome, RENEW_EVERY, Scatter, Target, Tried,
+    fail, is_absence, is_down, is_transient, may_be_read_again,
 };
 use crate::command::Split;
 use crate::connection::{Cause, Outbox, backoff};
 use crate::control::Current;
-use crate::error::{Error, ErrorKind, Partial};
+use crate::error::{Error, ErrorKind, Partial, PartialKeys};
 use crate::placement::NodeId;
 use crate::pool::{Lane, Server};
 use crate::reply_code;
@@ -707,7 +707,11 @@ impl Slot {
     }
 
     /// The entry's one result.
-    pub(super) fn finish(self, entry: &Entry<'_>) -> Result<Value, (Error, Option<Arc<Server>>)> {
+    pub(super) fn finish(
+        self,
+        entry: &Entry<'_>,
+        values_bytes_max: u64,
+    ) -> Result<Value, (Error, Option<Arc<Server>>)> {
         match (self, &entry.body) {
             (Slot::Done(result), _) => result,
             (Slot::Split { parts, sum, error }, Body::Split(divided)) => match error {
@@ -725,33 +729,7 @@ impl Slot {
                     Split::Sum => Value::Int(sum),
                 }),
                 Some((first, server)) => {
-                    // Refused as a whole or in part: the caller must see which keys.
-                    let mut partial = Partial::default();
-                    for (state, place) in parts.iter().zip(&divided.parts) {
-                        let key = divided.args[place.at].to_vec();
-                        match state {
-                            PartState::Done(_) => partial.done.push(key),
-                            PartState::Unknown => partial.unknown.push(key),
-                            PartState::Absent | PartState::Failed | PartState::Pending => {
-                                partial.failed.push(key)
-                            }
-                        }
-                    }
-                    if partial.done.is_empty()
-                        && (partial.unknown.is_empty() || partial.failed.is_empty())
-                    {
-                        return Err((first.with_partial(partial), server));
-                    }
-                    let message = format!(
-                        "{} of {} keys done, {} failed, {} unknown; the first failure: {first}",
-                        partial.done.len(),
-                        parts.len(),
-                        partial.failed.len(),
-                        partial.unknown.len()
-                    );
-                    let error = Error::new(ErrorKind::Partial, message)
-                        .of_command(entry.known.name())
-                        .with_partial(partial);
+                    let error = incomplete(entry, divided, parts, first, values_bytes_max);
                     Err((error, server))
                 }
             },
@@ -765,6 +743,57 @@ impl Slot {
             )),
         }
     }
+}
+
+/// The error of a split entry of which some parts have failed: it says which, and keeps the values that came.
+fn incomplete(
+    entry: &Entry<'_>,
+    divided: &Divided<'_>,
+    parts: Vec<PartState>,
+    first: Error,
+    values_bytes_max: u64,
+) -> Error {
+    let mut partial = PartialKeys::default();
+    for (state, place) in parts.iter().zip(&divided.parts) {
+        let key = divided.args[place.at].to_vec();
+        match state {
+            PartState::Done(_) => partial.done.push(key),
+            PartState::Unknown => partial.unknown.push(key),
+            PartState::Absent | PartState::Failed | PartState::Pending => partial.failed.push(key),
+        }
+    }
+    let (done, all) = (partial.done.len(), parts.len());
+    let (failed, unknown) = (partial.failed.len(), partial.unknown.len());
+    if done == 0 && (unknown == 0 || failed == 0) {
+        return first.with_partial(Partial::Keys(partial));
+    }
+    let message = if divided.split == Split::Mget {
+        let values: Vec<Option<Value>> = parts
+            .into_iter()
+            .map(|part| match part {
+                PartState::Done(value) => Some(value),
+                _ => None,
+            })
+            .collect();
+        let bytes = values.iter().flatten().map(|value| match value {
+            Value::BulkString(bytes) => bytes.len() as u64,
+            _ => 0,
+        });
+        if bytes.sum::<u64>() <= values_bytes_max {
+            partial.values = values;
+        }
+        format!(
+            "the values of {done} of {all} keys came; cluster.query(..) and batch() give them with the error, by \
+             error.partial(). The first failure: {first}"
+        )
+    } else {
+        format!(
+            "{done} of {all} keys done, {failed} failed, {unknown} unknown; the first failure: {first}"
+        )
+    };
+    Error::new(ErrorKind::Partial, message)
+        .of_command(entry.known.name())
+        .with_partial(Partial::Keys(partial))
 }
 
 /// The keys that a server holds by right: left out are those of nodes that live elsewhere now, and our own.

@@ -77,13 +77,17 @@ impl Scatter {
             }
         }
         let may_miss = batch.misses == Misses::OfMode;
-        let cache = may_miss && self.control.load().config.mode() == Mode::Cache;
+        let (cache, values_bytes_max) = {
+            let config = &self.control.load().config;
+            let cache = may_miss && config.mode() == Mode::Cache;
+            (cache, config.limits().gather_bytes_max)
+        };
         let mut results = Vec::with_capacity(batch.slots.len());
         for (entry, mut slot) in batch.entries.iter().zip(batch.slots) {
             if cache {
                 slot.forgive(entry);
             }
-            results.push(match slot.finish(entry) {
+            results.push(match slot.finish(entry, values_bytes_max) {
                 Ok(value) => Ok(value),
                 Err((error, _)) if !may_miss => Err(error),
                 Err((error, server)) => {

@@ -1,7 +1,7 @@
 //! The replies of all servers as one of the same type.
 
 use crate::command::{Merge, Row};
-use crate::error::{Error, ErrorKind, Partial};
+use crate::error::{Error, ErrorKind, Partial, PartialServers};
 use redis::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub(super) fn merge_replies(
     // A script is kept by us and loaded where it is missing, so one server that is down does not break it elsewhere.
     let loads_script = name == "SCRIPT LOAD";
     let mut values = Vec::with_capacity(replies.len());
-    let (mut partial, mut first_error) = (Partial::default(), None);
+    let (mut partial, mut first_error) = (PartialServers::default(), None);
     for (server, reply) in replies {
         let reply = reply.and_then(|value| match value {
             Value::ServerError(error) => Err(Error::from_server(error)
@@ -26,7 +26,7 @@ pub(super) fn merge_replies(
         });
         match reply {
             Ok(value) => {
-                partial.done.push(server.as_bytes().to_vec());
+                partial.done.push(server.to_string());
                 values.push(value);
             }
             Err(error) => {
@@ -35,7 +35,7 @@ pub(super) fn merge_replies(
                 } else {
                     &mut partial.failed
                 };
-                list.push(server.as_bytes().to_vec());
+                list.push(server.to_string());
                 if !(loads_script && error.kind() != ErrorKind::Server) {
                     first_error.get_or_insert(error);
                 }
@@ -44,7 +44,7 @@ pub(super) fn merge_replies(
     }
     if let Some(error) = first_error {
         if partial.done.is_empty() || error.kind() == ErrorKind::Server {
-            return Err(error.with_partial(partial));
+            return Err(error.with_partial(Partial::Servers(partial)));
         }
         let message = format!(
             "{} of {} servers done; the first failure: {error}",
@@ -53,7 +53,7 @@ pub(super) fn merge_replies(
         );
         return Err(Error::new(ErrorKind::Partial, message)
             .of_command(name)
-            .with_partial(partial));
+            .with_partial(Partial::Servers(partial)));
     }
     let odd = || {
         Error::new(

@@ -26,6 +26,7 @@ mod one_reply;
 mod own_connections;
 #[cfg(feature = "cli")]
 mod page;
+mod partial;
 #[cfg(feature = "cli")]
 mod plan;
 mod redis_rs;

@@ -117,7 +117,7 @@ async fn a_killed_server_fails_only_its_own_keys_at_once_and_recovers_by_itself(
         .await
         .unwrap_err();
     assert_eq!(partial.kind(), ErrorKind::Partial);
-    let partial = partial.partial().unwrap();
+    let partial = partial.partial().unwrap().keys().unwrap();
     assert_eq!(partial.done, [live.as_bytes()]);
     assert_eq!(partial.failed, [dead.as_bytes()]);
 
