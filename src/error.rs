@@ -27,6 +27,7 @@ struct Report {
     is_timeout: bool,
     partial: Option<Partial>,
     server_error: Option<ServerError>,
+    aborted_by: Option<(usize, ServerError)>,
 }
 
 /// The classes of errors. What matters first: may the command have run?
@@ -67,6 +68,11 @@ impl ErrorKind {
     /// The class of an error that came through redis-rs, if it was one of ours: `redis::RedisError` keeps the class of every error of this
     /// crate, and for [`NotSent`](ErrorKind::NotSent) and [`ServerDown`](ErrorKind::ServerDown) the whole error as its source.
     ///
+    /// A pipeline's error is a list of the commands that failed. It does not say what became of the others, so its class never means
+    /// that the pipeline may be repeated: [`Unknown`](ErrorKind::Unknown) if one of the list is, [`Server`](ErrorKind::Server) if each of the
+    /// list is an answer of its server, else [`Partial`](ErrorKind::Partial). A pipeline of which nothing was executed fails as a whole, as
+    /// `NotSent` or `ServerDown`.
+    ///
     /// ```
     /// # fn example(error: redis::RedisError) {
     /// match keyway::ErrorKind::of(&error) {
@@ -80,12 +86,34 @@ impl ErrorKind {
         if let Some(ours) = wrapped(error) {
             return Some(ours.kind());
         }
+        if let Some(list) = error.clone().into_server_errors() {
+            return Some(ErrorKind::of_list(&list));
+        }
         if error.kind() == redis::ErrorKind::Client && error.detail().is_none() {
             return (error.to_string() == empty_command().to_string())
                 .then_some(ErrorKind::Invalid);
         }
         let code = error.code()?;
         ErrorKind::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    /// The class of a pipeline of which these commands have failed.
+    fn of_list(list: &[(usize, ServerError)]) -> ErrorKind {
+        let ours = |(_, error): &(usize, ServerError)| {
+            ErrorKind::ALL
+                .into_iter()
+                .find(|kind| kind.code() == error.code())
+        };
+        if list
+            .iter()
+            .any(|failed| ours(failed) == Some(ErrorKind::Unknown))
+        {
+            ErrorKind::Unknown
+        } else if list.iter().all(|failed| ours(failed).is_none()) {
+            ErrorKind::Server
+        } else {
+            ErrorKind::Partial
+        }
     }
 
     const ALL: [ErrorKind; 14] = [
@@ -205,6 +233,7 @@ impl Error {
             is_timeout: false,
             partial: None,
             server_error: None,
+            aborted_by: None,
         }))
     }
 
@@ -252,6 +281,11 @@ impl Error {
 
     pub(crate) fn by_timeout(mut self) -> Error {
         self.0.is_timeout = true;
+        self
+    }
+
+    pub(crate) fn aborted_at(mut self, index: usize, error: ServerError) -> Error {
+        self.0.aborted_by = Some((index, error));
         self
     }
 
@@ -310,9 +344,39 @@ impl Error {
         self.0.partial.as_ref()
     }
 
+    /// Of a transaction that the server has discarded (EXECABORT): which of its commands the server refused when it was queued, counted from 0,
+    /// and with which error. A `RedisError` has both in its text only.
+    pub fn aborted_by(&self) -> Option<(usize, &ServerError)> {
+        self.0
+            .aborted_by
+            .as_ref()
+            .map(|(index, error)| (*index, error))
+    }
+
     /// The server's own error, if that is what this is.
     pub fn server_error(&self) -> Option<&ServerError> {
         self.0.server_error.as_ref()
+    }
+
+    /// Certainly not executed, for want of a connection, of room or of time.
+    pub(crate) fn is_not_executed(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::NotSent | ErrorKind::ServerDown)
+    }
+
+    /// The replies of a pipeline as redis-rs takes them, with an error value for what failed at its position. Nothing of it was executed:
+    /// then the pipeline itself fails.
+    pub(crate) fn into_replies(results: Vec<Result<Value, Error>>) -> Result<Vec<Value>, Error> {
+        let is_lost =
+            |result: &Result<Value, Error>| result.as_ref().is_err_and(Error::is_not_executed);
+        if results.iter().all(is_lost)
+            && let Some(Err(first)) = results.first()
+        {
+            return Err(first.clone());
+        }
+        Ok(results
+            .into_iter()
+            .map(|result| result.unwrap_or_else(Error::into_value))
+            .collect())
     }
 
     /// As a value at a position of a pipeline, where only server errors fit.

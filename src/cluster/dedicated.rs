@@ -171,10 +171,7 @@ impl Dedicated {
                     self.observe(item.1, value);
                 }
             }
-            return Ok(results
-                .into_iter()
-                .map(|result| result.unwrap_or_else(Error::into_value))
-                .collect());
+            return Error::into_replies(results);
         }
         let scripts = cluster.put_scripts(&items);
         let sent = scripts.items(&items);

@@ -166,10 +166,7 @@ impl Cluster {
         drop(current);
         self.learn_scripts(&mut entries);
         let results = self.core.scatter.many(entries, manner).await;
-        Ok(results
-            .into_iter()
-            .map(|result| result.unwrap_or_else(Error::into_value))
-            .collect())
+        Error::into_replies(results)
     }
 
     async fn execute_atomic(

@@ -2,7 +2,9 @@
 //! dedicated connection says.
 
 use super::retry::{Attempted, Form};
-use super::transaction::{exec_known, forget_scripts_it_lacks, transaction, transaction_outcome};
+use super::transaction::{
+    exec_known, forget_scripts_it_lacks, not_aborted, transaction, transaction_outcome,
+};
 use super::{Aim, Call, Manner, Outcome, Scatter, Target, broken_outcomes, fail, outcome_of};
 use crate::command::BlocksFor;
 use crate::connection::{Broken, Cause, Delivery, Item, Items, Parcel, Refusal, Script};
@@ -50,7 +52,7 @@ impl Scatter {
     /// node moves meanwhile, the server is asked to let go and the rest of the time is spent on the new one. Dropping the future closes
     /// the connection.
     pub(crate) async fn call_lent(&self, call: Call<'_>, lent: Lent) -> Result<Value, Error> {
-        self.run(call, Form::Lent(lent), None).await
+        self.run(call, &Form::Lent(lent), None).await
     }
 
     pub(super) async fn attempt_lent(&self, call: &Call<'_>, lent: Lent) -> Attempted {
@@ -295,10 +297,11 @@ pub(crate) async fn converse_atomic(
     let (multi, exec) = (redis::cmd("MULTI"), redis::cmd("EXEC"));
     let all = transaction(&multi, items, &exec);
     let delivery = converse_once(lease, Items::Many(&all), scripts, manner, false).await;
-    let (cause, may_have_run) = match transaction_outcome(delivery, all.len()) {
+    let (outcome, abort) = transaction_outcome(delivery, all.len());
+    let (cause, may_have_run) = match outcome {
         Outcome::Reply(value) => {
             forget_scripts_it_lacks(&value, scripts, lease.link().outbox());
-            return Ok(value);
+            return not_aborted(value, abort);
         }
         Outcome::NotSent(cause) => (cause, false),
         Outcome::Unknown(cause) => (cause, true),

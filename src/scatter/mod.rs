@@ -156,7 +156,7 @@ impl Scatter {
 
     /// Sends one command and returns its reply; error replies come as `Value::ServerError`. Retries what is safe within the deadline.
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Value, Error> {
-        self.run(call, Form::Shared, None).await
+        self.run(call, &Form::Shared, None).await
     }
 
     /// The first attempt of a call, as far as it needs no waiting: pushed, or `None` and nothing was sent. `waker` is woken when it has
@@ -193,7 +193,7 @@ impl Scatter {
         server: Arc<Server>,
     ) -> Result<Value, Error> {
         let attempted = Some((outcome_of(delivery), Some(server)));
-        self.run(first.call(cmd), Form::Shared, attempted).await
+        self.run(first.call(cmd), &Form::Shared, attempted).await
     }
 
     fn name(call: &Call<'_>, error: Error, server: Option<&Arc<Server>>) -> Error {

@@ -52,12 +52,12 @@ impl Scatter {
     pub(super) async fn run(
         &self,
         mut call: Call<'_>,
-        form: Form<'_>,
+        form: &Form<'_>,
         mut first: Option<Attempted>,
     ) -> Result<Value, Error> {
         let mut past = Past::default();
         loop {
-            let (outcome, server) = match (first.take(), &form) {
+            let (outcome, server) = match (first.take(), form) {
                 (Some(first), _) => first,
                 (None, Form::Shared) => self.attempt(&call).await,
                 (None, Form::Lent(lent)) => Box::pin(self.attempt_lent(&call, *lent)).await,
@@ -68,8 +68,8 @@ impl Scatter {
             if matches!(outcome, Outcome::Stale) {
                 continue;
             }
-            match self.judge(&call, &form, outcome, server.as_ref(), &mut past) {
-                Verdict::Done(result) => return self.ended(&call, &form, result, server.as_ref()),
+            match self.judge(&call, form, outcome, server.as_ref(), &mut past) {
+                Verdict::Done(result) => return self.ended(&call, form, result, server.as_ref()),
                 Verdict::Again(wait) => {
                     if let Some(server) = &server {
                         server.stats().retried(call.known.id());

@@ -7,6 +7,7 @@ use crate::connection::{Cause, Delivery, Item, Items, Outbox, Parcel, Script};
 use crate::error::Error;
 use crate::reply_code;
 use crate::routing::Known;
+use parking_lot::Mutex;
 use redis::{Cmd, ServerError, Value};
 use std::sync::Arc;
 
@@ -18,7 +19,12 @@ pub(super) struct Transaction<'a> {
     scripts: &'a [Arc<Script>],
     /// It has a command that the table does not know, which may change its connection.
     needs_lease: bool,
+    /// By which command the last attempt was aborted.
+    abort: Mutex<Option<Abort>>,
 }
+
+/// The command that a server refused when it was queued: its position between MULTI and EXEC, and the error.
+pub(super) type Abort = (usize, ServerError);
 
 impl Scatter {
     /// Sends MULTI, the commands and EXEC to one node in one contiguous write, and returns the elements of EXEC's reply (nil when a WATCH
@@ -48,8 +54,14 @@ impl Scatter {
             items: &all,
             scripts,
             needs_lease: items.iter().any(|(_, known)| known.row.is_none()),
+            abort: Mutex::default(),
         };
-        self.run(call, Form::Transaction(transaction), None).await
+        let form = Form::Transaction(transaction);
+        let reply = self.run(call, &form, None).await?;
+        match form {
+            Form::Transaction(transaction) => not_aborted(reply, transaction.abort.into_inner()),
+            Form::Shared | Form::Lent(_) => Ok(reply),
+        }
     }
 
     pub(super) async fn attempt_transaction(
@@ -66,7 +78,8 @@ impl Scatter {
             let items = Items::Many(transaction.items);
             let delivery =
                 converse_once(&lease, items, transaction.scripts, call.manner, false).await;
-            let outcome = transaction_outcome(delivery, count);
+            let (outcome, abort) = transaction_outcome(delivery, count);
+            *transaction.abort.lock() = abort;
             let server = lease.server().clone();
             if let Outcome::Reply(reply) = &outcome {
                 forget_scripts_it_lacks(reply, transaction.scripts, lease.link().outbox());
@@ -99,7 +112,8 @@ impl Scatter {
             Ok(ticket) => ticket,
             Err(outcome) => return (outcome, Some(server)),
         };
-        let outcome = transaction_outcome(ticket.await, count);
+        let (outcome, abort) = transaction_outcome(ticket.await, count);
+        *transaction.abort.lock() = abort;
         if let Outcome::Reply(reply) = &outcome {
             forget_scripts_it_lacks(reply, transaction.scripts, outbox);
         }
@@ -138,26 +152,40 @@ pub(super) fn transaction<'a>(
 }
 
 /// How a parcel of MULTI ... EXEC, `count` commands, has ended.
-pub(super) fn transaction_outcome(delivery: Delivery, count: usize) -> Outcome {
-    match delivery {
-        Delivery::Replies(replies) => transaction_reply(replies),
+pub(super) fn transaction_outcome(delivery: Delivery, count: usize) -> (Outcome, Option<Abort>) {
+    let outcome = match delivery {
+        Delivery::Replies(replies) => return transaction_reply(replies),
         Delivery::Reply(_) => {
             Outcome::Unknown(Cause::Protocol("one reply to a transaction".into()))
         }
         // Without a whole EXEC the server forgets the rest.
         Delivery::Broken(broken) if broken.written < count => Outcome::NotSent(broken.cause),
         Delivery::Broken(broken) => Outcome::Unknown(broken.cause),
+    };
+    (outcome, None)
+}
+
+/// An EXECABORT as the error that says which command was at fault; any other reply as it is.
+pub(super) fn not_aborted(reply: Value, abort: Option<Abort>) -> Result<Value, Error> {
+    match (reply, abort) {
+        (Value::ServerError(error), Some((index, why))) if error.code() == "EXECABORT" => {
+            Err(Error::from_server(error)
+                .of_command("EXEC")
+                .aborted_at(index, why))
+        }
+        (reply, _) => Ok(reply),
     }
 }
 
 /// EXEC's reply out of all replies of a transaction.
-fn transaction_reply(mut replies: Vec<Value>) -> Outcome {
+fn transaction_reply(mut replies: Vec<Value>) -> (Outcome, Option<Abort>) {
     let exec = replies.pop();
     if let Some(Value::ServerError(multi)) = replies.first() {
         // Then the commands were executed one by one, which is not what was asked for.
-        return Outcome::Unknown(Cause::NoTransaction(multi.to_string().into()));
+        let cause = Cause::NoTransaction(multi.to_string().into());
+        return (Outcome::Unknown(cause), None);
     }
-    match exec {
+    let outcome = match exec {
         Some(Value::ServerError(error)) if error.code() == "EXECABORT" => {
             let refused =
                 replies
@@ -180,14 +208,16 @@ fn transaction_reply(mut replies: Vec<Value>) -> Outcome {
                     Outcome::Reply(Value::ServerError(why))
                 }
                 (_, Some((at, why))) => {
-                    Outcome::Reply(Value::ServerError(exec_abort(&error, at, &why)))
+                    let abort = exec_abort(&error, at, &why);
+                    return (Outcome::Reply(Value::ServerError(abort)), Some((at, why)));
                 }
                 (_, None) => Outcome::Reply(Value::ServerError(error)),
             }
         }
         Some(value) => Outcome::Reply(value),
         None => Outcome::Unknown(Cause::Protocol("a transaction without replies".into())),
-    }
+    };
+    (outcome, None)
 }
 
 /// Redis writes "Transaction discarded because of: READONLY You can't write ...".
@@ -197,10 +227,11 @@ fn reason_of_abort(abort: &ServerError) -> Option<ServerError> {
 }
 
 /// EXECABORT that also says which command was refused, and why.
-fn exec_abort(abort: &ServerError, _at: usize, why: &ServerError) -> ServerError {
+fn exec_abort(abort: &ServerError, at: usize, why: &ServerError) -> ServerError {
     let details = abort.details().unwrap_or_default();
     let why = format!("{} {}", why.code(), why.details().unwrap_or_default());
-    parse_error(&format!("EXECABORT {details} ({why})")).unwrap_or_else(|| abort.clone())
+    parse_error(&format!("EXECABORT {details} (index {at}: {why})"))
+        .unwrap_or_else(|| abort.clone())
 }
 
 fn parse_error(text: &str) -> Option<ServerError> {

@@ -27,6 +27,7 @@ mod own_connections;
 #[cfg(feature = "cli")]
 mod page;
 mod partial;
+mod pipelines;
 #[cfg(feature = "cli")]
 mod plan;
 mod redis_rs;
