@@ -81,7 +81,7 @@ instructions: ## instructions per operation of the hot paths against the baselin
 	RUSTFLAGS="--cfg keyway_instructions" \
 	  cargo run --quiet --release --manifest-path benches/instructions/Cargo.toml -- $(ARGS)
 
-foreign-suites: setup ## the tests of redis-py, redis-rs, BullMQ and Celery over a front on keyway, fifteen minutes; ARGS="--only celery", ARGS=--steadiness
+foreign-suites: setup ## the tests of redis-py, redis-rs, BullMQ and Celery over a front on keyway, ten minutes; ARGS="--only celery", ARGS=--steadiness
 	@scripts/foreign-suites.sh $(ARGS)
 
 fuzz: ## fuzz the reply decoder for FUZZ_SECONDS (600); needs a nightly toolchain and cargo-fuzz

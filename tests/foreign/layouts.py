@@ -1,4 +1,7 @@
-"""What a suite runs against: plain Redis, or a front on a cluster. Each run has servers of its own, which start empty."""
+"""What a suite runs against: plain Redis, or a front on a cluster.
+
+Each run has servers of its own, which start empty.
+"""
 
 import os
 import socket

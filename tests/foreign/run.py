@@ -1,7 +1,7 @@
 """Runs other projects' test suites over the front, and judges the failures: `make foreign-suites`.
 
-Plain Redis is run first, by the same suites. A test that fails there may fail over the front; any other that fails must be in
-expected-failures.txt, and one that is in it must fail.
+Plain Redis is run first, by the same suites. A test that fails there may fail over the front. Any
+other that fails must be in expected-failures.txt, and one that is in it must fail.
 """
 
 import argparse

@@ -1,4 +1,7 @@
-"""The suites of other projects: how each is fetched, and how it is run. Each run gives a `Result` for every test by its name."""
+"""The suites of other projects: how each is fetched, and how it is run.
+
+Each run gives a `Result` for every test by its name.
+"""
 
 import hashlib
 import json
@@ -89,7 +92,7 @@ class RedisRs:
         package = next(package for package in metadata["packages"] if package["name"] == "redis")
         in_use = re.search(r'name = "redis"\nversion = "(.*)"', (ROOT / "Cargo.lock").read_text())[1]
         if not package["version"] == in_use == versions["redis-rs"]["redis"]:
-            raise SystemExit(f"redis-rs is {in_use} in Cargo.lock and {package['version']} in tests/foreign/redis-rs: they must be one")
+            raise SystemExit(f"redis-rs is {in_use} in Cargo.lock: tests/foreign must have the same version")
         copy = TARGET / "redis-rs" / "tests"
         with Once("redis-rs", {"redis": in_use}) as is_done:
             if not is_done:
