@@ -525,6 +525,22 @@ mod faults {
     }
 
     #[tokio::test]
+    async fn a_stranded_connection_passes_nothing_any_more_and_the_next_one_works() {
+        let (server, proxy) = proxied_server().await;
+        let mut stranded = connect(proxy.port()).await;
+        assert_eq!(exchange(&mut stranded, PING, PONG.len()).await, PONG);
+        proxy.strand();
+        stranded.write_all(b"INCR counter\r\n").await.unwrap();
+        assert_silent(&mut stranded).await;
+        let mut next = connect(proxy.port()).await;
+        assert_eq!(exchange(&mut next, PING, PONG.len()).await, PONG);
+        assert_silent(&mut stranded).await;
+        assert_eq!(counter(&server).await, 0);
+        proxy.cut_all();
+        assert_eq!(proxy.connections(), 0);
+    }
+
+    #[tokio::test]
     async fn split_replies_arrive_in_many_reads() {
         let (server, proxy) = proxied_server().await;
         let () = server
