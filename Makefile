@@ -27,7 +27,7 @@ steady: ## the tests that read a clock, TIMES (20) times beside LOOPS (8) busy l
 
 ci: ## everything that must hold before a merge
 	scripts/setup.sh --ci
-	@scripts/steps.sh fmt layers clippy test bench-test doc examples
+	@scripts/steps.sh fmt layers clippy test chaos-ci bench-test doc examples
 
 ci-full: ci ## what must hold before an issue is closed, at most 75 minutes: ci, foreign suites, chaos, planted faults
 	@scripts/steps.sh foreign-suites "chaos:--seconds 300" chaos-planted
@@ -88,3 +88,17 @@ fuzz: ## fuzz the reply decoder for FUZZ_SECONDS (600); needs a nightly toolchai
 	@cargo +nightly fuzz --version >/dev/null 2>&1 || { \
 	  echo "fuzz: first run: rustup toolchain install nightly && cargo install cargo-fuzz" >&2; exit 1; }
 	cargo +nightly fuzz run decode -- -max_total_time=$(FUZZ_SECONDS)
+
+.PHONY: chaos chaos-ci chaos-planted
+
+chaos: ## faults by a seed, and an oracle that checks every call, a minute; ARGS="--seconds 1800", ARGS="--seed 7", ARGS=--help
+	@scripts/setup.sh --tests
+	cargo run --quiet --example chaos -- $(ARGS)
+
+chaos-ci: ## the same on committed seeds, a minute
+	@scripts/setup.sh --tests
+	cargo run --quiet --example chaos -- --seeds 1,2,3,4 --round-seconds 14
+
+chaos-planted: ## a build with faults put in on purpose, each of which the oracle must find, some four minutes
+	@scripts/setup.sh --tests
+	RUSTFLAGS="--cfg keyway_planted" CARGO_TARGET_DIR=target/planted cargo run --quiet --example chaos -- planted
