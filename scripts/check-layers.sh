@@ -9,6 +9,7 @@ directory=${1:-$(dirname "$0")/../src}
 
 # One rank a line.
 layers='
+planted
 hash
 placement
 topology

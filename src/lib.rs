@@ -99,6 +99,7 @@ pub mod import;
 pub mod inspect;
 pub mod placement;
 pub mod plan;
+mod planted;
 mod pool;
 mod reply_code;
 mod resp;

