@@ -577,7 +577,7 @@ mod tests {
         };
         let counts = [count("x", 1), count("y", 2)];
         let found = |takes: &[Record], here: &'static [&'static str]| {
-            let records = [&counts[..], &[push.clone()], takes].concat();
+            let records = [&counts[..], std::slice::from_ref(&push), takes].concat();
             kinds(&records, &[("queue:{0}", here)], &[])
         };
         assert_eq!(found(&[], &["p"]), []);

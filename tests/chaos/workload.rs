@@ -4,7 +4,7 @@
 use crate::history::{Deed, Fate, Kind, Part, Record, Window};
 use crate::map::{Maps, TAGS, key, list_of, name_of, nodes_of_tags};
 use crate::worker::{NEVER, Worker};
-use keyway::{Cluster, ErrorKind};
+use keyway::{Cluster, ErrorKind, Partial};
 use redis::aio::ConnectionLike;
 use redis::{Cmd, FromRedisValue, RedisError, Value};
 use std::collections::{HashMap, HashSet};
@@ -516,7 +516,7 @@ impl Task {
         let call = async {
             let result = cluster.query::<()>(&cmd).await;
             if let Err(error) = &result {
-                *partial.lock() = error.partial().cloned();
+                *partial.lock() = error.partial().and_then(Partial::keys).cloned();
             }
             result
         };
