@@ -95,9 +95,9 @@ chaos: ## faults by a seed, and an oracle that checks every call, a minute; ARGS
 	@scripts/setup.sh --tests
 	cargo run --quiet --example chaos -- $(ARGS)
 
-chaos-ci: ## the same on committed seeds, a minute
+chaos-ci: ## the same on committed seeds, a minute of faults
 	@scripts/setup.sh --tests
-	cargo run --quiet --example chaos -- --seeds 1,2,3,4 --round-seconds 14
+	cargo run --quiet --example chaos -- --seeds 1,2,3,4 --round-seconds 15
 
 chaos-planted: ## a build with faults put in on purpose, each of which the oracle must find, some four minutes
 	@scripts/setup.sh --tests

@@ -118,7 +118,7 @@ impl WorkerOrder {
         let in_flight_max = [16_384, 200][self.index % 2];
         let settings = format!(
             "protocol = \"{protocol}\"\n\
-             [timeouts]\nconnect = \"500ms\"\nresponse = \"500ms\"\ndead = \"1s\"\nidle_ping = \"1s\"\nclose = \"2s\"\n\
+             [timeouts]\nconnect = \"500ms\"\nresponse = \"500ms\"\ndead = \"1s\"\nsilence_max = \"3s\"\nidle_ping = \"1s\"\nclose = \"2s\"\n\
              [pool]\nconnections = {connections}\ndedicated_max = 16\ndedicated_idle_max = 4\n\
              [limits]\nin_flight_max = {in_flight_max}\n"
         );

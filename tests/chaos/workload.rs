@@ -459,7 +459,9 @@ impl Task {
     async fn slow_script(&mut self) {
         let tag = self.tag();
         let step = self.step(What::Script, tag);
-        let mut cluster = self.worker.cluster.with_timeout(Duration::from_secs(3));
+        // More than silence_max, for which it has a connection of its own, or less.
+        let patience = Duration::from_secs(self.rng.u64(2..5));
+        let mut cluster = self.worker.cluster.with_timeout(patience);
         let (script, took_ms) = (self.slow.clone(), self.rng.u32(50..1500));
         let call = async {
             let mut call = script.key(&step.key);
