@@ -21,6 +21,7 @@ plan
 import
 resp
 stats
+deadline
 connection
 control
 pool

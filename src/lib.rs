@@ -91,6 +91,7 @@ pub mod command;
 pub mod config;
 mod connection;
 mod control;
+mod deadline;
 mod error;
 mod gather;
 pub mod hash;

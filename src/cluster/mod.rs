@@ -23,6 +23,7 @@ pub use reload::Reloaded;
 use crate::config::Config;
 use crate::connection::Admission;
 use crate::control::{Control, Current};
+use crate::deadline;
 use crate::error::{Error, ErrorKind};
 use crate::placement::NodeId;
 use crate::pool::{self, Lane, Server};
@@ -159,7 +160,8 @@ impl Cluster {
     }
 
     /// The same cluster with another deadline for every call, in place of `timeouts.response`. Blocking commands add it to their own. A
-    /// script whose deadline is above `timeouts.silence_max` goes over a connection of its own.
+    /// script whose deadline is above `timeouts.silence_max` goes over a connection of its own. No duration is too
+    /// long: `Duration::MAX` is as good as no deadline.
     pub fn with_timeout(&self, timeout: Duration) -> Cluster {
         Cluster {
             timeout: Some(timeout),
@@ -391,7 +393,7 @@ impl Cluster {
         Manner {
             lane: self.lane,
             started,
-            deadline: started + self.response_timeout(current),
+            deadline: deadline::after(started, self.response_timeout(current)),
         }
     }
 

@@ -21,6 +21,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Members that a set has at most. A server that says more is not believed: all sums over sets stay far from the end of a
+/// number.
+const MEMBERS_MAX: u64 = 1 << 40;
+/// Bytes of a set at most, likewise.
+const SET_BYTES_MAX: f64 = (1_u64 << 50) as f64;
+
 /// A question to sets on any nodes.
 #[derive(Clone, Copy)]
 pub(crate) struct Question<'a> {
@@ -426,15 +432,19 @@ impl<'a> Asked<'a> {
         let (cursor, members) = (scanned.cursor, scanned.members);
         self.hold(members.iter().map(|member| bytes_held(member) as u64).sum())?;
         let bytes: usize = members.iter().map(|member| sets::bytes(member).len()).sum();
+        let bytes_each = match members.len() {
+            0 => 0.0,
+            count => bytes as f64 / count as f64,
+        };
+        if size > MEMBERS_MAX || size as f64 * bytes_each > SET_BYTES_MAX {
+            return Err(self.odd().into());
+        }
         let facts = Facts {
             members: match cursor {
                 0 => members.len() as u64,
                 _ => size.max(members.len() as u64),
             },
-            bytes_each: match members.len() {
-                0 => 0.0,
-                count => bytes as f64 / count as f64,
-            },
+            bytes_each,
             // How many bytes the scores take is of interest to those who want them.
             score_bytes: None,
             key_bytes: self.keys[at].len(),

@@ -278,7 +278,7 @@ fn held(sets: &[Facts], plan: &Plan) -> u64 {
         Other::Fetch(group) => of_group(group),
         _ => 0,
     });
-    source + others.sum::<u64>()
+    others.fold(source, u64::saturating_add)
 }
 
 /// A step of a plan, with what it is expected to move.

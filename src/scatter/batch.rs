@@ -500,7 +500,8 @@ impl<'a> Batch<'a> {
                             parts[part] = PartState::Done(value);
                         }
                     }
-                    (Ok(Value::Int(n)), Split::Sum) => {
+                    // A sum that does not fit is none: some server counts what it cannot have.
+                    (Ok(Value::Int(n)), Split::Sum) if sum.checked_add(n).is_some() => {
                         *sum += n;
                         shipment
                             .parts()
@@ -764,7 +765,8 @@ fn incomplete(
     }
     let (done, all) = (partial.done.len(), parts.len());
     let (failed, unknown) = (partial.failed.len(), partial.unknown.len());
-    if done == 0 && (unknown == 0 || failed == 0) {
+    let is_of_one_kind = done == 0 && (unknown == 0 || failed == 0);
+    if is_of_one_kind || first.kind() == ErrorKind::UnexpectedReply {
         return first.with_partial(Partial::Keys(partial));
     }
     let message = if divided.split == Split::Mget {

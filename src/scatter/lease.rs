@@ -8,15 +8,13 @@ use super::transaction::{
 use super::{Aim, Call, Manner, Outcome, Scatter, Target, broken_outcomes, fail, outcome_of};
 use crate::command::BlocksFor;
 use crate::connection::{Broken, Cause, Delivery, Item, Items, Parcel, Refusal, Script};
+use crate::deadline;
 use crate::error::Error;
 use crate::pool::Lease;
 use crate::routing::{self, Known};
 use redis::{Cmd, Value};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// As good as never; an `Instant` must not overflow.
-const FOREVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 /// Why a command has a connection of its own.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +56,7 @@ impl Scatter {
     pub(super) async fn attempt_lent(&self, call: &Call<'_>, lent: Lent) -> Attempted {
         let patience = match lent {
             // After an hour of waiting, too, there is time to find another connection.
-            Lent::Blocks(_) => Instant::now() + call.manner.allowance(),
+            Lent::Blocks(_) => deadline::after(Instant::now(), call.manner.allowance()),
             Lent::LongScript | Lent::Unknown => call.manner.deadline,
         };
         let generation = self.control.load().generation;
@@ -165,8 +163,8 @@ fn what_is_left(call: &Call<'_>, wait: BlocksFor) -> Option<Cmd> {
 pub(crate) fn blocking_deadline(manner: Manner, wait: Option<BlocksFor>) -> Instant {
     match wait {
         None => manner.deadline,
-        Some(BlocksFor::AtMost(timeout)) => manner.deadline + timeout.min(FOREVER),
-        Some(BlocksFor::Forever) => manner.deadline + FOREVER,
+        Some(BlocksFor::AtMost(timeout)) => deadline::after(manner.deadline, timeout),
+        Some(BlocksFor::Forever) => deadline::after(manner.deadline, Duration::MAX),
     }
 }
 

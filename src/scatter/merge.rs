@@ -69,7 +69,7 @@ pub(super) fn merge_replies(
                 let Value::Int(n) = value else {
                     return Err(odd());
                 };
-                sum += n;
+                sum = sum.checked_add(n).ok_or_else(odd)?;
             }
             Ok(Value::Int(sum))
         }
@@ -118,6 +118,26 @@ pub(super) fn merge_replies(
                     .map(Value::Int)
                     .collect(),
             ))
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_that_does_not_fit_is_an_unexpected_reply() {
+        let row = crate::command::row_of(&[b"DBSIZE"]).ok();
+        let sum = |counts: [i64; 2]| {
+            let names = ["a", "b"].map(Arc::from);
+            let replies = counts.map(|count| Ok(Value::Int(count)));
+            merge_replies(Merge::Sum, names.into_iter().zip(replies).collect(), row)
+        };
+        assert_eq!(sum([i64::MAX, 0]).unwrap(), Value::Int(i64::MAX));
+        for counts in [[i64::MAX, 1], [i64::MIN, -1]] {
+            assert_eq!(sum(counts).unwrap_err().kind(), ErrorKind::UnexpectedReply);
         }
     }
 }

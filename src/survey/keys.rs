@@ -43,7 +43,8 @@ pub async fn sample_keys(
     }
     let servers: Vec<ServerId> = config.topology().servers().collect();
     let opened = join_all(servers.iter().map(|&id| open(config, id, options))).await;
-    let total: u64 = opened.iter().flatten().map(|(_, size)| size).sum();
+    let sizes = opened.iter().flatten().map(|(_, size)| *size);
+    let total = sizes.fold(0, u64::saturating_add);
     let wanted = match options.exact {
         true => total.min(SAMPLE_MAX as u64),
         false => total.min(options.sample.clamp(1, SAMPLE_MAX) as u64),

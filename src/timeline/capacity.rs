@@ -134,8 +134,8 @@ impl<I: Id> Timeline<I> {
             match answer::<Option<u64>>(cmd, bytes, key)? {
                 Some(bytes) if items > 0 => {
                     capacity.timelines += 1;
-                    capacity.items += items;
-                    capacity.bytes += bytes;
+                    capacity.items = capacity.items.saturating_add(items);
+                    capacity.bytes = capacity.bytes.saturating_add(bytes);
                     capacity.bytes_max = capacity.bytes_max.max(bytes);
                 }
                 _ => capacity.missing += 1,

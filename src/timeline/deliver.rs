@@ -381,12 +381,12 @@ struct Outcome<'a, O> {
 impl<O> Outcome<'_, O> {
     fn take_in(&mut self, number: u64, owners: Vec<O>, ended: Ended) {
         let report = &mut self.report;
-        report.trimmed += ended.trimmed;
+        report.trimmed = report.trimmed.saturating_add(ended.trimmed);
         for (owner, result) in owners.into_iter().zip(ended.results) {
             match (result, &mut self.on_failure) {
                 (Ok(changed), _) => {
                     report.done += 1;
-                    report.changed += changed;
+                    report.changed = report.changed.saturating_add(changed);
                 }
                 (Err(error), Some(call)) => {
                     report.failed += 1;

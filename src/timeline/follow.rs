@@ -142,7 +142,7 @@ impl<I: Id> Backfill<'_, I> {
             )
             .await;
             backfilled.read += chunk.len() as u64;
-            backfilled.added += added?;
+            backfilled.added = backfilled.added.saturating_add(added?);
             chunk = next?;
         }
         Ok(backfilled)
@@ -177,7 +177,7 @@ async fn add<I: Id>(home: &Timeline<I>, key: &str, chunk: &[Entry]) -> Result<u6
     for (at, (cmd, reply)) in cmds.iter().zip(replies).enumerate() {
         let items = count(cmd, reply, key)?;
         if at % (trimming.len() + 1) == trimming.len() {
-            added += items;
+            added = items.saturating_add(added);
         }
     }
     Ok(added)
@@ -206,7 +206,7 @@ impl<I: Id> Purge<'_, I> {
                 walk.next(CHUNK_ITEMS, Some(oldest)).await
             };
             let (removed, next) = join(remove(self.home, &self.key, &chunk), next).await;
-            purged.removed += removed?;
+            purged.removed = purged.removed.saturating_add(removed?);
             chunk = next?;
         }
         Ok(purged)

@@ -133,11 +133,11 @@ impl<I: Id> Timeline<I> {
             if trimmed[at] {
                 for (cmd, reply) in replies.by_ref().take(per_trim) {
                     let reply = count(cmd, reply, key);
-                    removed = removed.and_then(|sum| reply.map(|items| sum + items));
+                    removed = removed.and_then(|sum| reply.map(|items| items.saturating_add(sum)));
                 }
             }
             if let Ok(items) = removed {
-                ended.trimmed += items;
+                ended.trimmed = ended.trimmed.saturating_add(items);
                 if trimmed[at] && piece.is_some() {
                     done.push(key);
                 }

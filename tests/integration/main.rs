@@ -31,6 +31,7 @@ mod pipelines;
 #[cfg(feature = "cli")]
 mod plan;
 mod redis_rs;
+mod right_answers;
 mod round_robin;
 mod sets;
 mod sets_failures;
