@@ -52,7 +52,8 @@ impl Settings {
     fn decoder_limits(&self) -> DecoderLimits {
         DecoderLimits {
             reply_bytes_max: usize::try_from(self.limits.reply_bytes_max).unwrap_or(usize::MAX),
-            depth_max: 64,
+            // As redis-rs: what its users nest, a script's reply for instance, comes through.
+            depth_max: DecoderLimits::default().depth_max,
             line_bytes_max: 1024 * 1024,
         }
     }

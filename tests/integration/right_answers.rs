@@ -74,3 +74,44 @@ async fn a_sum_that_does_not_fit_is_an_unexpected_reply() {
     let error = query::<i64>(&cluster, &del).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnexpectedReply, "{error}");
 }
+
+/// A script whose reply is a string within this many arrays.
+fn nested(arrays: usize) -> Cmd {
+    let script = format!("local t = 'x' for i = 1, {arrays} do t = {{t}} end return t");
+    let mut eval = redis::cmd("EVAL");
+    eval.arg(script).arg(1).arg("k");
+    eval
+}
+
+/// How many arrays are around the innermost value.
+fn levels(mut value: &Value) -> usize {
+    let mut levels = 0;
+    while let Value::Array(items) = value {
+        levels += 1;
+        let [inner] = &items[..] else { break };
+        value = inner;
+    }
+    levels
+}
+
+#[tokio::test]
+async fn replies_nest_as_deep_as_redis_rs_reads_them() {
+    let fixture = TestCluster::start(1).await;
+    let cluster = fixture.connect_patiently().await;
+    let mut direct = fixture.servers[0].connection().await;
+    // EXEC's reply is one more level.
+    for answer in every_way_in(&cluster, "k", &nested(98)).await {
+        let value = answer.result.clone().unwrap_or_else(|_| panic!("{answer:?}"));
+        assert_eq!(levels(&value), 98 + usize::from(answer.way.is_atomic() && levels(&value) == 99));
+    }
+    let deepest: Value = nested(99).query_async(&mut direct).await.unwrap();
+    let ours: Value = cluster.query(&nested(99)).await.unwrap();
+    assert_eq!((&ours, levels(&ours)), (&deepest, 99));
+    // One level more is an error here as there, and no reply goes astray over it.
+    assert!(nested(100).query_async::<Value>(&mut direct).await.is_err());
+    let error = cluster.query::<Value>(&nested(100)).await.unwrap_err();
+    assert!(error.to_string().contains("100"), "{error}");
+    let _: () = query(&cluster, "SET k v").await.unwrap();
+    let value: String = query(&cluster, "GET k").await.unwrap();
+    assert_eq!(value, "v");
+}
