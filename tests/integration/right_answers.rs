@@ -101,8 +101,14 @@ async fn replies_nest_as_deep_as_redis_rs_reads_them() {
     let mut direct = fixture.servers[0].connection().await;
     // EXEC's reply is one more level.
     for answer in every_way_in(&cluster, "k", &nested(98)).await {
-        let value = answer.result.clone().unwrap_or_else(|_| panic!("{answer:?}"));
-        assert_eq!(levels(&value), 98 + usize::from(answer.way.is_atomic() && levels(&value) == 99));
+        let value = answer
+            .result
+            .clone()
+            .unwrap_or_else(|_| panic!("{answer:?}"));
+        assert_eq!(
+            levels(&value),
+            98 + usize::from(answer.way.is_atomic() && levels(&value) == 99)
+        );
     }
     let deepest: Value = nested(99).query_async(&mut direct).await.unwrap();
     let ours: Value = cluster.query(&nested(99)).await.unwrap();
