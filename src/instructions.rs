@@ -41,7 +41,12 @@ pub fn outbox(cmd: &Cmd, times: usize) {
         commands_max: u32::MAX,
         bytes_max: u64::MAX,
     };
-    let outbox = Arc::new(Outbox::new(1, bounds, now));
+    let stats = Arc::new(ServerStats::new(
+        "a".into(),
+        CommandId::COUNT as u16,
+        |_| "get",
+    ));
+    let outbox = Arc::new(Outbox::new(1, bounds, stats, now));
     assert!(outbox.open(1));
     let cx = Context::from_waker(Waker::noop());
     let parcel = Parcel {

@@ -92,11 +92,12 @@ impl Server {
     ) -> (Server, FirstDials) {
         let stats = Arc::new(ServerStats::new(
             settings.server.name.clone(),
-            crate::command::CommandId::COUNT as u16,
+            // One more for what the table does not have.
+            crate::command::CommandId::COUNT as u16 + 1,
             |command| {
                 crate::command::CommandId(command)
                     .row()
-                    .map_or("unknown", |row| row.name)
+                    .map_or("other", |row| row.name)
             },
         ));
         let dialler = Arc::new(Dialler::new(DiallerParts {

@@ -56,9 +56,9 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// For the statistics. What the table does not have is counted with the first row that can stand for nothing else.
+    /// For the statistics, which have a row more than the table: the last is for what the table does not have.
     pub(crate) fn id(&self) -> u16 {
-        self.row.map_or(CommandId::COUNT as u16 - 1, |row| row.id.0)
+        self.row.map_or(CommandId::COUNT as u16, |row| row.id.0)
     }
 
     pub(crate) fn name(&self) -> &'static str {

@@ -1,3 +1,4 @@
+use crate::stats::{Class, Failure, Part};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -70,6 +71,25 @@ impl Cause {
             | Cause::Empty
             | Cause::Dropped(_) => false,
         }
+    }
+}
+
+impl Cause {
+    /// As what a command counts that ended so. `may_have_run`: it was written, now or at an earlier attempt.
+    pub(crate) fn failure(&self, may_have_run: bool) -> Failure {
+        let class = match self {
+            _ if may_have_run => Class::Unknown,
+            Cause::Down(_) => Class::ServerDown,
+            Cause::Refused(_) | Cause::Empty => Class::Refused,
+            Cause::Closed | Cause::RuntimeGone => Class::Closed,
+            _ => Class::NotSent,
+        };
+        let part = match self {
+            Cause::Deadline => Some(Part::Timeout),
+            Cause::NoRoom | Cause::NoLease(_) if !may_have_run => Some(Part::Full),
+            _ => None,
+        };
+        Failure { class, part }
     }
 }
 

@@ -251,7 +251,7 @@ impl Link {
         generation: u64,
         runtime: &Handle,
     ) -> (Arc<Link>, oneshot::Receiver<Result<(), DialError>>) {
-        let outbox = Outbox::new(generation, dialler.bounds, now());
+        let outbox = Outbox::new(generation, dialler.bounds, dialler.stats.clone(), now());
         let link = Link::new(dialler, purpose, outbox);
         let (tx, rx) = oneshot::channel();
         // Made here, not inside: a runtime that is gone drops the task before its first poll, and callers must hear of that too.
@@ -266,7 +266,7 @@ impl Link {
         generation: u64,
         runtime: &Handle,
     ) -> Result<Arc<Link>, DialError> {
-        let outbox = Outbox::leased(generation, dialler.bounds, now());
+        let outbox = Outbox::leased(generation, dialler.bounds, dialler.stats.clone(), now());
         let link = Link::new(dialler, Purpose::Commands, outbox);
         let connection = link.dialler.dial(link.purpose).await?;
         let driver = link.start(connection, generation).ok_or_else(|| {

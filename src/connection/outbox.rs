@@ -7,6 +7,7 @@ use super::cause::Cause;
 use super::now;
 use super::places::{PlaceId, Places};
 use crate::resp::encode;
+use crate::stats::{Failure, Part, ServerStats};
 use parking_lot::{Mutex, MutexGuard};
 use redis::{Cmd, Value};
 use std::collections::{HashSet, VecDeque};
@@ -153,6 +154,20 @@ pub(crate) struct Broken {
     pub(crate) replies: Vec<Value>,
     pub(crate) written: usize,
     pub(crate) cause: Cause,
+    /// Of all its commands, those that were answered included: how they are counted when nobody comes for this.
+    pub(crate) commands: Box<[u16]>,
+}
+
+impl Broken {
+    /// Nothing of the parcel was queued.
+    pub(crate) fn not_queued(cause: Cause) -> Broken {
+        Broken {
+            replies: Vec::new(),
+            written: 0,
+            cause,
+            commands: Box::default(),
+        }
+    }
 }
 
 /// Why a parcel was not taken. Nothing of it was written.
@@ -397,9 +412,14 @@ impl Waiter {
     /// will have been: what is told as not written must never be.
     pub(crate) fn fail(&mut self, stream_written: u64, cause: Cause, ends: &mut Ends) {
         let start = self.start();
-        let (replies, written) = match &mut self.expect {
-            Expect::One(_) | Expect::Housekeeping(_) | Expect::Token(_) => {
-                (Vec::new(), usize::from(stream_written >= self.end))
+        let (replies, written, commands) = match &mut self.expect {
+            Expect::One(command) => {
+                let written = usize::from(stream_written >= self.end);
+                (Vec::new(), written, Box::from([*command]))
+            }
+            Expect::Housekeeping(_) | Expect::Token(_) => {
+                let written = usize::from(stream_written >= self.end);
+                (Vec::new(), written, Box::default())
             }
             Expect::Many(many) => {
                 let written = many
@@ -407,7 +427,8 @@ impl Waiter {
                     .partition_point(|end| start + end <= stream_written);
                 // A tombstone still has to count the replies that come later.
                 let counted = vec![Value::Nil; many.replies.len()];
-                (std::mem::replace(&mut many.replies, counted), written)
+                let replies = std::mem::replace(&mut many.replies, counted);
+                (replies, written, many.commands.clone())
             }
         };
         let broken = |cause| {
@@ -415,6 +436,7 @@ impl Waiter {
                 replies,
                 written,
                 cause,
+                commands,
             }))
         };
         if let Some(place) = self.place.take() {
@@ -463,9 +485,8 @@ impl Ends {
     pub(super) fn spoil(&mut self, cause: &Cause) {
         for (_, delivery) in &mut self.ends {
             *delivery = Delivery::Broken(Box::new(Broken {
-                replies: Vec::new(),
                 written: usize::MAX,
-                cause: cause.clone(),
+                ..Broken::not_queued(cause.clone())
             }));
         }
     }
@@ -482,12 +503,30 @@ impl Ends {
         self.ends.append(&mut unclaimed);
     }
 
-    fn wake(&mut self) {
-        // Nobody's.
-        self.ends.clear();
+    /// Wakes the callers, and counts what came to no reply and has no caller any more.
+    fn wake(&mut self, stats: &ServerStats) {
+        for (_, delivery) in self.ends.drain(..) {
+            count_dropped(&delivery, stats);
+        }
         for waker in self.wakers.drain(..) {
             waker.wake();
         }
+    }
+}
+
+/// Counts the commands of a parcel whose caller has dropped its future, as far as they ended without a reply.
+fn count_dropped(delivery: &Delivery, stats: &ServerStats) {
+    let Delivery::Broken(broken) = delivery else {
+        return;
+    };
+    for (at, command) in broken
+        .commands
+        .iter()
+        .enumerate()
+        .skip(broken.replies.len())
+    {
+        let class = broken.cause.failure(at < broken.written).class;
+        stats.failure(*command, Failure::in_part(class, Part::Dropped));
     }
 }
 
@@ -567,6 +606,7 @@ pub(crate) struct Outbox {
     /// Room, a connection, a newer generation, or the end: whoever waits looks again.
     changed: Notify,
     bounds: Bounds,
+    stats: Arc<ServerStats>,
 }
 
 /// Wakes the driver for a parcel of so many bytes, or drives it.
@@ -610,16 +650,32 @@ pub(crate) struct Taken {
 
 impl Outbox {
     /// That of a shared connection.
-    pub(crate) fn new(generation: u64, bounds: Bounds, now: Instant) -> Outbox {
-        Outbox::owned_by(Owner::Many, generation, bounds, now)
+    pub(crate) fn new(
+        generation: u64,
+        bounds: Bounds,
+        stats: Arc<ServerStats>,
+        now: Instant,
+    ) -> Outbox {
+        Outbox::owned_by(Owner::Many, generation, bounds, stats, now)
     }
 
     /// That of a leased connection, which has its owner already.
-    pub(crate) fn leased(generation: u64, bounds: Bounds, now: Instant) -> Outbox {
-        Outbox::owned_by(Owner::One, generation, bounds, now)
+    pub(crate) fn leased(
+        generation: u64,
+        bounds: Bounds,
+        stats: Arc<ServerStats>,
+        now: Instant,
+    ) -> Outbox {
+        Outbox::owned_by(Owner::One, generation, bounds, stats, now)
     }
 
-    fn owned_by(owner: Owner, generation: u64, bounds: Bounds, now: Instant) -> Outbox {
+    fn owned_by(
+        owner: Owner,
+        generation: u64,
+        bounds: Bounds,
+        stats: Arc<ServerStats>,
+        now: Instant,
+    ) -> Outbox {
         Outbox {
             is_shared: owner == Owner::Many,
             state: Mutex::new(State {
@@ -650,6 +706,7 @@ impl Outbox {
             }),
             changed: Notify::new(),
             bounds,
+            stats,
         }
     }
 
@@ -1139,7 +1196,7 @@ impl Outbox {
         ends.put(&mut guard.places);
         let wake = self.has_room_for_a_crowd(&guard);
         drop(guard);
-        ends.wake();
+        ends.wake(&self.stats);
         if wake {
             self.changed.notify_waiters();
         }
@@ -1425,6 +1482,9 @@ impl Drop for Ticket {
         let left = state.places.leave(place);
         state.abandoned |= left.is_early();
         drop(state);
+        if let Some(delivery) = left.delivery() {
+            count_dropped(delivery, &self.outbox.stats);
+        }
         drop(left);
     }
 }

@@ -40,6 +40,14 @@ impl LeftBehind {
     pub(super) fn is_early(&self) -> bool {
         matches!(self.0, Place::Awaited(_))
     }
+
+    /// How it had ended.
+    pub(super) fn delivery(&self) -> Option<&Delivery> {
+        match &self.0 {
+            Place::Filled(delivery) => Some(delivery),
+            _ => None,
+        }
+    }
 }
 
 impl Places {

@@ -56,7 +56,7 @@ fn stats() -> Arc<ServerStats> {
 }
 
 fn new_outbox(bounds: Bounds) -> Arc<Outbox> {
-    Arc::new(Outbox::new(1, bounds, now()))
+    Arc::new(Outbox::new(1, bounds, stats(), now()))
 }
 
 fn driver<S: AsyncRead + AsyncWrite + Unpin>(stream: S, outbox: &Arc<Outbox>) -> Driving<S> {
@@ -117,8 +117,8 @@ impl Bench {
         let (ours, theirs) = tokio::io::duplex(pipe_bytes);
         let server = FakeServer::default();
         tokio::spawn(server.clone().serve(theirs));
-        let outbox = new_outbox(bounds);
         let stats = stats();
+        let outbox = Arc::new(Outbox::new(1, bounds, stats.clone(), now()));
         let driver = tokio::spawn(driver_with(ours, &outbox, stats.clone()));
         Bench {
             outbox,
@@ -237,6 +237,60 @@ async fn a_script_parcel_that_expires_or_is_dropped_is_cut_out_but_its_script_is
         sleep(ms(1)).await;
         assert_eq!(bench.outbox.held(), (0, 0));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_whose_caller_is_gone_is_counted_once_as_what_became_of_it() {
+    let bench = Bench::new(64, BOUNDS);
+    let counted = || {
+        let all = bench.stats.snapshot(0);
+        let failures = all.failures;
+        assert_eq!(all.calls, all.replies + failures.total());
+        (
+            all.replies,
+            failures.not_sent,
+            failures.unknown,
+            failures.dropped,
+        )
+    };
+    // Written, and the reply comes.
+    let ticket = bench.push("a", ms(1000));
+    drop(ticket);
+    assert_eq!(reply(bench.push("b", ms(1000)).await), "b");
+    let answered = counted();
+    assert_eq!((answered.0 + answered.1, answered.2), (2, 0));
+    assert_eq!(answered.1, answered.3, "{answered:?}");
+    // Taken back before it was written, one and several.
+    bench.stall(true);
+    let first = bench.push(&"x".repeat(100), ms(1000));
+    sleep(ms(5)).await;
+    let several = push_to(&bench.outbox, 1, &[echo("c"), echo("d")], &[], ms(1000));
+    drop((bench.push("e", ms(1000)), several));
+    bench.stall(false);
+    assert_eq!(reply(first.await).len(), 100);
+    let taken_back = counted();
+    assert_eq!(
+        taken_back,
+        (answered.0 + 1, answered.1 + 3, answered.2, answered.3 + 3)
+    );
+    // Written, and the connection is lost; of the several, and of one whose caller goes when it is told already.
+    bench.server.manners.lock().is_mute = true;
+    let several = push_to(&bench.outbox, 1, &[echo("f"), echo("g")], &[], ms(1000));
+    let one = bench.push("h", ms(1000));
+    sleep(ms(5)).await;
+    drop(several);
+    bench.outbox.cut(Cause::ClosedByServer);
+    let _ = bench.driver.await;
+    drop(one);
+    let all = bench.stats.snapshot(0);
+    assert_eq!(
+        (all.failures.unknown, all.failures.dropped),
+        (3, taken_back.3 + 3)
+    );
+    assert_eq!(
+        (all.replies, all.failures.total()),
+        (taken_back.0, taken_back.1 + 3)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -579,7 +633,7 @@ async fn tokens_are_sent_while_there_are_replies_to_prove_and_never_to_a_lent_co
     let (ours, theirs) = tokio::io::duplex(4096);
     let server = FakeServer::default();
     tokio::spawn(server.clone().serve(theirs));
-    let outbox = Arc::new(Outbox::leased(1, BOUNDS, now()));
+    let outbox = Arc::new(Outbox::leased(1, BOUNDS, stats(), now()));
     let driver = tokio::spawn(driver(ours, &outbox));
     for _ in 0..10 {
         let pushed = push_to(&outbox, u64::MAX, &[echo("a")], &[], ms(500));

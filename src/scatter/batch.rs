@@ -238,9 +238,11 @@ impl<'a> Batch<'a> {
                         }
                         Gate::Hold | Gate::Import => *held = true,
                         Gate::Refuse(why) => {
-                            let error = Error::new(ErrorKind::Refused, why)
-                                .of_command(entry.known.name())
-                                .at_node(node);
+                            let server = Some(current.server_of(node));
+                            let error =
+                                fail(server, entry.known, false, Cause::Refused(why.into()))
+                                    .of_command(entry.known.name())
+                                    .at_node(node);
                             *slot = Slot::Done(Err((error, None)));
                         }
                     }
@@ -277,10 +279,14 @@ impl<'a> Batch<'a> {
                             Gate::Hold | Gate::Import => *held = true,
                             Gate::Refuse(why) => {
                                 states[i] = PartState::Failed;
-                                let refused = Error::new(ErrorKind::Refused, why)
-                                    .of_command(entry.known.name())
-                                    .at_node(part.node);
-                                error.get_or_insert((refused, None));
+                                error.get_or_insert_with(|| {
+                                    let server = Some(current.server_of(part.node));
+                                    let cause = Cause::Refused(why.into());
+                                    let refused = fail(server, entry.known, false, cause)
+                                        .of_command(entry.known.name())
+                                        .at_node(part.node);
+                                    (refused, None)
+                                });
                             }
                         }
                     }
@@ -406,10 +412,9 @@ impl<'a> Batch<'a> {
                 (_, Outcome::Reply(value)) => Ok(value),
                 // That it may have run, by this attempt or an earlier one, is noted above.
                 (_, Outcome::NotSent(cause) | Outcome::Unknown(cause)) => failed(cause),
-                (_, Outcome::Stale) => Err(Error::new(
-                    ErrorKind::NotSent,
-                    "an earlier command of its node failed",
-                )),
+                (_, Outcome::Stale) => {
+                    failed(Cause::Dropped("an earlier command of its node failed"))
+                }
             };
             let result = result.map_err(|error| {
                 let error = error.of_command(known.name()).at_server(server.name());
@@ -562,27 +567,34 @@ impl<'a> Batch<'a> {
         }
     }
 
-    pub(super) fn fail_pending(&mut self, cause: &Cause) {
+    /// What is pending ends with `cause`. It counts for the server that its node is on.
+    pub(super) fn fail_pending(&mut self, cause: &Cause, current: &Current<Server>) {
         for (entry, slot) in self.entries.iter().zip(&mut self.slots) {
+            let failed = |node: Option<NodeId>| {
+                let server = node.map(|node| current.server_of(node));
+                let error = fail(server, entry.known, false, cause.clone());
+                (error.of_command(entry.known.name()), None)
+            };
             match slot {
                 Slot::Pending => {
-                    let error = fail(None, entry.known, false, cause.clone())
-                        .of_command(entry.known.name());
-                    *slot = Slot::Done(Err((error, None)));
+                    let node = match entry.body {
+                        Body::Node(node) => Some(node),
+                        _ => None,
+                    };
+                    *slot = Slot::Done(Err(failed(node)));
                 }
                 Slot::Split { parts, error, .. } => {
-                    for part in parts
+                    for (at, part) in parts
                         .iter_mut()
-                        .filter(|part| matches!(part, PartState::Pending))
+                        .enumerate()
+                        .filter(|(_, part)| matches!(part, PartState::Pending))
                     {
                         *part = PartState::Failed;
-                        error.get_or_insert_with(|| {
-                            (
-                                fail(None, entry.known, false, cause.clone())
-                                    .of_command(entry.known.name()),
-                                None,
-                            )
-                        });
+                        let node = match &entry.body {
+                            Body::Split(split) => split.parts.get(at).map(|part| part.node),
+                            _ => None,
+                        };
+                        error.get_or_insert_with(|| failed(node));
                     }
                 }
                 Slot::Everywhere { generation, .. } => *generation = u64::MAX,

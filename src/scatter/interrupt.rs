@@ -6,6 +6,7 @@ use super::{Manner, Scatter, fail};
 use crate::connection::{Cause, Interrupted};
 use crate::error::{Error, ErrorKind};
 use crate::routing::Known;
+use crate::stats::{Class, Failure, Part};
 use redis::{Cmd, Value};
 use std::time::Instant;
 
@@ -48,7 +49,7 @@ impl Scatter {
                 let error = Error::new(ErrorKind::NotSent, why).by_timeout();
                 server
                     .stats()
-                    .failure(known.id(), crate::stats::Failure::Timeout);
+                    .failure(known.id(), Failure::in_part(Class::NotSent, Part::Timeout));
                 return Err(error.of_command(known.name()).at_server(server.name()));
             }
         };

@@ -5,12 +5,12 @@ use super::retry::{Attempted, Form};
 use super::transaction::{
     exec_known, forget_scripts_it_lacks, not_aborted, transaction, transaction_outcome,
 };
-use super::{Aim, Call, Manner, Outcome, Scatter, Target, broken_outcomes, fail, outcome_of};
+use super::{Aim, Call, Manner, Outcome, Scatter, Target, broken_outcomes, fail, home, outcome_of};
 use crate::command::BlocksFor;
 use crate::connection::{Broken, Cause, Delivery, Item, Items, Parcel, Refusal, Script};
 use crate::deadline;
 use crate::error::Error;
-use crate::pool::Lease;
+use crate::pool::{Lease, Server};
 use crate::routing::{self, Known};
 use redis::{Cmd, Value};
 use std::sync::Arc;
@@ -122,8 +122,10 @@ impl Scatter {
         let server = match self.aim(&current, call.target, call.known.is_read) {
             Ok(server) => server.clone(),
             Err(aim) => {
-                let deadline = call.manner.deadline;
-                return Err(self.not_aimed(aim, current.generation, deadline).await);
+                let (home, generation) = (home(&current, call.target), current.generation);
+                return Err(self
+                    .not_aimed(aim, home, generation, call.manner.deadline)
+                    .await);
             }
         };
         match server.lease(node, current.generation, patience).await {
@@ -133,16 +135,18 @@ impl Scatter {
         }
     }
 
-    /// How an attempt ends that could not be aimed at a server; waits where the next topology may help.
+    /// How an attempt ends that could not be aimed at a server; waits where the next topology may help. It counts for the server
+    /// that its node is on, `home`.
     pub(super) async fn not_aimed(
         &self,
         aim: Aim,
+        home: Option<Arc<Server>>,
         generation: u64,
         deadline: Instant,
     ) -> Attempted {
         match aim {
-            Aim::Hold => (self.hold(generation, deadline).await, None),
-            Aim::Refused(cause) => (Outcome::NotSent(cause), None),
+            Aim::Hold => (self.hold(generation, deadline).await, home),
+            Aim::Refused(cause) => (Outcome::NotSent(cause), home),
         }
     }
 }
@@ -188,11 +192,7 @@ pub(super) async fn converse_once(
     // A lease belongs to its node, and a switch that takes the node away closes it, so no generation is asked for.
     match lease.link().outbox().push(u64::MAX, &parcel) {
         Ok(ticket) => ticket.await,
-        Err(refusal) => Delivery::Broken(Box::new(Broken {
-            replies: Vec::new(),
-            written: 0,
-            cause: refused(refusal),
-        })),
+        Err(refusal) => Delivery::Broken(Box::new(Broken::not_queued(refused(refusal)))),
     }
 }
 

@@ -54,7 +54,7 @@ impl Scatter {
             if groups.is_empty() && held {
                 match self.hold(current.generation, manner.deadline).await {
                     Outcome::NotSent(cause) => {
-                        batch.fail_pending(&cause);
+                        batch.fail_pending(&cause, &current);
                         break;
                     }
                     _ => continue,

@@ -31,7 +31,7 @@ use crate::error::{Error, ErrorKind};
 use crate::placement::NodeId;
 use crate::pool::{Lane, Server};
 use crate::routing::{self, Gate, Known, Part};
-use crate::stats::Failure;
+use crate::stats::Class;
 use redis::{Cmd, Value};
 use std::sync::Arc;
 use std::task::Waker;
@@ -245,9 +245,11 @@ impl Scatter {
             let server = match self.aim(&current, call.target, call.known.is_read) {
                 Ok(server) => server.clone(),
                 Err(aim) => {
-                    let generation = current.generation;
+                    let (home, generation) = (home(&current, call.target), current.generation);
                     drop(current);
-                    return self.not_aimed(aim, generation, call.manner.deadline).await;
+                    return self
+                        .not_aimed(aim, home, generation, call.manner.deadline)
+                        .await;
                 }
             };
             let outbox = server
@@ -440,6 +442,7 @@ fn broken_outcomes(broken: Broken, count: usize) -> impl Iterator<Item = Outcome
         replies,
         written,
         cause,
+        ..
     } = broken;
     let answered = replies.len();
     let rest = (answered..count).map(move |at| {
@@ -456,6 +459,14 @@ fn broken_outcomes(broken: Broken, count: usize) -> impl Iterator<Item = Outcome
 enum Aim {
     Hold,
     Refused(Cause),
+}
+
+/// The server that the node of a target is on, whether it takes commands or not.
+fn home(current: &Current<Server>, target: Target<'_>) -> Option<Arc<Server>> {
+    match target {
+        Target::Node(node, _) => Some(current.server_of(node).clone()),
+        Target::Server(_) => None,
+    }
 }
 
 impl Target<'_> {
@@ -521,17 +532,14 @@ pub(crate) fn fail(
     may_have_run: bool,
     cause: Cause,
 ) -> Error {
-    let (kind, failure) = match (&cause, may_have_run) {
-        (Cause::Deadline, true) => (ErrorKind::Unknown, Failure::Timeout),
-        (_, true) => (ErrorKind::Unknown, Failure::Unknown),
-        (Cause::Deadline, false) => (ErrorKind::NotSent, Failure::Timeout),
-        (Cause::NoRoom | Cause::NoLease(_), false) => (ErrorKind::NotSent, Failure::Full),
-        (Cause::Busy(_), false) => (ErrorKind::NotSent, Failure::NotSent),
-        (Cause::Down(_), false) => (ErrorKind::ServerDown, Failure::ServerDown),
-        (Cause::Refused(_), false) => (ErrorKind::Refused, Failure::Refused),
-        (Cause::Empty, false) => (ErrorKind::Invalid, Failure::Refused),
-        (Cause::Closed | Cause::RuntimeGone, false) => (ErrorKind::Closed, Failure::NotSent),
-        (_, false) => (ErrorKind::NotSent, Failure::NotSent),
+    let failure = cause.failure(may_have_run);
+    let kind = match failure.class {
+        _ if matches!(cause, Cause::Empty) => ErrorKind::Invalid,
+        Class::NotSent => ErrorKind::NotSent,
+        Class::Unknown => ErrorKind::Unknown,
+        Class::ServerDown => ErrorKind::ServerDown,
+        Class::Refused => ErrorKind::Refused,
+        Class::Closed => ErrorKind::Closed,
     };
     if let Some(server) = server {
         server.stats().failure(known.id(), failure);

@@ -2,7 +2,7 @@
 
 use super::lease::converse_once;
 use super::retry::{Attempted, Form};
-use super::{Call, Manner, Outcome, Scatter, Target};
+use super::{Call, Manner, Outcome, Scatter, Target, home};
 use crate::connection::{Cause, Delivery, Item, Items, Outbox, Parcel, Script};
 use crate::error::Error;
 use crate::reply_code;
@@ -101,7 +101,12 @@ impl Scatter {
             Ok(server) => server.clone(),
             Err(aim) => {
                 return self
-                    .not_aimed(aim, current.generation, call.manner.deadline)
+                    .not_aimed(
+                        aim,
+                        home(&current, call.target),
+                        current.generation,
+                        call.manner.deadline,
+                    )
                     .await;
             }
         };

@@ -9,7 +9,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use server::{Failure, ServerStats};
+pub(crate) use server::{Class, Failure, Part, ServerStats};
 pub use snapshot::{
     CommandSnapshot, Failures, Latency, LatencyBucket, ServerSnapshot, StatsSnapshot,
 };

@@ -17,48 +17,78 @@ const ERROR_CODE_BYTES_MAX: usize = 32;
 /// Where errors are counted whose code is not counted by name.
 const OTHER_CODES: &str = "other";
 
-/// How an attempt ended that got no reply.
+/// How a command ended that got no reply: the class of the error that its caller got, and how it came to it where that is
+/// counted beside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub(crate) struct Failure {
+    pub(crate) class: Class,
+    pub(crate) part: Option<Part>,
+}
+
+/// The classes of [`ErrorKind`](crate::ErrorKind) with which a command can end that was meant for a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    NotSent,
+    Unknown,
+    ServerDown,
+    Refused,
+    Closed,
+}
+
+/// What is counted beside the class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
     /// The deadline passed.
     Timeout,
-    /// The connection was lost, or never there, before the command was sent.
-    NotSent,
-    /// The connection was lost after the command was sent: it may have been executed.
-    Unknown,
-    /// Refused without an attempt, because the server is known to be down.
-    ServerDown,
+    /// Too much was queued already, or no connection of one's own was free.
+    Full,
     /// The caller dropped its future.
     Dropped,
-    /// Refused by the client or at the handshake.
-    Refused,
-    /// Too much was queued already.
-    Full,
 }
 
 impl Failure {
-    const COUNT: usize = 7;
+    #[cfg(test)]
+    pub(crate) fn of(class: Class) -> Self {
+        Self { class, part: None }
+    }
+
+    pub(crate) fn in_part(class: Class, part: Part) -> Self {
+        Self {
+            class,
+            part: Some(part),
+        }
+    }
 }
 
-/// Failures by kind, live.
+/// Failures, live.
 #[derive(Debug, Default)]
-struct FailureCounters([AtomicU64; Failure::COUNT]);
+struct FailureCounters {
+    classes: [AtomicU64; 5],
+    parts: [AtomicU64; 3],
+}
 
 impl FailureCounters {
     fn add(&self, failure: Failure) {
-        self.0[failure as usize].fetch_add(1, Relaxed);
+        self.classes[failure.class as usize].fetch_add(1, Relaxed);
+        if let Some(part) = failure.part {
+            self.parts[part as usize].fetch_add(1, Relaxed);
+        }
     }
 
     fn snapshot(&self) -> Failures {
-        let of = |failure: Failure| self.0[failure as usize].load(Relaxed);
+        // The parts first: a failure between the two reads must not make a part larger than its class.
+        let part = |part: Part| self.parts[part as usize].load(Relaxed);
+        let (timeout, full, dropped) = (part(Part::Timeout), part(Part::Full), part(Part::Dropped));
+        let class = |class: Class| self.classes[class as usize].load(Relaxed);
         Failures {
-            timeout: of(Failure::Timeout),
-            not_sent: of(Failure::NotSent),
-            unknown: of(Failure::Unknown),
-            server_down: of(Failure::ServerDown),
-            dropped: of(Failure::Dropped),
-            refused: of(Failure::Refused),
-            full: of(Failure::Full),
+            not_sent: class(Class::NotSent),
+            unknown: class(Class::Unknown),
+            server_down: class(Class::ServerDown),
+            refused: class(Class::Refused),
+            closed: class(Class::Closed),
+            timeout,
+            full,
+            dropped,
         }
     }
 }
@@ -96,7 +126,7 @@ pub(crate) struct ServerStats {
 }
 
 impl ServerStats {
-    /// `commands` is the length of the command table, `command_name` the name at an index below it.
+    /// `commands` is how many rows there are, `command_name` the name of the row at an index below it.
     pub(crate) fn new(
         name: Arc<str>,
         commands: u16,
@@ -165,7 +195,7 @@ impl ServerStats {
         }
     }
 
-    /// An attempt ended without a reply.
+    /// A command ended without a reply.
     pub(crate) fn failure(&self, command: u16, failure: Failure) {
         if let Some(stats) = self.command(command) {
             stats.failures.add(failure);

@@ -21,13 +21,14 @@ pub struct StatsSnapshot {
 pub struct ServerSnapshot {
     /// Its name in the topology.
     pub name: String,
-    /// Attempts that ended, `replies` + `failures`. A call that is retried counts once per attempt.
+    /// Commands that ended, `replies` + `failures`. A command that the client repeated after an error reply counts again; one that
+    /// it repeated without a reply counts once, and under `retries`.
     pub calls: u64,
     /// Replies that arrived, error replies included.
     pub replies: u64,
     /// Error replies by code (`"WRONGTYPE"`). At most 32 codes by name, the rest under `"other"`.
     pub errors: BTreeMap<String, u64>,
-    /// Attempts that ended without a reply, by kind.
+    /// Commands that ended without a reply, each under the class of the error that its caller got.
     pub failures: Failures,
     /// Attempts that were not the first of their call.
     pub retries: u64,
@@ -54,7 +55,8 @@ pub struct ServerSnapshot {
     pub cache_misses_answered: u64,
     /// In cache mode, writes dropped because the server was down.
     pub cache_writes_dropped: u64,
-    /// The commands that were used, in the order of the command table.
+    /// The commands that were used, in the order of the command table. The row `other`, the last, is for commands that the table
+    /// does not have, and for dedicated connections that could not be had.
     pub commands: Vec<CommandSnapshot>,
 }
 
@@ -63,13 +65,13 @@ pub struct ServerSnapshot {
 #[serde(default)]
 #[non_exhaustive]
 pub struct CommandSnapshot {
-    /// The command's name, as the command table writes it.
+    /// The command's name, as the command table writes it, or `other`.
     pub name: String,
-    /// Attempts that ended, with a reply (`latency.count`) or without (`failures`).
+    /// Commands that ended, with a reply (`latency.count`) or without (`failures`).
     pub calls: u64,
     /// Replies that were errors.
     pub errors: u64,
-    /// Attempts that ended without a reply, by kind.
+    /// Commands that ended without a reply, each under the class of the error that its caller got.
     pub failures: Failures,
     /// Attempts that were not the first of their call.
     pub retries: u64,
@@ -83,25 +85,33 @@ pub struct CommandSnapshot {
     pub latency: Latency,
 }
 
-/// Attempts that ended without a reply, by kind.
+/// Commands that ended without a reply: each once, under the class of the error that its caller got ([`ErrorKind`](crate::ErrorKind)).
+///
+/// A command whose caller dropped its future counts as the class that the caller would have got: `not_sent` when it was taken back
+/// before it was written, `unknown` when its connection was lost. If its reply comes all the same, it counts as a reply. In cache mode,
+/// a read of a server that is down counts here, and as a miss that was answered. Errors that are about no server are not counted.
+///
+/// `timeout`, `full` and `dropped` are parts of these classes ("of which"): [`Failures::total`] does not add them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Failures {
-    /// The deadline passed.
-    pub timeout: u64,
-    /// The connection was lost, or never there, before the command was sent: not executed.
+    /// Certainly not executed.
     pub not_sent: u64,
-    /// The connection was lost after the command was sent: it may have been executed.
+    /// Written and not answered: it may have been executed.
     pub unknown: u64,
-    /// Refused without an attempt, because the server was known to be down.
+    /// Certainly not executed, because the server is down.
     pub server_down: u64,
-    /// The caller dropped its future.
-    pub dropped: u64,
-    /// Refused by the client or at the handshake.
+    /// Refused by the client, or by the server at the handshake: not executed.
     pub refused: u64,
-    /// Too much was queued already.
+    /// The cluster was closed, or its runtime has ended: not executed.
+    pub closed: u64,
+    /// Of `not_sent` and `unknown`: the deadline passed.
+    pub timeout: u64,
+    /// Of `not_sent`: too much was queued already, or no connection of its own was free.
     pub full: u64,
+    /// Of `not_sent`, `unknown` and the others: the caller had dropped its future.
+    pub dropped: u64,
 }
 
 /// Latencies of one command at one server, in whole microseconds.
@@ -238,27 +248,22 @@ impl CommandSnapshot {
 }
 
 impl Failures {
-    /// All kinds together.
+    /// All classes together.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.timeout
-            + self.not_sent
-            + self.unknown
-            + self.server_down
-            + self.dropped
-            + self.refused
-            + self.full
+        self.not_sent + self.unknown + self.server_down + self.refused + self.closed
     }
 
     fn zip(&self, other: &Self, with: impl Fn(u64, u64) -> u64) -> Self {
         Self {
-            timeout: with(self.timeout, other.timeout),
             not_sent: with(self.not_sent, other.not_sent),
             unknown: with(self.unknown, other.unknown),
             server_down: with(self.server_down, other.server_down),
-            dropped: with(self.dropped, other.dropped),
             refused: with(self.refused, other.refused),
+            closed: with(self.closed, other.closed),
+            timeout: with(self.timeout, other.timeout),
             full: with(self.full, other.full),
+            dropped: with(self.dropped, other.dropped),
         }
     }
 

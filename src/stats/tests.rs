@@ -122,7 +122,7 @@ proptest! {
                 let wrong = error("WRONGTYPE x");
                 stats.reply((value % 3) as u16, us(*value), (value % 7 == 0).then_some(&wrong));
                 if value % 5 == 0 {
-                    stats.failure((value % 3) as u16, Failure::Timeout);
+                    stats.failure((value % 3) as u16, Failure::in_part(Class::Unknown, Part::Timeout));
                 }
                 stats.sent(*value as usize);
             }
@@ -155,13 +155,14 @@ fn every_count_is_where_it_belongs() {
     stats.reply(0, us(300), Some(&error("WRONGTYPE no")));
     stats.reply(1, us(200), Some(&error("LOADING wait")));
     for (failure, times) in [
-        (Failure::Timeout, 1),
-        (Failure::NotSent, 2),
-        (Failure::Unknown, 3),
-        (Failure::ServerDown, 4),
-        (Failure::Dropped, 5),
-        (Failure::Refused, 6),
-        (Failure::Full, 7),
+        (Failure::in_part(Class::Unknown, Part::Timeout), 1),
+        (Failure::of(Class::NotSent), 2),
+        (Failure::of(Class::Unknown), 3),
+        (Failure::of(Class::ServerDown), 4),
+        (Failure::in_part(Class::NotSent, Part::Dropped), 5),
+        (Failure::of(Class::Refused), 6),
+        (Failure::in_part(Class::NotSent, Part::Full), 7),
+        (Failure::of(Class::Closed), 8),
     ] {
         for _ in 0..times {
             stats.failure(1, failure);
@@ -184,22 +185,24 @@ fn every_count_is_where_it_belongs() {
     assert_eq!(snapshot.name, "a");
     assert_eq!(
         (snapshot.calls, snapshot.replies, snapshot.retries),
-        (3 + 28, 3, 1)
+        (3 + 36, 3, 1)
     );
     assert_eq!(
         snapshot.errors,
         [("LOADING".to_owned(), 1), ("WRONGTYPE".to_owned(), 1)].into()
     );
     let failures = Failures {
-        timeout: 1,
-        not_sent: 2,
-        unknown: 3,
+        not_sent: 2 + 5 + 7,
+        unknown: 1 + 3,
         server_down: 4,
-        dropped: 5,
         refused: 6,
+        closed: 8,
+        timeout: 1,
         full: 7,
+        dropped: 5,
     };
     assert_eq!(snapshot.failures, failures);
+    assert_eq!(failures.total(), 36, "a part is counted in its class");
     assert_eq!(
         (snapshot.connects, snapshot.disconnects, snapshot.reconnects),
         (3, 1, 1)
@@ -227,7 +230,7 @@ fn every_count_is_where_it_belongs() {
         ),
         ("GET", 2, 1, 200)
     );
-    assert_eq!((set.name.as_str(), set.calls, set.errors), ("SET", 29, 1));
+    assert_eq!((set.name.as_str(), set.calls, set.errors), ("SET", 37, 1));
     assert_eq!(
         (set.failures, set.retries, set.cache_writes_dropped),
         (failures, 1, 1)
@@ -266,7 +269,7 @@ fn no_count_is_lost_between_threads() {
                         us(thread * 10_000 + call),
                         (call % 100 == 0).then_some(wrong),
                     );
-                    stats.failure(command, Failure::Dropped);
+                    stats.failure(command, Failure::in_part(Class::NotSent, Part::Dropped));
                     stats.sent(3);
                     if call % 1000 == 0 {
                         stats.disconnected();
@@ -317,7 +320,7 @@ fn unused_commands_cost_a_pointer() {
 fn a_snapshot_survives_json_and_older_writers() {
     let stats = stats();
     stats.reply(0, us(100), Some(&error("WRONGTYPE no")));
-    stats.failure(2, Failure::Full);
+    stats.failure(2, Failure::in_part(Class::NotSent, Part::Full));
     let snapshot = StatsSnapshot {
         servers: vec![stats.snapshot(0)],
     };

@@ -11,6 +11,7 @@ mod busy;
 #[cfg(feature = "cli")]
 mod cli;
 mod client;
+mod counters;
 mod custom;
 #[cfg(feature = "cli")]
 mod demo;
