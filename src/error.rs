@@ -86,7 +86,10 @@ impl ErrorKind {
         if let Some(ours) = wrapped(error) {
             return Some(ours.kind());
         }
-        if let Some(list) = error.clone().into_server_errors() {
+        // redis-rs makes a list of a single error too; only its text tells the two apart.
+        if let Some(list) = error.clone().into_server_errors()
+            && !matches!(&list[..], [(_, only)] if only.to_string() == error.to_string())
+        {
             return Some(ErrorKind::of_list(&list));
         }
         if error.kind() == redis::ErrorKind::Client && error.detail().is_none() {

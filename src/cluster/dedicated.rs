@@ -97,7 +97,8 @@ impl Dedicated {
     }
 
     /// Sends one command, one round trip; an error reply of the server is an `Err`. Dropping the future leaves a reply outstanding: later
-    /// calls are refused with `NotSent`, and the connection is closed when the last clone is dropped.
+    /// calls are refused with `NotSent`, and the connection is closed when the last clone is dropped. A dropped BLPOP waits until then, and may
+    /// take a push that nobody will see.
     ///
     /// # Errors
     /// As a command on the cluster, without retries.

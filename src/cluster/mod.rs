@@ -48,7 +48,9 @@ use tokio::sync::watch;
 ///
 /// **Deadline**: every call ends within `timeouts.response` (or [`with_timeout`](Cluster::with_timeout)), queueing, dialling and retries
 /// included. **Dropped futures**: a call whose future is dropped before its first poll does nothing; a command that is still queued is
-/// not sent; one that was written is executed, and its reply thrown away. Replies never shift.
+/// not sent; one that was written is executed, and its reply thrown away. Replies never shift. A dropped BLPOP, or another command that
+/// waits and takes, may take the next push, and the value is lost: its connection is closed, but the server may serve it before it notices. Give
+/// it a timeout and let it end in place of dropping it (in `select!`, for instance).
 ///
 /// **Runtime**: connections are owned by the tokio runtime on which `connect` was called. Calls may come from any tokio runtime; when the
 /// owner is shut down, every call, also one under way, ends with [`ErrorKind::Closed`] or, if it may have been executed,
@@ -289,7 +291,8 @@ impl Cluster {
     }
 
     /// Sends one command and returns its reply; an error reply of the server is an `Err`. What `redis::cmd(..).query_async(..)` does, with
-    /// this crate's own error. One round trip for a command with one key; see [`Cluster`] for the rest, the deadline and dropped futures.
+    /// this crate's own error. One round trip for a command with one key; see [`Cluster`] for the rest, the deadline and dropped futures: a
+    /// dropped BLPOP may take the next push.
     ///
     /// With [`Cmd::set_no_response`] it returns nil once the command is queued, and the reply is thrown away. What is known by then (refused,
     /// no room, the server is down) is an error; what comes later is not, and nothing is retried: a write may be lost without a word. A command

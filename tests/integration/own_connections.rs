@@ -183,3 +183,33 @@ async fn unknown_subcommands_of_client_are_refused_in_every_way() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_dropped_blpop_takes_nothing_once_its_connection_is_closed() {
+    let fixture = TestCluster::start(1).await;
+    let cluster = fixture.connect_patiently().await;
+    let blocked = async || {
+        let info: redis::InfoDict = cluster
+            .on_server("s0")
+            .unwrap()
+            .query(&cmd("INFO clients"))
+            .await
+            .unwrap();
+        info.get::<u64>("blocked_clients").unwrap()
+    };
+    for way in [Way::Cluster, Way::ForKey, Way::Dedicated, Way::OnServer] {
+        let waiting = tokio::spawn({
+            let cluster = cluster.clone();
+            async move { way.send(&cluster, "list", &cmd("BLPOP list 0")).await }
+        });
+        eventually("it waits", PATIENCE, async || blocked().await == 1).await;
+        waiting.abort();
+        assert!(waiting.await.unwrap_err().is_cancelled());
+        eventually("it is closed", PATIENCE, async || blocked().await == 0).await;
+        // From here on each push is somebody else's.
+        let pushed: i64 = cluster.query(&cmd("RPUSH list a")).await.unwrap();
+        assert_eq!(pushed, 1, "{way:?}");
+        let taken: Option<String> = cluster.query(&cmd("LPOP list")).await.unwrap();
+        assert_eq!(taken.as_deref(), Some("a"), "{way:?}");
+    }
+}

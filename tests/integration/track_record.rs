@@ -83,7 +83,7 @@ fn rows(record: &str) -> Vec<(&str, Proof<'_>)> {
 
 fn proof_of(text: &str) -> Proof<'_> {
     let number = text.strip_prefix("open: issue ");
-    if text == "(to come)" || number.is_some_and(|number| number.parse::<u32>().is_ok()) {
+    if number.is_some_and(|number| number.parse::<u32>().is_ok()) {
         return Proof::Open;
     }
     let names = text.split(", ");
