@@ -12,6 +12,8 @@ shift $(($# < 2 ? $# : 2))
 # Those that read a clock, wait with a deadline that is part of what they show, or have failed on a slow machine.
 tests='
 busy::
+counters::
+one_reply::
 client::a_pipeline_is_split_and_its_replies_come_in_order
 client::blocking_commands_wait_on_a_connection_of_their_own
 client::whoever_unblocks_a_blocking_command_by_hand_ends_it
