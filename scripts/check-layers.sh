@@ -25,6 +25,7 @@ deadline
 connection
 control
 pool
+pubsub
 scatter
 gather
 cluster

@@ -102,6 +102,7 @@ pub mod placement;
 pub mod plan;
 mod planted;
 mod pool;
+mod pubsub;
 mod reply_code;
 mod resp;
 mod routing;
@@ -130,7 +131,7 @@ pub mod instructions;
 
 pub use cluster::{
     Batch, BatchReply, Cluster, Dedicated, Health, Location, Message, PubSub, PubSubEvent,
-    Reloaded, Replies, Routed, ServerHealth, ServerReply, Servers,
+    Reloaded, Replies, Routed, ServerHealth, ServerReply, Servers, Subscription,
 };
 pub use config::Config;
 pub use error::{Error, ErrorKind, Partial, PartialKeys, PartialServers};

@@ -331,6 +331,11 @@ impl Server {
             .unwrap_or(Err(Interrupted::NotSent(Cause::RuntimeGone)))
     }
 
+    /// CLIENT SETNAME of a connection for pub/sub, with the epoch in force.
+    pub(crate) fn pubsub_name(&self, epoch: u64) -> Vec<u8> {
+        self.dialler.name_of(Purpose::PubSub, epoch)
+    }
+
     /// A connection for pub/sub: its stream is the caller's.
     pub(crate) async fn dial_pubsub(&self) -> Result<(Stream, Decoder), DialError> {
         self.dialler

@@ -11,10 +11,11 @@ mod routed;
 mod scripts;
 mod servers;
 
+pub use crate::pubsub::{Message, PubSubEvent, Subscription};
 pub use batch::{Batch, BatchReply, Replies};
 pub use dedicated::Dedicated;
 pub use health::{Health, ServerHealth};
-pub use pubsub::{Message, PubSub, PubSubEvent};
+pub use pubsub::PubSub;
 pub use routed::Routed;
 pub use servers::{ServerReply, Servers};
 
@@ -27,6 +28,7 @@ use crate::deadline;
 use crate::error::{Error, ErrorKind};
 use crate::placement::NodeId;
 use crate::pool::{self, Lane, Server};
+use crate::pubsub::{self as listening, Hub};
 use crate::routing::Scope;
 use crate::scatter::{Manner, Scatter, Tried};
 use crate::stats::StatsSnapshot;
@@ -77,6 +79,7 @@ pub(crate) struct Core {
     scatter: Scatter,
     admission: Arc<Admission>,
     scripts: ScriptBook,
+    hub: Arc<Hub>,
     runtime: Handle,
     /// True once `close()` was called.
     closed: watch::Sender<bool>,
@@ -131,11 +134,13 @@ impl Cluster {
         let servers = pool::connect(&config, &[], &admission, 1, &runtime)
             .await
             .map_err(|(name, error)| cannot_connect(&name, &error))?;
+        let hub = Hub::new(listening_manner(&config), runtime.clone());
         let scatter = Scatter::new(Control::new(Arc::new(config), servers));
         let core = Core {
             scatter,
             admission,
             scripts: ScriptBook::new(),
+            hub,
             runtime,
             closed: watch::Sender::new(false),
         };
@@ -336,6 +341,7 @@ impl Cluster {
     pub async fn close(&self) -> Result<(), Error> {
         // First: a reload that is under way then closes what it has connected.
         self.core.closed.send_replace(true);
+        self.core.hub.close();
         let current = self.current();
         let patience = current.config.timeouts().close;
         for server in &current.servers {
@@ -371,6 +377,10 @@ impl Cluster {
     /// Hears of `close()`.
     pub(crate) fn closed(&self) -> watch::Receiver<bool> {
         self.core.closed.subscribe()
+    }
+
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.core.hub
     }
 
     pub(crate) fn runtime(&self) -> &Handle {
@@ -412,6 +422,17 @@ impl Cluster {
 
     fn response_timeout(&self, current: &Current<Server>) -> Duration {
         self.timeout.unwrap_or(current.config.timeouts().response)
+    }
+}
+
+/// How subscriptions wait. What a reload changes of it takes effect with the next connect.
+fn listening_manner(config: &Config) -> listening::Manner {
+    let retry = config.retry();
+    listening::Manner {
+        hold: config.timeouts().dead,
+        held_max: usize::try_from(config.limits().pubsub_bytes).unwrap_or(usize::MAX),
+        pause_min: retry.backoff_min,
+        pause_max: retry.backoff_max,
     }
 }
 

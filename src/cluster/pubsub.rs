@@ -1,601 +1,382 @@
-//! Pub/sub over the cluster: a channel lives on the server of its node, a pattern on all of them.
+//! The handle of a subscriber. What is behind it is in [`crate::pubsub`].
 
 use super::Cluster;
-use crate::connection::{Stream, backoff};
 use crate::error::{Error, ErrorKind};
-use crate::pool::Server;
-use crate::resp::Decoder;
-use redis::Value;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use crate::pubsub::{Answer, Call, Inbox, Kind, PubSubEvent, Slot, SubscriberId, Topic};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::JoinHandle;
 
-/// Subscriptions. Made by [`Cluster::pubsub`]; independent of every other.
+/// Subscriptions. Made by [`Cluster::pubsub`]; those of one subscriber are independent of every other's.
 ///
-/// A channel is subscribed on the server of its node (as PUBLISH routes it), a pattern and a `__keyspace@`/`__keyevent@` channel on every
-/// server. Delivery is at most once: what is published while a connection is away is lost, and [`PubSubEvent::Resubscribed`] says that it
-/// may have been. At most `limits.pubsub_buffer` events wait for the subscriber; beyond that the oldest are dropped and
-/// [`PubSubEvent::Lagged`] says how many. One connection per server that has a subscription, ended when this is dropped.
+/// A channel is subscribed on the server of its node, as PUBLISH routes it; a pattern, and a `__keyspace@` or `__keyevent@` channel, on
+/// every server. Notifications about keys need `notify-keyspace-events` on each server, which `keyway check` looks at. All subscribers of a
+/// cluster share one connection per server that has a subscription; it speaks RESP3 and is named with the prefix `kwsub:`.
+///
+/// **What may be lost**: delivery is at most once. What is published while the server of a channel is away, or while the channel follows
+/// its node to another server, is lost. **How one knows**: each gap is an event, at its place between the last message before and the first
+/// after it: [`Resubscribed`](PubSubEvent::Resubscribed) with the subscriptions that it is about, or [`Lagged`](PubSubEvent::Lagged) when
+/// the subscriber was too slow. Two gaps of a subscription with nothing between them are one event while it has not been taken.
+/// **What to do then**: read what the messages were about from where it is kept. What is published by a client with an older topology,
+/// to a server that a channel has left, is not noticed by anybody.
+///
+/// **Order**: the messages of a channel come in the order of its server, and over a move those of the new server after those of the old.
+/// The messages of a pattern come in the order of each server; over a move no order is promised.
+///
+/// **Bounds**: at most `limits.pubsub_buffer` (1,024) events and `limits.pubsub_bytes` (64 MiB) wait for a subscriber. Beyond that the oldest are
+/// dropped, for this subscriber alone.
+///
+/// A call whose future is dropped has subscribed all the same. Dropping this ends its subscriptions.
 #[derive(Debug)]
 pub struct PubSub {
     cluster: Cluster,
-    wanted: Wanted,
-    listeners: BTreeMap<Arc<str>, Listener>,
+    id: SubscriberId,
     inbox: Arc<Inbox>,
-    generation: u64,
-}
-
-/// What to listen to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Wanted {
-    channels: BTreeSet<Vec<u8>>,
-    patterns: BTreeSet<Vec<u8>>,
-}
-
-/// One message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Message {
-    /// The channel it was published on.
-    pub channel: Vec<u8>,
-    /// The pattern that matched, for a pattern subscription.
-    pub pattern: Option<Vec<u8>>,
-    /// What was published.
-    pub payload: Vec<u8>,
-    /// The server it came from.
-    pub server: Arc<str>,
-}
-
-/// What a subscriber hears.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PubSubEvent {
-    /// A message.
-    Message(Message),
-    /// This many events were dropped because the subscriber was too slow.
-    Lagged(u64),
-    /// The connection to a server was lost and is there again, or a channel has followed its node to this server: messages in between are
-    /// lost.
-    Resubscribed {
-        /// Its name.
-        server: Arc<str>,
-    },
-}
-
-/// A bounded queue that drops the oldest.
-#[derive(Debug)]
-struct Inbox {
-    state: parking_lot::Mutex<InboxState>,
-    arrived: Notify,
-    capacity: usize,
-}
-
-#[derive(Debug, Default)]
-struct InboxState {
-    events: VecDeque<PubSubEvent>,
-    lagged: u64,
-}
-
-impl Inbox {
-    fn put(&self, event: PubSubEvent) {
-        let mut state = self.state.lock();
-        if state.events.len() >= self.capacity {
-            state.events.pop_front();
-            state.lagged += 1;
-        }
-        state.events.push_back(event);
-        drop(state);
-        self.arrived.notify_one();
-    }
-
-    fn take(&self) -> Option<PubSubEvent> {
-        let mut state = self.state.lock();
-        if state.lagged > 0 {
-            return Some(PubSubEvent::Lagged(std::mem::take(&mut state.lagged)));
-        }
-        state.events.pop_front()
-    }
-}
-
-/// The task that listens to one server.
-#[derive(Debug)]
-struct Listener {
-    server: Arc<Server>,
-    orders: mpsc::Sender<Order>,
-    task: JoinHandle<()>,
-    /// Set when the task has ended, which only happens with its runtime.
-    gone: Arc<AtomicBool>,
-    /// What it was told to listen to.
-    part: Wanted,
-}
-
-/// Tells the subscriber that a listener has ended.
-struct TellGone {
-    gone: Arc<AtomicBool>,
-    inbox: Arc<Inbox>,
-}
-
-impl Drop for TellGone {
-    fn drop(&mut self) {
-        self.gone.store(true, Ordering::Release);
-        self.inbox.arrived.notify_one();
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// A new set of subscriptions, and who hears when the server has confirmed it.
-#[derive(Debug)]
-struct Order {
-    wanted: Wanted,
-    confirmed: oneshot::Sender<Result<(), String>>,
 }
 
 impl PubSub {
-    pub(super) fn new(cluster: Cluster) -> PubSub {
-        let capacity = cluster.config().limits().pubsub_buffer as usize;
-        let inbox = Inbox {
-            state: parking_lot::Mutex::default(),
-            arrived: Notify::new(),
-            capacity,
-        };
-        let generation = cluster.current().generation;
-        PubSub {
-            cluster,
-            wanted: Wanted::default(),
-            listeners: BTreeMap::new(),
-            inbox: Arc::new(inbox),
-            generation,
-        }
+    pub(crate) fn new(cluster: Cluster) -> PubSub {
+        let config = cluster.config();
+        let limits = config.limits();
+        let bytes = usize::try_from(limits.pubsub_bytes).unwrap_or(usize::MAX);
+        let inbox = Arc::new(Inbox::new(limits.pubsub_buffer as usize, bytes));
+        let id = cluster.hub().join(inbox.clone());
+        PubSub { cluster, id, inbox }
     }
 
-    /// Subscribes to a channel; confirmed by the server when this returns. One round trip, and a dial if this is the first subscription
-    /// at that server. Dropping the future does not undo the subscription.
+    /// Subscribes to a channel; confirmed by the server when this returns. One round trip, and a dial if this is the first subscription at
+    /// that server; none if another subscriber of this cluster has the channel. Dropping the future does not undo the subscription.
     ///
     /// # Errors
-    /// [`ErrorKind::ServerDown`] or [`ErrorKind::NotSent`] when the server did not confirm within the deadline; it is still asked when it
-    /// comes back.
+    /// In each case it stays wanted, until [`unsubscribe`](PubSub::unsubscribe), and [`PubSubEvent::Subscribed`] says when it succeeds:
+    /// [`ErrorKind::ServerDown`] when the server cannot be reached; [`ErrorKind::NotSent`] when it did not confirm within the deadline;
+    /// [`ErrorKind::Server`] when it refuses, because the user has no right to the channel, say.
     pub async fn subscribe(&mut self, channel: impl AsRef<[u8]>) -> Result<(), Error> {
-        self.wanted.channels.insert(channel.as_ref().to_vec());
-        self.apply().await
+        one(self.subscribe_many([channel]).await)
     }
 
-    /// Subscribes to a pattern, on every server.
-    ///
-    /// # Errors
-    /// As [`subscribe`](PubSub::subscribe).
-    pub async fn psubscribe(&mut self, pattern: impl AsRef<[u8]>) -> Result<(), Error> {
-        self.wanted.patterns.insert(pattern.as_ref().to_vec());
-        self.apply().await
+    /// Subscribes to channels, with a result for each, in their order. One round trip for all on each server, and more if some are refused.
+    /// Errors are as those of [`subscribe`](PubSub::subscribe).
+    pub async fn subscribe_many(
+        &mut self,
+        channels: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Vec<Result<(), Error>> {
+        let asked = self.ask(Kind::Channel, channels).await;
+        asked.into_iter().map(by_all).collect()
     }
 
-    /// Ends the subscription to a channel.
+    /// Subscribes to a sharded channel: what SPUBLISH publishes. Otherwise as [`subscribe`](PubSub::subscribe).
     ///
     /// # Errors
-    /// As [`subscribe`](PubSub::subscribe).
+    /// As `subscribe`.
+    pub async fn ssubscribe(&mut self, channel: impl AsRef<[u8]>) -> Result<(), Error> {
+        one(self.ssubscribe_many([channel]).await)
+    }
+
+    /// Subscribes to sharded channels, as [`subscribe_many`](PubSub::subscribe_many).
+    pub async fn ssubscribe_many(
+        &mut self,
+        channels: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Vec<Result<(), Error>> {
+        let asked = self.ask(Kind::Sharded, channels).await;
+        asked.into_iter().map(by_all).collect()
+    }
+
+    /// Subscribes to a pattern, on every server at once. One round trip. Answers the names of the servers that have not confirmed within the
+    /// deadline, or cannot be reached: they are asked when they are back, and [`PubSubEvent::Subscribed`] says it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Server`] when a server refuses it. It stays wanted on all of them.
+    pub async fn psubscribe(&mut self, pattern: impl AsRef<[u8]>) -> Result<Vec<Arc<str>>, Error> {
+        one(self.psubscribe_many([pattern]).await)
+    }
+
+    /// Subscribes to patterns, with a result for each as that of [`psubscribe`](PubSub::psubscribe).
+    pub async fn psubscribe_many(
+        &mut self,
+        patterns: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Vec<Result<Vec<Arc<str>>, Error>> {
+        let asked = self.ask(Kind::Pattern, patterns).await;
+        asked.into_iter().map(by_some).collect()
+    }
+
+    /// Ends the subscription to a channel. When this returns the server has confirmed it, and no message of the channel comes any more; one
+    /// round trip, or none while another subscriber of this cluster has the channel, or while its server cannot be reached.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotSent`] when the server did not confirm within the deadline. No message comes all the same.
     pub async fn unsubscribe(&mut self, channel: impl AsRef<[u8]>) -> Result<(), Error> {
-        self.wanted.channels.remove(channel.as_ref());
-        self.apply().await
+        one(self.unsubscribe_many([channel]).await)
     }
 
-    /// Ends the subscription to a pattern.
+    /// Ends subscriptions to channels, with a result for each as that of [`unsubscribe`](PubSub::unsubscribe).
+    pub async fn unsubscribe_many(
+        &mut self,
+        channels: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Vec<Result<(), Error>> {
+        self.part(Kind::Channel, channels).await
+    }
+
+    /// Ends the subscription to a sharded channel, as [`unsubscribe`](PubSub::unsubscribe).
     ///
     /// # Errors
-    /// As [`subscribe`](PubSub::subscribe).
-    pub async fn punsubscribe(&mut self, pattern: impl AsRef<[u8]>) -> Result<(), Error> {
-        self.wanted.patterns.remove(pattern.as_ref());
-        self.apply().await
+    /// As `unsubscribe`.
+    pub async fn sunsubscribe(&mut self, channel: impl AsRef<[u8]>) -> Result<(), Error> {
+        one(self.sunsubscribe_many([channel]).await)
     }
 
-    /// The next event; waits for ever if there is none. Subscriptions follow their nodes when the topology changes. Dropping the future
-    /// loses nothing.
+    /// Ends subscriptions to sharded channels, as [`unsubscribe_many`](PubSub::unsubscribe_many).
+    pub async fn sunsubscribe_many(
+        &mut self,
+        channels: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Vec<Result<(), Error>> {
+        self.part(Kind::Sharded, channels).await
+    }
+
+    /// Ends the subscription to a pattern, on every server; as [`unsubscribe`](PubSub::unsubscribe).
+    ///
+    /// # Errors
+    /// As `unsubscribe`.
+    pub async fn punsubscribe(&mut self, pattern: impl AsRef<[u8]>) -> Result<(), Error> {
+        one(self.punsubscribe_many([pattern]).await)
+    }
+
+    /// Ends subscriptions to patterns, as [`unsubscribe_many`](PubSub::unsubscribe_many).
+    pub async fn punsubscribe_many(
+        &mut self,
+        patterns: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Vec<Result<(), Error>> {
+        self.part(Kind::Pattern, patterns).await
+    }
+
+    /// The next event; waits for ever if there is none. Dropping the future loses nothing.
     ///
     /// # Errors
     /// [`ErrorKind::Closed`] when nothing is subscribed, as there is nothing to wait for; when the cluster was closed, or the runtime that
-    /// owns its connections is gone.
+    /// owns its connections is gone. What waits already is given out before.
     pub async fn next(&mut self) -> Result<PubSubEvent, Error> {
         let mut closed = self.cluster.closed();
-        let mut switched = self.cluster.scatter().control().watch();
         loop {
+            let mut arrived = std::pin::pin!(self.inbox.arrived.notified());
+            arrived.as_mut().enable();
             if let Some(event) = self.inbox.take() {
                 return Ok(event);
             }
-            if self.wanted == Wanted::default() {
-                return Err(Error::new(ErrorKind::Closed, "nothing is subscribed"));
-            }
             if *closed.borrow() {
-                self.listeners.clear();
                 return Err(super::closed());
             }
-            if self
-                .listeners
-                .values()
-                .any(|listener| listener.gone.load(Ordering::Acquire))
-            {
-                return Err(Error::new(
-                    ErrorKind::Closed,
-                    "the runtime that owns the connections is gone",
-                ));
+            if self.cluster.hub().is_gone() {
+                return Err(runtime_gone());
             }
-            if self.cluster.current().generation != self.generation {
-                // A server that cannot be reached now is asked when it comes back, so its error is no reason to stop listening.
-                let _ = self.apply().await;
-                continue;
+            if !self.cluster.hub().wants_anything(self.id) {
+                return Err(Error::new(ErrorKind::Closed, "nothing is subscribed"));
             }
-            let inbox = self.inbox.clone();
-            let generation = self.generation;
             tokio::select! {
-                () = inbox.arrived.notified() => {}
-                _ = switched.wait_for(|newest| *newest > generation) => {}
+                () = arrived => {}
                 _ = closed.wait_for(|closed| *closed) => {}
             }
         }
     }
 
-    /// The events as a stream, which ends when nothing is subscribed.
+    /// The events as a stream, which ends when nothing is subscribed, or the cluster is closed.
     pub fn into_stream(self) -> impl futures::Stream<Item = PubSubEvent> {
         futures::stream::unfold(self, |mut pubsub| async move {
             pubsub.next().await.ok().map(|event| (event, pubsub))
         })
     }
 
-    /// Gives every server its part of what is wanted, and waits until they have confirmed it.
-    async fn apply(&mut self) -> Result<(), Error> {
-        if *self.cluster.closed().borrow() {
-            return Err(super::closed());
-        }
-        let current = self.cluster.current();
-        let switched = self.generation != current.generation;
-        self.generation = current.generation;
-        let deadline = self.cluster.manner().deadline;
-        let mut parts: BTreeMap<Arc<str>, (Arc<Server>, Wanted)> = current
-            .servers
-            .iter()
-            .map(|server| (server.name().clone(), (server.clone(), Wanted::default())))
-            .collect();
-        for channel in &self.wanted.channels {
-            if is_keyspace(channel) {
-                parts.values_mut().for_each(|(_, part)| {
-                    part.channels.insert(channel.clone());
-                });
-            } else if let Some((_, part)) =
-                parts.get_mut(current.server_of(current.node(channel)).name())
-            {
-                part.channels.insert(channel.clone());
-            }
-        }
-        for (_, part) in parts.values_mut() {
-            part.patterns = self.wanted.patterns.clone();
-        }
-        // Listeners of servers that are gone, or that were replaced by a reload, end.
-        self.listeners.retain(|name, listener| {
-            parts.get(name).is_some_and(|(server, part)| {
-                Arc::ptr_eq(server, &listener.server) && *part != Wanted::default()
-            })
-        });
-        let mut confirmations = Vec::new();
-        for (name, (server, part)) in parts {
-            if part == Wanted::default() {
-                continue;
-            }
-            let mut is_other = false;
-            let listener = self.listeners.entry(name.clone()).or_insert_with(|| {
-                is_other = true;
-                let (orders, orders_rx) = mpsc::channel(16);
-                let gone = Arc::new(AtomicBool::new(false));
-                let tell = TellGone {
-                    gone: gone.clone(),
-                    inbox: self.inbox.clone(),
-                };
-                let task = self
-                    .cluster
-                    .runtime()
-                    .spawn(listen(server.clone(), orders_rx, tell));
-                Listener {
-                    server,
-                    orders,
-                    task,
-                    gone,
-                    part: Wanted::default(),
-                }
-            });
-            is_other |= listener.part != part;
-            listener.part = part.clone();
-            // What moved here with a switch was not heard in between. Said before the first message from here can come.
-            if switched && is_other {
-                self.inbox.put(PubSubEvent::Resubscribed {
-                    server: name.clone(),
-                });
-            }
-            let (confirmed, heard) = oneshot::channel();
-            let order = Order {
-                wanted: part,
-                confirmed,
-            };
-            let sent = tokio::time::timeout_at(deadline.into(), listener.orders.send(order)).await;
-            if !matches!(sent, Ok(Ok(()))) {
-                return Err(
-                    Error::new(ErrorKind::NotSent, "the subscriber's connection is busy")
-                        .of_command("pub/sub")
-                        .at_server(&name),
-                );
-            }
-            confirmations.push((name, heard));
-        }
-        let mut first_error = None;
-        for (name, heard) in confirmations {
-            let (kind, why, is_timeout) =
-                match tokio::time::timeout_at(deadline.into(), heard).await {
-                    Ok(Ok(Ok(()))) => continue,
-                    Ok(Ok(Err(why))) => (ErrorKind::ServerDown, why, false),
-                    Ok(Err(_)) => (
-                        ErrorKind::Closed,
-                        "the runtime that owns the connections is gone".to_owned(),
-                        false,
-                    ),
-                    Err(_) => (
-                        ErrorKind::NotSent,
-                        "no confirmation before the deadline; it is still being tried".to_owned(),
-                        true,
-                    ),
-                };
-            let error = Error::new(kind, why).of_command("pub/sub").at_server(&name);
-            first_error.get_or_insert(if is_timeout {
-                error.by_timeout()
-            } else {
-                error
-            });
-        }
-        first_error.map_or(Ok(()), Err)
-    }
-}
-
-/// Notifications about keys are published by the server on which the key is.
-fn is_keyspace(channel: &[u8]) -> bool {
-    channel.starts_with(b"__keyspace@") || channel.starts_with(b"__keyevent@")
-}
-
-/// Keeps one server's subscriptions, over as many connections as it takes.
-async fn listen(server: Arc<Server>, mut orders: mpsc::Receiver<Order>, tell: TellGone) {
-    let inbox = &tell.inbox;
-    let mut wanted = Wanted::default();
-    let mut waiting: Vec<oneshot::Sender<Result<(), String>>> = Vec::new();
-    let mut failures = 0;
-    let mut was_connected = false;
-    loop {
-        let connection = server.dial_pubsub().await;
-        let (stream, decoder) = match connection {
-            Ok(connection) => connection,
-            Err(error) => {
-                for confirmed in waiting.drain(..) {
-                    // Whoever gave up does not listen.
-                    let _ = confirmed.send(Err(error.message.clone()));
-                }
-                let pause = tokio::time::sleep(backoff(&server.settings().retry, failures));
-                failures += 1;
-                tokio::pin!(pause);
-                loop {
-                    tokio::select! {
-                        () = &mut pause => break,
-                        order = orders.recv() => match order {
-                            None => return,
-                            Some(order) => {
-                                wanted = order.wanted;
-                                waiting.push(order.confirmed);
-                            }
-                        },
-                    }
-                }
-                continue;
-            }
-        };
-        failures = 0;
-        let mut session = Session {
-            stream,
-            decoder,
-            server: server.clone(),
-            have: Wanted::default(),
-            expected: 0,
-            waiting: std::mem::take(&mut waiting),
-        };
-        let resubscribed = was_connected;
-        was_connected = true;
-        if session.order(&wanted).await.is_ok() {
-            session
-                .run(&mut wanted, &mut orders, inbox, resubscribed)
-                .await;
-        }
-        waiting.append(&mut session.waiting);
-        if orders.is_closed() {
-            return;
-        }
-        server.stats().disconnected();
-        tracing::warn!(target: "keyway::pubsub", server = %server.name(), "subscriber disconnected");
-    }
-}
-
-/// One connection of a listener.
-struct Session {
-    stream: Stream,
-    decoder: Decoder,
-    server: Arc<Server>,
-    have: Wanted,
-    /// Confirmations that are still to come.
-    expected: usize,
-    waiting: Vec<oneshot::Sender<Result<(), String>>>,
-}
-
-impl Session {
-    /// Asks for the difference between what is wanted and what is there.
-    async fn order(&mut self, wanted: &Wanted) -> std::io::Result<()> {
-        let mut packed = Vec::new();
-        let mut expected = 0;
-        let mut say = |name: &str, channels: Vec<&Vec<u8>>| {
-            if channels.is_empty() {
-                return;
-            }
-            expected += channels.len();
-            let mut cmd = redis::cmd(name);
-            for channel in channels {
-                cmd.arg(channel);
-            }
-            cmd.write_packed_command(&mut packed);
-        };
-        say(
-            "SUBSCRIBE",
-            wanted.channels.difference(&self.have.channels).collect(),
-        );
-        say(
-            "PSUBSCRIBE",
-            wanted.patterns.difference(&self.have.patterns).collect(),
-        );
-        say(
-            "UNSUBSCRIBE",
-            self.have.channels.difference(&wanted.channels).collect(),
-        );
-        say(
-            "PUNSUBSCRIBE",
-            self.have.patterns.difference(&wanted.patterns).collect(),
-        );
-        self.expected += expected;
-        self.have = wanted.clone();
-        if !packed.is_empty() {
-            self.stream.write_all(&packed).await?;
-            self.stream.flush().await?;
-        }
-        self.confirm();
-        Ok(())
+    /// The channels that are subscribed, confirmed or not, in no order.
+    pub fn channels(&self) -> Vec<Vec<u8>> {
+        self.wanted(Kind::Channel)
     }
 
-    fn confirm(&mut self) {
-        if self.expected == 0 {
-            for confirmed in self.waiting.drain(..) {
-                let _ = confirmed.send(Ok(()));
-            }
-        }
+    /// The sharded channels that are subscribed, confirmed or not, in no order.
+    pub fn sharded_channels(&self) -> Vec<Vec<u8>> {
+        self.wanted(Kind::Sharded)
     }
 
-    async fn run(
+    /// The patterns that are subscribed, confirmed or not, in no order.
+    pub fn patterns(&self) -> Vec<Vec<u8>> {
+        self.wanted(Kind::Pattern)
+    }
+
+    fn wanted(&self, kind: Kind) -> Vec<Vec<u8>> {
+        let topics = self.cluster.hub().wanted_by(self.id, kind);
+        topics.iter().map(|topic| topic.name.to_vec()).collect()
+    }
+
+    /// Subscribes, and waits for all answers within the deadline.
+    async fn ask(
         &mut self,
-        wanted: &mut Wanted,
-        orders: &mut mpsc::Receiver<Order>,
-        inbox: &Inbox,
-        mut resubscribed: bool,
-    ) {
-        let patience = self.server.settings().timeouts.dead;
-        let idle = self.server.settings().timeouts.idle_ping;
-        let mut buffer = vec![0; 16 * 1024];
-        let mut last_byte = Instant::now();
-        let mut pinged = false;
-        loop {
-            // A server that does not answer the PING of an idle connection is gone.
-            let wait_until = last_byte + if pinged { idle + patience } else { idle };
-            tokio::select! {
-                read = self.stream.read(&mut buffer) => {
-                    let n = match read {
-                        Ok(0) | Err(_) => return,
-                        Ok(n) => n,
-                    };
-                    last_byte = Instant::now();
-                    pinged = false;
-                    self.server.stats().received(n);
-                    let mut at = 0;
-                    while at < n {
-                        match self.decoder.decode(&buffer[at..n]) {
-                            Err(_) => return,
-                            Ok((used, value)) => {
-                                at += used;
-                                let Some(value) = value else { break };
-                                if let Err(why) = self.hear(value, inbox) {
-                                    for confirmed in self.waiting.drain(..) {
-                                        let _ = confirmed.send(Err(why.clone()));
-                                    }
-                                }
-                            }
-                        }
-                    }
-                    if self.expected == 0 && std::mem::take(&mut resubscribed) {
-                        inbox.put(PubSubEvent::Resubscribed { server: self.server.name().clone() });
-                    }
-                    self.confirm();
-                }
-                order = orders.recv() => {
-                    let Some(order) = order else { return };
-                    *wanted = order.wanted;
-                    self.waiting.push(order.confirmed);
-                    if self.order(wanted).await.is_err() {
-                        return;
-                    }
-                }
-                () = tokio::time::sleep_until(wait_until.into()) => {
-                    if pinged || self.stream.write_all(b"*1\r\n$4\r\nPING\r\n").await.is_err() || self.stream.flush().await.is_err() {
-                        return;
-                    }
-                    pinged = true;
-                }
-            }
+        kind: Kind,
+        names: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Vec<Result<Vec<Slot>, Error>> {
+        let names = Names::of(kind, names);
+        if let Some(why) = self.ended() {
+            return names.each(|| Err(why.clone()));
+        }
+        let call = CloseOnDrop(Arc::new(Call::default()));
+        let hub = self.cluster.hub();
+        hub.subscribe(&self.cluster.current(), self.id, &names.topics, &call.0);
+        let slots = self.answers(call).await;
+        names.spread(slots.into_iter().map(Ok).collect())
+    }
+
+    async fn part(
+        &mut self,
+        kind: Kind,
+        names: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Vec<Result<(), Error>> {
+        let names = Names::of(kind, names);
+        if let Some(why) = self.ended() {
+            return names.each(|| Err(why.clone()));
+        }
+        let call = CloseOnDrop(Arc::new(Call::default()));
+        self.cluster
+            .hub()
+            .unsubscribe(self.id, &names.topics, &call.0);
+        let slots = self.answers(call).await;
+        let parted = slots.into_iter().map(|slots| by_all(Ok(slots))).collect();
+        names.spread(parted)
+    }
+
+    fn ended(&self) -> Option<Error> {
+        if *self.cluster.closed().borrow() {
+            Some(super::closed())
+        } else if self.cluster.hub().is_gone() {
+            Some(runtime_gone())
+        } else {
+            None
         }
     }
 
-    /// Takes one value in: a confirmation, a message, a PONG, or an error, which is the answer to the last order.
-    fn hear(&mut self, value: Value, inbox: &Inbox) -> Result<(), String> {
-        let items = match value {
-            Value::Array(items) => items,
-            Value::Push { kind, data } => {
-                let mut items = vec![Value::BulkString(kind.to_string().into_bytes())];
-                items.extend(data);
-                items
-            }
-            Value::ServerError(error) => {
-                self.expected = 0;
-                return Err(error.to_string());
-            }
-            _ => return Ok(()),
-        };
-        let mut parts = items.into_iter();
-        let bytes = |value: Option<Value>| match value {
-            Some(Value::BulkString(bytes)) => bytes,
-            Some(Value::SimpleString(text)) => text.into_bytes(),
-            _ => Vec::new(),
-        };
-        let kind = bytes(parts.next());
-        let server = self.server.name().clone();
-        match kind.as_slice() {
-            b"message" => {
-                let (channel, payload) = (bytes(parts.next()), bytes(parts.next()));
-                inbox.put(PubSubEvent::Message(Message {
-                    channel,
-                    pattern: None,
-                    payload,
-                    server,
-                }));
-            }
-            b"pmessage" => {
-                let (pattern, channel, payload) = (
-                    bytes(parts.next()),
-                    bytes(parts.next()),
-                    bytes(parts.next()),
-                );
-                inbox.put(PubSubEvent::Message(Message {
-                    channel,
-                    pattern: Some(pattern),
-                    payload,
-                    server,
-                }));
-            }
-            b"subscribe" | b"psubscribe" | b"unsubscribe" | b"punsubscribe" => {
-                self.expected = self.expected.saturating_sub(1);
-            }
-            _ => {}
+    /// The answers by topic.
+    async fn answers(&self, call: CloseOnDrop) -> Vec<Vec<Slot>> {
+        let mut closed = self.cluster.closed();
+        let deadline = self.cluster.manner().deadline;
+        tokio::select! {
+            () = call.0.answered() => {}
+            () = tokio::time::sleep_until(deadline.into()) => {}
+            _ = closed.wait_for(|closed| *closed) => {}
         }
-        Ok(())
+        let mut slots: Vec<Vec<Slot>> = Vec::new();
+        for slot in call.0.close() {
+            if slots.len() <= slot.topic {
+                slots.resize_with(slot.topic + 1, Vec::new);
+            }
+            slots[slot.topic].push(slot);
+        }
+        slots
     }
+}
+
+impl Drop for PubSub {
+    fn drop(&mut self) {
+        self.cluster.hub().leave(self.id);
+    }
+}
+
+/// A call that is dropped hears no answers any more: they become events.
+struct CloseOnDrop(Arc<Call>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// The names of a call, each once.
+struct Names {
+    /// Each with its place.
+    topics: Vec<(usize, Topic)>,
+    /// Of each name that was given: its place among the topics.
+    places: Vec<usize>,
+}
+
+impl Names {
+    fn of(kind: Kind, names: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Names {
+        let mut known: HashMap<Topic, usize> = HashMap::new();
+        let mut topics = Vec::new();
+        let mut places = Vec::new();
+        for name in names {
+            let topic = Topic::new(kind, name.as_ref());
+            let place = *known.entry(topic.clone()).or_insert_with(|| {
+                topics.push((topics.len(), topic));
+                topics.len() - 1
+            });
+            places.push(place);
+        }
+        Names { topics, places }
+    }
+
+    fn each<T>(&self, make: impl FnMut() -> T) -> Vec<T> {
+        std::iter::repeat_with(make)
+            .take(self.places.len())
+            .collect()
+    }
+
+    /// From what came for each topic to what comes for each name. A topic without an answer has nothing to wait for.
+    fn spread<T: Clone>(&self, of_topics: Vec<Result<T, Error>>) -> Vec<Result<T, Error>>
+    where
+        T: Default,
+    {
+        self.places
+            .iter()
+            .map(|place| {
+                of_topics
+                    .get(*place)
+                    .cloned()
+                    .unwrap_or_else(|| Ok(T::default()))
+            })
+            .collect()
+    }
+}
+
+fn one<T>(mut results: Vec<Result<T, Error>>) -> Result<T, Error> {
+    results
+        .pop()
+        .unwrap_or_else(|| Err(Error::new(ErrorKind::Invalid, "no name was given")))
+}
+
+/// Every server of the topic must have confirmed.
+fn by_all(slots: Result<Vec<Slot>, Error>) -> Result<(), Error> {
+    for slot in slots? {
+        if let Some(error) = error_of(&slot) {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Those that have not confirmed. A refusal is an error.
+fn by_some(slots: Result<Vec<Slot>, Error>) -> Result<Vec<Arc<str>>, Error> {
+    let mut unconfirmed = Vec::new();
+    for slot in slots? {
+        match error_of(&slot) {
+            None => {}
+            Some(error) if error.kind() == ErrorKind::Server => return Err(error),
+            Some(_) => unconfirmed.push(slot.server),
+        }
+    }
+    Ok(unconfirmed)
+}
+
+fn error_of(slot: &Slot) -> Option<Error> {
+    let error = match &slot.answer {
+        Answer::Done => return None,
+        Answer::Pending => Error::new(
+            ErrorKind::NotSent,
+            "no confirmation before the deadline; it is still being tried",
+        )
+        .by_timeout(),
+        Answer::Down(why) => Error::new(ErrorKind::ServerDown, &**why),
+        Answer::Refused(text) => Error::new(ErrorKind::Server, &**text),
+    };
+    Some(error.of_command("pub/sub").at_server(&slot.server))
+}
+
+fn runtime_gone() -> Error {
+    Error::new(
+        ErrorKind::Closed,
+        "the runtime that owns the connections is gone",
+    )
 }

@@ -40,6 +40,7 @@ impl Core {
         .map_err(|(name, error)| cannot_connect(&name, &error))?;
         let patience = config.timeouts().dead;
         let (old, new) = writer.switch(Arc::new(config), servers);
+        self.hub.follow(&new);
         if *self.closed.borrow() {
             for server in &new.servers {
                 server.drain();

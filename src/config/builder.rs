@@ -473,6 +473,11 @@ fn check_limits(limits: &Limits) -> Result<(), Problem> {
             limits.gather_bytes_max,
             default.gather_bytes_max,
         ),
+        (
+            "limits.pubsub_bytes",
+            limits.pubsub_bytes,
+            default.pubsub_bytes,
+        ),
     ] {
         Bounded {
             path,

@@ -112,6 +112,7 @@ fn settings(root: &Section<'_, '_>, draft: &mut ConfigBuilder) -> Result<()> {
         section.size("gather_bytes_max", &mut draft.limits.gather_bytes_max)?;
         section.count("scripts_max", &mut draft.limits.scripts_max)?;
         section.count("pubsub_buffer", &mut draft.limits.pubsub_buffer)?;
+        section.size("pubsub_bytes", &mut draft.limits.pubsub_bytes)?;
     }
     if let Some(section) = root.table("tcp", TCP)? {
         section.flag("nodelay", &mut draft.tcp.nodelay)?;

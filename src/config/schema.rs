@@ -74,6 +74,7 @@ pub(super) const LIMITS: &[&str] = &[
     "gather_bytes_max",
     "scripts_max",
     "pubsub_buffer",
+    "pubsub_bytes",
 ];
 pub(super) const TCP: &[&str] = &[
     "nodelay",

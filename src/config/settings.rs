@@ -162,6 +162,9 @@ pub struct Limits {
     /// Messages that one subscriber may be behind. 1 to 1,048,576, default 1,024; the oldest are dropped, and `Lagged` says
     /// how many.
     pub pubsub_buffer: u32,
+    /// Bytes of events that may wait for one subscriber, and of messages that wait for a move. 1 KiB to 16 GiB, default 64 MiB; the
+    /// oldest are dropped, and `Lagged` says how many.
+    pub pubsub_bytes: u64,
 }
 
 impl Default for Limits {
@@ -174,6 +177,7 @@ impl Default for Limits {
             gather_bytes_max: 64 * MIB,
             scripts_max: 1_024,
             pubsub_buffer: 1_024,
+            pubsub_bytes: 64 * MIB,
         }
     }
 }

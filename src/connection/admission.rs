@@ -109,7 +109,12 @@ impl Admission {
             bytes.extend_from_slice(&packed);
             steps.push(step);
         };
-        match (self.protocol, credentials.password) {
+        // Confirmations and messages are told apart from replies only in RESP3, which every supported server speaks.
+        let protocol = match purpose {
+            Purpose::PubSub => Protocol::Resp3,
+            Purpose::Commands | Purpose::Bulk => self.protocol,
+        };
+        match (protocol, credentials.password) {
             (Protocol::Resp3, Some(password)) => {
                 let username = credentials.username.unwrap_or("default");
                 say(

@@ -111,6 +111,11 @@ impl Dialler {
         self.admission.set_name(Purpose::Commands, epoch)
     }
 
+    /// The command that names a connection.
+    pub(crate) fn name_of(&self, purpose: Purpose, epoch: u64) -> Vec<u8> {
+        self.admission.set_name(purpose, epoch)
+    }
+
     /// One command over a connection made for it, past all that waits.
     pub(crate) async fn interrupt(
         &self,
