@@ -356,7 +356,7 @@ impl Task {
         self.transact(tag, with).await;
     }
 
-    /// For a tag that lives on this server. Whether all of it was executed.
+    /// For a tag that lives on this server. Whether it has ended for good: executed as a whole, or a violation.
     pub(crate) async fn script_in_a_transaction_on(&mut self, server: usize) -> bool {
         let homes = self.maps.homes(self.worker.completed());
         let Some(tag) = (0..TAGS).find(|tag| homes[self.nodes[*tag as usize]] == server) else {
@@ -366,7 +366,7 @@ impl Task {
     }
 
     /// All parts have one id, so that the servers show whether a part is missing.
-    /// Returns whether all of them were executed.
+    /// Returns whether it was executed as a whole, or is a violation.
     async fn transact(&mut self, tag: u32, with: Option<What>) -> bool {
         let id = self.id();
         let step = |what, kind: &str| Step {
@@ -397,6 +397,7 @@ impl Task {
             Some(_) => "transaction with a script",
         };
         let is_known = self.worker.script_given.load(Ordering::SeqCst);
+        let mut lacks_script = false;
         let mut cluster = self.cluster();
         let after = pipe.len() + 1;
         let call = cluster.req_packed_commands(&pipe, after, 1);
@@ -410,6 +411,7 @@ impl Task {
                         Value::ServerError(error) => {
                             let is_missing = error.code() == "NOSCRIPT";
                             if is_missing && step.what == What::Script && is_known {
+                                lacks_script = true;
                                 self.script_is_missing(&self.describe(step, name));
                             }
                             Err(self.judge(name, RedisError::from(error).into()))
@@ -429,7 +431,7 @@ impl Task {
             },
             Err(fate) => steps.iter().map(|_| Err(fate)).collect(),
         };
-        let is_whole = results.iter().all(Result::is_ok);
+        let is_over = lacks_script || results.iter().all(Result::is_ok);
         for (step, result) in steps.iter().zip(results) {
             let part = match step.what {
                 What::Script | What::ForeignScript => Part::Script,
@@ -437,7 +439,7 @@ impl Task {
             };
             self.settle(step, name, part, (result, window));
         }
-        is_whole
+        is_over
     }
 
     /// keyway has the body of a short script as soon as it was given, whatever became of that SCRIPT LOAD, and sends it within a
