@@ -406,7 +406,7 @@ impl Cluster {
         }
         let keys = row
             .key_positions(args)
-            .map_err(|error| routing::invalid(row, &error))?;
+            .map_err(|error| routing::invalid(row, args, &error))?;
         named.keys = keys
             .into_iter()
             .map(|at| (current.node(args[at]), args[at]))
