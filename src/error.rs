@@ -49,7 +49,7 @@ pub enum ErrorKind {
     Refused,
     /// Not in the table of commands. Nothing was sent.
     UnknownCommand,
-    /// The arguments are wrong. Nothing was sent.
+    /// The arguments are wrong. Nothing was sent. Where Redis 7.0 has a text for it, the `RedisError` has that text, with the code ERR.
     Invalid,
     /// The server answered with an error.
     Server,

@@ -627,7 +627,7 @@ mod tests {
         insta::assert_snapshot!(text, @r#"
         KEYS *: Refused: KEYS: by nydus-round-robin no server owns a key, so that one list over all of them would have a key as often as there are copies of it; ask one server with on_server(name), or each with servers().each(..)
         SCAN 0: Refused: SCAN: by nydus-round-robin no server owns a key, so that one list over all of them would have a key as often as there are copies of it; ask one server with on_server(name), or each with servers().each(..)
-        XREAD STREAMS: Invalid: XREAD: has 0 arguments after position 1: expected pairs, so an even number above 0
+        XREAD STREAMS: Invalid: XREAD: wrong number of arguments for 'xread' command
         EVAL s 1 keyway:a: Refused: EVAL: the key "keyway:a" begins with "keyway:", which is reserved; choose another name
         SET keyway:a 1: Refused: SET: the key "keyway:a" begins with "keyway:", which is reserved; choose another name
         "#);

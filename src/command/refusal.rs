@@ -114,3 +114,29 @@ fn integer(bytes: &[u8]) -> Option<i64> {
     let number: i64 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_that_is_too_long_is_not_called_negative() {
+        for (read, text) in [
+            ("1e300", "timeout is out of range"),
+            ("inf", "timeout is out of range"),
+            ("-inf", NEGATIVE_TIMEOUT),
+            ("nan", "timeout is not a float or out of range"),
+            ("", "timeout is not a float or out of range"),
+        ] {
+            assert_eq!(refusal_of_seconds(read), text, "{read}");
+        }
+    }
+
+    #[test]
+    fn an_integer_is_read_as_the_server_reads_it() {
+        assert_eq!(integer(b"-1"), Some(-1));
+        for wrong in ["", "+1", "01", " 1", "1.0", "-0", "99999999999999999999"] {
+            assert_eq!(integer(wrong.as_bytes()), None, "{wrong:?}");
+        }
+    }
+}

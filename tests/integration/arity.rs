@@ -107,7 +107,7 @@ const WRONG: &str = "
     BLPOP k soon | BLPOP k nan | BLPOP k -1 | BRPOP k 1x | BLMOVE a a LEFT RIGHT soon | BRPOPLPUSH a a soon
     BZPOPMIN k soon | BZPOPMAX k -0.5 | BLMPOP soon 1 k LEFT | BZMPOP -1 1 k MIN
     BLMOVE a a LEFT RIGHT | BLMOVE a a LEFT RIGHT 1 soon | BRPOPLPUSH a a 1 soon
-    BLMPOP 1 0 k LEFT | BLMPOP 1 x k LEFT | BLMPOP 1 2 k LEFT | BZMPOP 1 -1 k MIN | BZMPOP 1 9 k MIN
+    BLMPOP 1 0 k LEFT | BLMPOP 1 x k LEFT | BLMPOP 1 3 k LEFT | BZMPOP 1 -1 k MIN | BZMPOP 1 9 k MIN
     LMPOP 0 k LEFT | LMPOP x k LEFT | LMPOP 3 k LEFT | ZMPOP 0 k MIN | ZMPOP 3 k MIN | ZMPOP 99999999999999999999 k MIN
     SINTERCARD 0 k | SINTERCARD x k | SINTERCARD -1 k | SINTERCARD 2 k
     ZUNION 0 k | ZUNION x k | ZUNION 2 k | ZINTER -1 k | ZINTER 2 k | ZDIFF 0 k | ZDIFF 1.0 k
@@ -216,7 +216,6 @@ async fn every_command_with_a_wrong_number_of_arguments_is_answered_as_by_the_se
             let mut cmd = Cmd::new();
             cmd.arg(&words).arg(vec!["1"; count - words.len()]);
             let expected = answer_of(&mut server, &cmd).await;
-            assert_eq!(expected.0, "ERR", "{}", shown(&cmd));
             for way in [
                 Way::Cluster,
                 Way::ForKey,
