@@ -12,8 +12,9 @@ use std::sync::Arc;
 /// [`node`](Error::node), [`command`](Error::command), [`partial`](Error::partial).
 ///
 /// Converts into [`redis::RedisError`]: `NotSent` and `ServerDown` wrap an I/O error (what others retry is safe to retry), `CrossNode` is
-/// a CROSSSLOT, a server's error is itself, everything else is an extension error with a code that begins with `KEYWAY_`, which no one
-/// retries by itself.
+/// a CROSSSLOT, a server's error is itself. Of wrong arguments (`Invalid`) the server has well-known texts: where it has one, kind, code and detail
+/// are the server's, such as ERR and `wrong number of arguments for 'get' command`. Everything else is an extension error with a code that begins
+/// with `KEYWAY_`, which no one retries by itself.
 #[derive(Clone)]
 pub struct Error(Box<Report>);
 
@@ -27,6 +28,8 @@ struct Report {
     is_timeout: bool,
     partial: Option<Partial>,
     server_error: Option<ServerError>,
+    /// What the server would have answered, had it been asked; without the code, which is ERR.
+    refused_as: Option<String>,
     aborted_by: Option<(usize, ServerError)>,
 }
 
@@ -46,7 +49,7 @@ pub enum ErrorKind {
     Refused,
     /// Not in the table of commands. Nothing was sent.
     UnknownCommand,
-    /// The arguments are wrong. Nothing was sent.
+    /// The arguments are wrong. Nothing was sent. Where Redis 7.0 has a text for it, the `RedisError` has that text, with the code ERR.
     Invalid,
     /// The server answered with an error.
     Server,
@@ -67,6 +70,9 @@ pub enum ErrorKind {
 impl ErrorKind {
     /// The class of an error that came through redis-rs, if it was one of ours: `redis::RedisError` keeps the class of every error of this
     /// crate, and for [`NotSent`](ErrorKind::NotSent) and [`ServerDown`](ErrorKind::ServerDown) the whole error as its source.
+    ///
+    /// [`Invalid`](ErrorKind::Invalid) means that keyway has found the wrong arguments, and sent nothing. The error may have the server's text,
+    /// such as `ERR wrong number of arguments for 'get' command`. An error with the same text that a server did answer is not of this crate.
     ///
     /// A pipeline's error is a list of the commands that failed. It does not say what became of the others, so its class never means
     /// that the pipeline may be repeated: [`Unknown`](ErrorKind::Unknown) if one of the list is, [`Server`](ErrorKind::Server) if each of the
@@ -91,6 +97,9 @@ impl ErrorKind {
             && !matches!(&list[..], [(_, only)] if only.to_string() == error.to_string())
         {
             return Some(ErrorKind::of_list(&list));
+        }
+        if is_refusal(error) {
+            return Some(ErrorKind::Invalid);
         }
         if error.kind() == redis::ErrorKind::Client && error.detail().is_none() {
             return (error.to_string() == empty_command().to_string())
@@ -236,6 +245,7 @@ impl Error {
             is_timeout: false,
             partial: None,
             server_error: None,
+            refused_as: None,
             aborted_by: None,
         }))
     }
@@ -248,6 +258,17 @@ impl Error {
     /// A pipeline without commands, as redis-rs's own connections refuse it.
     pub(crate) fn empty_pipeline() -> Error {
         Error::empty_command()
+    }
+
+    /// Wrong arguments of which the server would say `text`, with the code ERR. `own` is what keyway adds to it; may be empty.
+    pub(crate) fn refused_as(text: String, own: &str) -> Error {
+        let message = match own {
+            "" => text.clone(),
+            own => format!("{}; {own}", text.trim_end_matches('.')),
+        };
+        let mut made = Error::new(ErrorKind::Invalid, message);
+        made.0.refused_as = Some(text);
+        made
     }
 
     pub(crate) fn from_server(error: ServerError) -> Error {
@@ -387,9 +408,12 @@ impl Error {
         if let Some(error) = self.0.server_error {
             return Value::ServerError(error);
         }
-        if self.0.kind == ErrorKind::CrossNode
-            && let Some(error) = cross_slot(&self.to_string())
-        {
+        let known = match (self.0.kind, &self.0.refused_as) {
+            (ErrorKind::CrossNode, _) => parsed("CROSSSLOT", &self.to_string()),
+            (_, Some(text)) => parsed("ERR", text),
+            _ => None,
+        };
+        if let Some(error) = known {
             return error;
         }
         let code = self.0.kind.code().to_owned();
@@ -406,13 +430,31 @@ fn empty_command() -> RedisError {
     (redis::ErrorKind::Client, EMPTY_COMMAND).into()
 }
 
+/// Wrong arguments as redis-rs has the server's answer to them: kind, code and detail are the same. By its description, which is
+/// in the text only, [`ErrorKind::of`] knows that nothing was sent.
+fn refusal(text: String) -> RedisError {
+    (RESPONSE_ERROR, REFUSAL, text).into()
+}
+
+fn is_refusal(error: &RedisError) -> bool {
+    // An answer of a server is its own source.
+    error.kind() == RESPONSE_ERROR
+        && std::error::Error::source(error).is_none()
+        && error.to_string().starts_with(REFUSAL)
+}
+
+const RESPONSE_ERROR: redis::ErrorKind =
+    redis::ErrorKind::Server(redis::ServerErrorKind::ResponseError);
+
+const REFUSAL: &str = "not sent, because the server would refuse it";
+
 /// Known kinds of server errors can only be made by parsing one.
-fn cross_slot(message: &str) -> Option<Value> {
+fn parsed(code: &str, message: &str) -> Option<Value> {
     let line: String = message
         .chars()
         .map(|c| if c == '\r' || c == '\n' { ' ' } else { c })
         .collect();
-    redis::parse_redis_value(format!("-CROSSSLOT {line}\r\n").as_bytes()).ok()
+    redis::parse_redis_value(format!("-{code} {line}\r\n").as_bytes()).ok()
 }
 
 impl fmt::Display for Error {
@@ -454,6 +496,9 @@ impl std::error::Error for Error {}
 
 impl From<Error> for RedisError {
     fn from(error: Error) -> RedisError {
+        if let Some(text) = error.0.refused_as {
+            return refusal(text);
+        }
         match error.0.kind {
             ErrorKind::NotSent | ErrorKind::ServerDown => {
                 let kind = match (error.0.kind, error.0.is_timeout) {
@@ -496,6 +541,39 @@ mod tests {
             panic!("an error line parses to an error")
         };
         assert_eq!(ErrorKind::of(&server.into()), None);
+    }
+
+    #[test]
+    fn a_refusal_reads_as_the_servers_answer_and_is_not_taken_for_one() {
+        let text = "wrong number of arguments for 'get' command";
+        let line = format!("-ERR {text}\r\n");
+        let Ok(Value::ServerError(answer)) = redis::parse_redis_value(line.as_bytes()) else {
+            panic!("an error line parses to an error")
+        };
+        let ours = Error::refused_as(text.to_owned(), "it has no key").of_command("GET");
+        assert_eq!(ours.kind(), ErrorKind::Invalid);
+        assert_eq!(
+            ours.to_string(),
+            "GET: wrong number of arguments for 'get' command; it has no key"
+        );
+        assert_eq!(
+            ours.clone().into_value(),
+            Value::ServerError(answer.clone())
+        );
+        let (ours, answer) = (RedisError::from(ours), RedisError::from(answer));
+        assert_eq!((ours.code(), ours.detail()), (Some("ERR"), Some(text)));
+        assert_eq!(answer.kind(), ours.kind());
+        assert_eq!(
+            (answer.code(), answer.detail()),
+            (ours.code(), ours.detail())
+        );
+        assert_eq!(ErrorKind::of(&ours), Some(ErrorKind::Invalid));
+        assert_eq!(ErrorKind::of(&answer), None);
+        assert_eq!(
+            ours.to_string(),
+            "not sent, because the server would refuse it - Server(ResponseError): \
+             wrong number of arguments for 'get' command"
+        );
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub(crate) struct Server {
     leases: Arc<Semaphore>,
     idle: Mutex<Vec<Arc<Link>>>,
     /// Until they are idle or closed: one that its owner has dropped may still be writing, and a switch has to wait for it, too.
-    leased: Mutex<Vec<(Arc<Link>, Option<NodeId>)>>,
+    leased: Mutex<Vec<(Arc<Link>, Vec<NodeId>)>>,
     budget: Budget,
 }
 
@@ -236,10 +236,11 @@ impl Server {
     /// The cause; nothing was sent. [`Cause::NodeMoved`]: the topology was switched meanwhile, so route again.
     pub(crate) async fn lease(
         self: &Arc<Self>,
-        node: Option<NodeId>,
+        nodes: impl IntoIterator<Item = NodeId>,
         routed: u64,
         deadline: Instant,
     ) -> Result<Lease, Cause> {
+        let nodes: Vec<NodeId> = nodes.into_iter().collect();
         let permit =
             match tokio::time::timeout_at(deadline.into(), self.leases.clone().acquire_owned())
                 .await
@@ -252,7 +253,7 @@ impl Server {
                 Ok(Err(_)) => return Err(Cause::Closed),
                 Ok(Ok(permit)) => permit,
             };
-        if let Some(link) = self.take_idle(node) {
+        if let Some(link) = self.take_idle(&nodes) {
             return self.lend(link, routed, permit);
         }
         if let Some((_, Some(cause))) = self.outage() {
@@ -269,21 +270,21 @@ impl Server {
             Ok(Err(_)) => Err(Cause::RuntimeGone),
             Ok(Ok(Err(error))) => Err(error.cause()),
             Ok(Ok(Ok(link))) => {
-                self.leased.lock().push((link.clone(), node));
+                self.leased.lock().push((link.clone(), nodes));
                 self.lend(link, greeted.min(routed), permit)
             }
         }
     }
 
     /// Moves a connection from the idle ones to the leased ones; a switch that walks both never misses it.
-    fn take_idle(&self, node: Option<NodeId>) -> Option<Arc<Link>> {
+    fn take_idle(&self, nodes: &[NodeId]) -> Option<Arc<Link>> {
         let mut idle = self.idle.lock();
         loop {
             let link = idle.pop()?;
             // The outbox's count is not asked: it falls a moment after the last owner has its reply, and that owner has vouched for the rest.
             if link.outbox().is_up() {
                 link.outbox().hand_to(Owner::One);
-                self.leased.lock().push((link.clone(), node));
+                self.leased.lock().push((link.clone(), nodes.to_vec()));
                 return Some(link);
             }
         }
@@ -374,8 +375,8 @@ impl Server {
         for link in self.idle.lock().iter() {
             tell(link, None);
         }
-        for (link, node) in self.leased.lock().iter() {
-            if node.is_some_and(|node| moved.contains(&node)) {
+        for (link, nodes) in self.leased.lock().iter() {
+            if nodes.iter().any(|node| moved.contains(node)) {
                 tell(link, Some(self.clone()));
                 link.outbox().drain(Cause::NodeMoved);
             }

@@ -155,6 +155,11 @@ pub(crate) fn identify(args: &[&[u8]], scope: Scope) -> Result<Known, Error> {
                 ..
             },
         ) => Err(Error::new(ErrorKind::UnknownCommand, unknown.to_string())),
+        // The server would say so too.
+        Err(command::Unknown::NoSubcommand { container }) => {
+            let text = command::wrong_arity(container);
+            Err(Error::refused_as(text, "it needs a subcommand").of_command(container))
+        }
         Err(_) if scope != Scope::Cluster => Ok(Known {
             row: None,
             is_read: false,
@@ -256,7 +261,10 @@ pub(crate) fn route(
     }
     if row.rule == Rule::Channel {
         let Some(channel) = args.get(1) else {
-            return Err(Error::new(ErrorKind::Invalid, "it has no channel").of_command(row.name));
+            return Err(
+                Error::refused_as(command::wrong_arity(row.name), "it has no channel")
+                    .of_command(row.name),
+            );
         };
         return Ok(match scope {
             Scope::Node(node) | Scope::Dedicated(node) => Route::Node(node),
@@ -266,8 +274,10 @@ pub(crate) fn route(
     }
     let keys = row
         .key_positions(args)
-        .map_err(|error| invalid(row, &error))?;
-    let blocks = row.blocks(args).map_err(|error| invalid(row, &error))?;
+        .map_err(|error| invalid(row, args, &error))?;
+    let blocks = row
+        .blocks(args)
+        .map_err(|error| invalid(row, args, &error))?;
     for at in keys {
         check_reserved(args[at], row)?;
     }
@@ -361,7 +371,7 @@ fn check_keys(
 ) -> Result<(), Error> {
     let keys = row
         .key_positions(args)
-        .map_err(|error| invalid(row, &error))?;
+        .map_err(|error| invalid(row, args, &error))?;
     for at in keys {
         check_reserved(args[at], row)?;
         let is_elsewhere = |node| placement.has_homes() && placement.node(args[at]) != node;
@@ -378,11 +388,16 @@ fn check_keys(
     Ok(())
 }
 
-/// The table's own words, without the name that every error begins with.
-pub(crate) fn invalid(row: &'static Row, error: &command::KeyError) -> Error {
-    let text = error.to_string();
-    let text = text.strip_prefix(row.name).unwrap_or(&text).trim_start();
-    Error::new(ErrorKind::Invalid, text).of_command(row.name)
+/// The server's words, then the table's own, without the name that every error begins with.
+pub(crate) fn invalid(row: &'static Row, args: &[&[u8]], error: &command::KeyError) -> Error {
+    let text = row.refusal(args, error);
+    // What else there is to say of them depends on arguments that are missing, or are too many.
+    if row.has_wrong_arity(args) {
+        return Error::refused_as(text, "").of_command(row.name);
+    }
+    let own = error.to_string();
+    let own = own.strip_prefix(row.name).unwrap_or(&own).trim_start();
+    Error::refused_as(text, &format!("it {own}")).of_command(row.name)
 }
 
 /// A command of a transaction whose keys are on several nodes.
@@ -395,7 +410,7 @@ pub(crate) fn torn_transaction(placement: &Placement, args: &[&[u8]], row: &'sta
             row,
             "and a transaction runs on one node",
         ),
-        Err(error) => invalid(row, &error),
+        Err(error) => invalid(row, args, &error),
     }
 }
 
@@ -612,7 +627,7 @@ mod tests {
         insta::assert_snapshot!(text, @r#"
         KEYS *: Refused: KEYS: by nydus-round-robin no server owns a key, so that one list over all of them would have a key as often as there are copies of it; ask one server with on_server(name), or each with servers().each(..)
         SCAN 0: Refused: SCAN: by nydus-round-robin no server owns a key, so that one list over all of them would have a key as often as there are copies of it; ask one server with on_server(name), or each with servers().each(..)
-        XREAD STREAMS: Invalid: XREAD: has 0 arguments after position 1: expected pairs, so an even number above 0
+        XREAD STREAMS: Invalid: XREAD: wrong number of arguments for 'xread' command
         EVAL s 1 keyway:a: Refused: EVAL: the key "keyway:a" begins with "keyway:", which is reserved; choose another name
         SET keyway:a 1: Refused: SET: the key "keyway:a" begins with "keyway:", which is reserved; choose another name
         "#);

@@ -114,6 +114,7 @@ impl Dedicated {
         let deadline = scatter::blocking_deadline(manner, wait);
         let is_script = known.row.is_some_and(|row| row.rule == Rule::Script);
         let may_be_silent = wait.is_some() || is_script && cluster.is_long(manner);
+        cluster.learn_script(known, &args);
         let scripts = self.scripts(&[(cmd, known)]);
         let items = scripts.items(&[(cmd, known)]);
         if cmd.is_no_response() {
@@ -132,7 +133,6 @@ impl Dedicated {
             .unwrap_or_else(|| Err(Error::new(ErrorKind::NotSent, "nothing was sent")));
         if let Ok(value) = &reply {
             self.observe(known, value);
-            cluster.remember_loaded(&[(cmd, known)], &Value::Array(vec![value.clone()]));
         }
         reply
     }
@@ -161,6 +161,7 @@ impl Dedicated {
         if items.is_empty() && !pipeline.is_transaction() {
             return Err(Error::empty_pipeline());
         }
+        cluster.learn_scripts_of(&items);
         if !pipeline.is_transaction() {
             let scripts = self.scripts(&items);
             let sent = scripts.items(&items);
@@ -193,10 +194,7 @@ impl Dedicated {
             Value::ServerError(error) => Err(Error::from_server(error)
                 .of_command("EXEC")
                 .at_node(self.shared.node)),
-            value => {
-                cluster.remember_loaded(&items, &value);
-                Ok(vec![value])
-            }
+            value => Ok(vec![value]),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::gather;
 use crate::pool::Server;
 use crate::routing::{self, Known, Route, Scope};
-use crate::scatter::{Body, Call, Choice, Divided, Entry, Lent, Manner, Target};
+use crate::scatter::{Body, Call, Choice, Divided, Entry, Lent, Manner, Named, Target};
 use redis::{Cmd, Pipeline, Value};
 use std::sync::Arc;
 use tracing::Instrument;
@@ -42,6 +42,7 @@ impl Cluster {
         let manner = self.manner();
         let route = self.route(&args, known, scope, None)?;
         let scatter = &self.core.scatter;
+        self.learn_script(known, &args);
         let script = self.script_of(known, &args);
         let to = |target| Call {
             cmd,
@@ -64,12 +65,12 @@ impl Cluster {
                 let Some(name) = server else {
                     return Err(unnamed(known));
                 };
-                self.check_at_home(&args, known, name)?;
+                let named = self.named(&args, known, name)?;
                 if known.row.is_some_and(|row| row.interrupts) {
                     return scatter.interrupt(cmd, known, name, manner).await;
                 }
                 let wait = known.row.and_then(|row| row.blocks(&args).ok().flatten());
-                self.send_whole(to(Target::Server(name)), wait).await
+                self.send_whole(to(Target::Server(&named)), wait).await
             }
             Route::Split(split, parts) => {
                 let body = Body::Split(Box::new(Divided { split, args, parts }));
@@ -89,7 +90,9 @@ impl Cluster {
                     script: None,
                 };
                 let reply = one(scatter.many(vec![entry], manner).await)?;
-                self.remember_scripts(known, &args, &reply);
+                if known.name() == "SCRIPT FLUSH" && reply == Value::Okay {
+                    self.forget_scripts();
+                }
                 Ok(reply)
             }
             Route::Gather(gather, keys) => {
@@ -178,6 +181,7 @@ impl Cluster {
         manner: Manner,
     ) -> Result<Value, Error> {
         let mut node = None;
+        let mut keys = Vec::new();
         let mut items = Vec::with_capacity(cmds.len());
         for cmd in cmds {
             let args = routing::arguments(cmd);
@@ -211,13 +215,14 @@ impl Cluster {
                         return Err(Error::new(ErrorKind::CrossNode, why).of_command(known.name()));
                     }
                 }
-                (Route::Named, Some(name)) => self.check_at_home(&args, known, name)?,
+                (Route::Named, Some(name)) => keys.extend(self.named(&args, known, name)?.keys),
                 _ => return Err(scattered(known)),
             }
             items.push((*cmd, known));
         }
-        let target = match (server, node, scope) {
-            (Some(name), ..) => Target::Server(name),
+        let named = server.map(|name| Named { name, keys });
+        let target = match (&named, node, scope) {
+            (Some(named), ..) => Target::Server(named),
             (None, Some((node, _)), _) | (None, None, Scope::Node(node)) => {
                 Target::Node(node, Choice::Only)
             }
@@ -225,6 +230,7 @@ impl Cluster {
             // No server is meant, and none is needed to say that nothing was done.
             (None, None, _) => return Ok(Value::Array(Vec::new())),
         };
+        self.learn_scripts_of(&items);
         let scripts = self.put_scripts(&items);
         let items = scripts.items(&items);
         let reply = self
@@ -234,10 +240,7 @@ impl Cluster {
             .await?;
         match reply {
             Value::ServerError(error) => Err(Error::from_server(error).of_command("EXEC")),
-            value => {
-                self.remember_loaded(&items, &value);
-                Ok(value)
-            }
+            value => Ok(value),
         }
     }
 
@@ -270,12 +273,11 @@ impl Cluster {
         }
     }
 
-    /// Keeps the bodies that a transaction has loaded.
-    pub(super) fn remember_loaded(&self, items: &[(&Cmd, Known)], exec: &Value) {
-        let Value::Array(replies) = exec else { return };
-        for ((cmd, known), reply) in items.iter().zip(replies) {
-            if known.name() == "SCRIPT LOAD" {
-                self.remember_scripts(*known, &routing::arguments(cmd), reply);
+    /// Keeps the bodies that a transaction, or a pipeline over a connection of one's own, is about to load.
+    pub(super) fn learn_scripts_of(&self, items: &[(&Cmd, Known)]) {
+        for (cmd, known) in items {
+            if known.name() == SCRIPT_LOAD {
+                self.learn_script(*known, &routing::arguments(cmd));
             }
         }
     }
@@ -348,8 +350,8 @@ impl Cluster {
                         "it may block, and would hold up every command behind it; call it by itself",
                     )
                 }
-                Some(name) => match self.check_at_home(&args, known, name) {
-                    Ok(()) => Body::Server(name),
+                Some(name) => match self.named(&args, known, name) {
+                    Ok(named) => Body::Server(Box::new(named)),
                     Err(error) => Body::Refused(error),
                 },
             },
@@ -367,53 +369,52 @@ impl Cluster {
     pub(crate) fn learn_scripts(&self, entries: &mut [Entry<'_>]) {
         let mut loads = false;
         for entry in entries {
-            let is_load = entry.known.name() == "SCRIPT LOAD";
-            if !(is_load || loads && entry.known.runs_scripts()) {
+            let is_load = entry.known.name() == SCRIPT_LOAD;
+            let is_refused = matches!(entry.body, Body::Refused(_));
+            if is_refused || !(is_load || loads && entry.known.runs_scripts()) {
                 continue;
             }
             let args = routing::arguments(entry.cmd);
-            match (&entry.body, args.as_slice()) {
-                (Body::Everywhere(_), [_, _, body]) if is_load => {
-                    let scripts_max = self.config().limits().scripts_max;
-                    self.core.scripts.learn(body, scripts_max);
-                    loads = true;
-                }
-                _ if entry.script.is_none() => entry.script = self.script_of(entry.known, &args),
-                _ => {}
+            if is_load {
+                self.learn_script(entry.known, &args);
+                loads = true;
+            } else if entry.script.is_none() {
+                entry.script = self.script_of(entry.known, &args);
             }
         }
     }
 
-    /// A write that names its server must not go to the wrong one: there it would be found by nobody.
-    fn check_at_home(&self, args: &[&[u8]], known: Known, name: &str) -> Result<(), Error> {
-        let Some(row) = known.row else { return Ok(()) };
+    /// A server by its name. A write must not go to the wrong one: there it would be found by nobody. It is refused here if its keys live
+    /// elsewhere now, and by each attempt if they have moved since.
+    fn named<'a>(
+        &self,
+        args: &[&'a [u8]],
+        known: Known,
+        name: &'a str,
+    ) -> Result<Named<'a>, Error> {
+        let mut named = Named::only(name);
+        let Some(row) = known.row else {
+            return Ok(named);
+        };
         let routed_by_key = matches!(
             row.rule,
             Rule::Keyed | Rule::Split(_) | Rule::Gather(_) | Rule::Script
         );
-        if known.is_read || !routed_by_key {
-            return Ok(());
-        }
         let current = self.core.scatter.control().load();
-        if !current.config.placement().has_homes() {
-            return Ok(());
+        if known.is_read || !routed_by_key || !current.config.placement().has_homes() {
+            return Ok(named);
         }
         let keys = row
             .key_positions(args)
-            .map_err(|error| routing::invalid(row, &error))?;
-        for at in keys {
-            let node = current.node(args[at]);
-            let home = current.server_of(node);
-            if &**home.name() != name {
-                let why = format!(
-                    "the key \"{}\" belongs to node {node}, which lives on server {:?}, not on {name:?}",
-                    args[at].escape_ascii(),
-                    home.name()
-                );
-                return Err(Error::new(ErrorKind::Refused, why).of_command(row.name));
-            }
+            .map_err(|error| routing::invalid(row, args, &error))?;
+        named.keys = keys
+            .into_iter()
+            .map(|at| (current.node(args[at]), args[at]))
+            .collect();
+        match named.find(&current) {
+            Ok(_) => Ok(named),
+            Err(why) => Err(Error::new(ErrorKind::Refused, why).of_command(row.name)),
         }
-        Ok(())
     }
 
     pub(super) fn script_of(&self, known: Known, args: &[&[u8]]) -> Option<Arc<Script>> {
@@ -423,23 +424,25 @@ impl Cluster {
         }
     }
 
-    pub(super) fn remember_scripts(&self, known: Known, args: &[&[u8]], reply: &Value) {
-        match (known.name(), args, reply) {
-            ("SCRIPT LOAD", [_, _, body, ..], Value::BulkString(_) | Value::SimpleString(_)) => {
-                self.core
-                    .scripts
-                    .learn(body, self.config().limits().scripts_max);
-            }
-            ("SCRIPT FLUSH", _, Value::Okay) => {
-                self.core.scripts.forget_all();
-                for server in &self.current().servers {
-                    server.forget_scripts();
-                }
-            }
-            _ => {}
+    /// Keeps the body that SCRIPT LOAD is about to load. Before it is sent: the caller has given the body, whatever becomes of the call,
+    /// and a server that does not answer now must not keep the others' transactions from running the script.
+    pub(super) fn learn_script(&self, known: Known, args: &[&[u8]]) {
+        if let (SCRIPT_LOAD, [_, _, body]) = (known.name(), args) {
+            let scripts_max = self.config().limits().scripts_max;
+            self.core.scripts.learn(body, scripts_max);
+        }
+    }
+
+    fn forget_scripts(&self) {
+        self.core.scripts.forget_all();
+        for server in &self.current().servers {
+            server.forget_scripts();
         }
     }
 }
+
+/// The name of its row.
+const SCRIPT_LOAD: &str = "SCRIPT LOAD";
 
 fn one(mut results: Vec<Result<Value, Error>>) -> Result<Value, Error> {
     results

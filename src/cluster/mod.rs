@@ -205,7 +205,8 @@ impl Cluster {
         Ok(Routed::to_node(self.clone(), node))
     }
 
-    /// Commands for one server, administration included. A write to a key that lives elsewhere is refused. No round trip.
+    /// Commands for one server, administration included. A write to a key that lives elsewhere is refused, also if it has moved by the time
+    /// the write is sent. A blocking command ends as [`Refused`](ErrorKind::Refused) when its key moves. No round trip.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the topology has no such server.

@@ -17,10 +17,12 @@
 
 mod arguments;
 mod lookup;
+mod refusal;
 mod table;
 
 pub use arguments::{BlocksFor, KeyError, KeyPositions, KeyPositionsIter};
 pub use lookup::{Container, Found, Unknown, lookup, row_of};
+pub(crate) use refusal::wrong_arity;
 
 /// Every row, grouped by kind; the subcommands of one container are neighbours. A row's [`CommandId`] is its index.
 pub fn all() -> &'static [Row] {
@@ -76,6 +78,9 @@ pub struct Row {
     pub interrupts: bool,
     /// The first version of the server that has it, major and minor.
     pub since: (u8, u8),
+    /// How many arguments it has, its name included, as COMMAND reports it: negative for at least as many. Only for commands whose keys or
+    /// timeout are found by what the arguments say; of others the server alone knows it.
+    pub arity: Option<i8>,
 }
 
 /// What a cluster does with a command.

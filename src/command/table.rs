@@ -102,16 +102,16 @@ pub(super) const ROWS: &[Row] = &[
     each("PFSELFTEST"),
 
     // Lists.
-    write("BLMOVE", TWO_KEYS).blocking(Blocking::SecondsLast),
-    write("BLMPOP", COUNTED_AT_2).blocking(Blocking::SecondsAt(1)),
-    write("BLPOP", KEYS_TIMEOUT).blocking(Blocking::SecondsLast),
-    write("BRPOP", KEYS_TIMEOUT).blocking(Blocking::SecondsLast),
-    write("BRPOPLPUSH", TWO_KEYS).blocking(Blocking::SecondsLast),
+    write("BLMOVE", TWO_KEYS).blocking(Blocking::SecondsLast).arity(6),
+    write("BLMPOP", COUNTED_AT_2).blocking(Blocking::SecondsAt(1)).arity(-5),
+    write("BLPOP", KEYS_TIMEOUT).blocking(Blocking::SecondsLast).arity(-3),
+    write("BRPOP", KEYS_TIMEOUT).blocking(Blocking::SecondsLast).arity(-3),
+    write("BRPOPLPUSH", TWO_KEYS).blocking(Blocking::SecondsLast).arity(4),
     read("LINDEX", KEY).miss(Miss::Nil),
     write("LINSERT", KEY),
     read("LLEN", KEY).miss(Miss::Zero),
     write("LMOVE", TWO_KEYS),
-    write("LMPOP", COUNTED),
+    write("LMPOP", COUNTED).arity(-4),
     write("LPOP", KEY),
     read("LPOS", KEY), // nil, or with COUNT an empty array
     write("LPUSH", KEY),
@@ -131,7 +131,7 @@ pub(super) const ROWS: &[Row] = &[
     read("SDIFF", KEYS).rule(Rule::Gather(Gather::SDiff)),
     write("SDIFFSTORE", KEYS),
     read("SINTER", KEYS).rule(Rule::Gather(Gather::SInter)),
-    read("SINTERCARD", COUNTED).rule(Rule::Gather(Gather::SInterCard)),
+    read("SINTERCARD", COUNTED).rule(Rule::Gather(Gather::SInterCard)).arity(-3),
     write("SINTERSTORE", KEYS),
     read("SISMEMBER", KEY).miss(Miss::Zero),
     read("SMEMBERS", KEY).miss(Miss::EmptySet),
@@ -145,20 +145,20 @@ pub(super) const ROWS: &[Row] = &[
     write("SUNIONSTORE", KEYS),
 
     // Sorted sets.
-    write("BZMPOP", COUNTED_AT_2).blocking(Blocking::SecondsAt(1)),
-    write("BZPOPMAX", KEYS_TIMEOUT).blocking(Blocking::SecondsLast),
-    write("BZPOPMIN", KEYS_TIMEOUT).blocking(Blocking::SecondsLast),
+    write("BZMPOP", COUNTED_AT_2).blocking(Blocking::SecondsAt(1)).arity(-5),
+    write("BZPOPMAX", KEYS_TIMEOUT).blocking(Blocking::SecondsLast).arity(-3),
+    write("BZPOPMIN", KEYS_TIMEOUT).blocking(Blocking::SecondsLast).arity(-3),
     write("ZADD", KEY),
     read("ZCARD", KEY).miss(Miss::Zero),
     read("ZCOUNT", KEY).miss(Miss::Zero),
-    read("ZDIFF", COUNTED).rule(Rule::Gather(Gather::ZDiff)),
-    write("ZDIFFSTORE", INTO_COUNTED),
+    read("ZDIFF", COUNTED).rule(Rule::Gather(Gather::ZDiff)).arity(-3),
+    write("ZDIFFSTORE", INTO_COUNTED).arity(-4),
     write("ZINCRBY", KEY),
-    read("ZINTER", COUNTED).rule(Rule::Gather(Gather::ZInter)),
-    read("ZINTERCARD", COUNTED).rule(Rule::Gather(Gather::ZInterCard)),
-    write("ZINTERSTORE", INTO_COUNTED),
+    read("ZINTER", COUNTED).rule(Rule::Gather(Gather::ZInter)).arity(-3),
+    read("ZINTERCARD", COUNTED).rule(Rule::Gather(Gather::ZInterCard)).arity(-3),
+    write("ZINTERSTORE", INTO_COUNTED).arity(-4),
     read("ZLEXCOUNT", KEY).miss(Miss::Zero),
-    write("ZMPOP", COUNTED),
+    write("ZMPOP", COUNTED).arity(-4),
     read("ZMSCORE", KEY).miss(Miss::NilPerField),
     write("ZPOPMAX", KEY),
     write("ZPOPMIN", KEY),
@@ -178,8 +178,8 @@ pub(super) const ROWS: &[Row] = &[
     read("ZREVRANK", KEY).miss(Miss::Nil),
     read("ZSCAN", KEY),
     read("ZSCORE", KEY).miss(Miss::Nil),
-    read("ZUNION", COUNTED).rule(Rule::Gather(Gather::ZUnion)),
-    write("ZUNIONSTORE", INTO_COUNTED),
+    read("ZUNION", COUNTED).rule(Rule::Gather(Gather::ZUnion)).arity(-3),
+    write("ZUNIONSTORE", INTO_COUNTED).arity(-4),
 
     // Hashes.
     write("HDEL", KEY),
@@ -230,8 +230,8 @@ pub(super) const ROWS: &[Row] = &[
     read("XLEN", KEY).miss(Miss::Zero),
     read("XPENDING", KEY),
     read("XRANGE", KEY).miss(Miss::EmptyArray),
-    read("XREAD", Keys::Streams).blocking(Blocking::MillisAfter("BLOCK")),
-    write("XREADGROUP", Keys::Streams).blocking(Blocking::MillisAfter("BLOCK")), // entries become pending
+    read("XREAD", Keys::Streams).blocking(Blocking::MillisAfter("BLOCK")).arity(-4),
+    write("XREADGROUP", Keys::Streams).blocking(Blocking::MillisAfter("BLOCK")).arity(-7), // entries become pending
     read("XREVRANGE", KEY).miss(Miss::EmptyArray),
     write("XSETID", KEY),
     write("XTRIM", KEY),
@@ -260,12 +260,12 @@ pub(super) const ROWS: &[Row] = &[
     dedicated("WATCH", KEYS, Access::Write),
 
     // Scripts and functions.
-    write("EVAL", COUNTED_AT_2).rule(Rule::Script),
-    write("EVALSHA", COUNTED_AT_2).rule(Rule::Script),
-    read("EVALSHA_RO", COUNTED_AT_2).rule(Rule::Script),
-    read("EVAL_RO", COUNTED_AT_2).rule(Rule::Script),
-    write("FCALL", COUNTED_AT_2).rule(Rule::Script),
-    read("FCALL_RO", COUNTED_AT_2).rule(Rule::Script),
+    write("EVAL", COUNTED_AT_2).rule(Rule::Script).arity(-3),
+    write("EVALSHA", COUNTED_AT_2).rule(Rule::Script).arity(-3),
+    read("EVALSHA_RO", COUNTED_AT_2).rule(Rule::Script).arity(-3),
+    read("EVAL_RO", COUNTED_AT_2).rule(Rule::Script).arity(-3),
+    write("FCALL", COUNTED_AT_2).rule(Rule::Script).arity(-3),
+    read("FCALL_RO", COUNTED_AT_2).rule(Rule::Script).arity(-3),
     write("FUNCTION DELETE", NONE).rule(Rule::Everywhere(Merge::AllOk)),
     each("FUNCTION DUMP"),
     write("FUNCTION FLUSH", NONE).rule(Rule::Everywhere(Merge::AllOk)),
@@ -434,6 +434,7 @@ const fn read(name: &'static str, keys: Keys) -> Row {
         is_neutral: false,
         interrupts: false,
         since: (7, 0),
+        arity: None,
     }
 }
 
@@ -507,6 +508,13 @@ impl Row {
     const fn since(self, major: u8, minor: u8) -> Self {
         Row {
             since: (major, minor),
+            ..self
+        }
+    }
+
+    const fn arity(self, arity: i8) -> Self {
+        Row {
+            arity: Some(arity),
             ..self
         }
     }

@@ -5,7 +5,7 @@ use crate::control::Current;
 use crate::error::{Error, ErrorKind};
 use crate::pool::Server;
 use crate::routing::{self, Scope};
-use crate::scatter::{self, Call, Manner, Scatter, Target};
+use crate::scatter::{self, Call, Manner, Named, Scatter, Target};
 use crate::topology::{ServerId, Topology};
 use redis::{Cmd, Value};
 
@@ -99,7 +99,8 @@ pub(crate) async fn scan(
         for arg in args.iter().skip(2) {
             step.arg(*arg);
         }
-        let target = Target::Server(topology.server_name(at));
+        let named = Named::only(topology.server_name(at));
+        let target = Target::Server(&named);
         let reply = scatter
             .call(Call {
                 cmd: &step,

@@ -123,14 +123,6 @@ impl Shipment {
             .into_iter()
             .chain(self.parts().map(|part| split[part].node))
     }
-
-    /// The node of what is sent whole.
-    pub(super) fn node(&self) -> Option<NodeId> {
-        match self.place {
-            Place::Node(node) => Some(node),
-            Place::Parts(_) | Place::Everywhere => None,
-        }
-    }
 }
 
 /// How the commands of a group ended, in their order.
@@ -247,18 +239,14 @@ impl<'a> Batch<'a> {
                         }
                     }
                 }
-                (Body::Server(name), slot @ Slot::Pending) => {
-                    match current.topology.server_by_name(name) {
-                        Some(id) => grouping.add(id, NodeId(0), at),
-                        None => {
-                            let why = format!("the topology has no server {name:?} any more");
-                            *slot = Slot::Done(Err((
-                                Error::new(ErrorKind::Refused, why).of_command(entry.known.name()),
-                                None,
-                            )));
-                        }
+                (Body::Server(named), slot @ Slot::Pending) => match named.find(current) {
+                    Ok(id) => grouping.add(id, NodeId(0), at),
+                    Err(why) => {
+                        let error =
+                            Error::new(ErrorKind::Refused, why).of_command(entry.known.name());
+                        *slot = Slot::Done(Err((error, None)));
                     }
-                }
+                },
                 (
                     Body::Split(split),
                     Slot::Split {
@@ -464,6 +452,18 @@ impl<'a> Batch<'a> {
             is_read: entry.known.is_read,
             came,
         }
+    }
+
+    /// The nodes that must stay on the server of a group.
+    pub(super) fn homes(&self, shipments: &[Shipment]) -> Vec<NodeId> {
+        let mut nodes = Vec::new();
+        for shipment in shipments {
+            match &self.entries[shipment.entry].body {
+                Body::Server(named) => nodes.extend(named.nodes()),
+                _ => nodes.extend(shipment.nodes(&self.entries)),
+            }
+        }
+        nodes
     }
 
     /// Some command of it is not known, and goes over a connection of its own.

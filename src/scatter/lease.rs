@@ -10,6 +10,7 @@ use crate::command::BlocksFor;
 use crate::connection::{Broken, Cause, Delivery, Item, Items, Parcel, Refusal, Script};
 use crate::deadline;
 use crate::error::Error;
+use crate::placement::NodeId;
 use crate::pool::{Lease, Server};
 use crate::routing::{self, Known};
 use redis::{Cmd, Value};
@@ -114,9 +115,9 @@ impl Scatter {
         call: &Call<'_>,
         patience: Instant,
     ) -> Result<Lease, Attempted> {
-        let node = match call.target {
-            Target::Node(node, _) => Some(node),
-            Target::Server(_) => None,
+        let nodes: Vec<NodeId> = match call.target {
+            Target::Node(node, _) => vec![node],
+            Target::Server(named) => named.nodes().collect(),
         };
         let current = self.control.load_full();
         let server = match self.aim(&current, call.target, call.known.is_read) {
@@ -128,7 +129,7 @@ impl Scatter {
                     .await);
             }
         };
-        match server.lease(node, current.generation, patience).await {
+        match server.lease(nodes, current.generation, patience).await {
             Ok(lease) => Ok(lease),
             Err(Cause::NodeMoved) => Err((Outcome::Stale, None)),
             Err(cause) => Err((Outcome::NotSent(cause), Some(server))),
@@ -189,7 +190,7 @@ pub(super) async fn converse_once(
         blocking,
         no_reply: false,
     };
-    // A lease belongs to its node, and a switch that takes the node away closes it, so no generation is asked for.
+    // A lease belongs to its nodes, and a switch that takes one away closes it, so no generation is asked for.
     match lease.link().outbox().push(u64::MAX, &parcel) {
         Ok(ticket) => ticket.await,
         Err(refusal) => Delivery::Broken(Box::new(Broken::not_queued(refused(refusal)))),

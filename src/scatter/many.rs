@@ -114,9 +114,9 @@ impl Scatter {
         server.budget().earn(shipments.len());
         // What nobody knows may change its connection: the group has one of its own then.
         let lease = if batch.needs_lease() {
-            let node = shipments.iter().find_map(|shipment| shipment.node());
+            let nodes = batch.homes(&shipments);
             match server
-                .lease(node, current.generation, manner.deadline)
+                .lease(nodes, current.generation, manner.deadline)
                 .await
             {
                 Ok(lease) => Some(lease),
@@ -138,7 +138,7 @@ impl Scatter {
             None
         };
         let (outbox, generation) = match &lease {
-            // A lease belongs to its node, and a switch that takes the node away closes it.
+            // A lease belongs to its nodes, and a switch that takes one away closes it.
             Some(lease) => (lease.link().outbox().clone(), u64::MAX),
             None => (outbox, current.generation),
         };

@@ -8,6 +8,7 @@ mod interrupt;
 mod lease;
 mod many;
 mod merge;
+mod named;
 mod retry;
 mod settle;
 mod split;
@@ -16,6 +17,7 @@ mod turns;
 
 pub(crate) use batch::own_keys;
 pub(crate) use lease::{Lent, blocking_deadline, converse, converse_atomic, tell};
+pub(crate) use named::Named;
 pub(crate) use split::SplitRead;
 pub(crate) use turns::{Tried, Turns};
 
@@ -80,7 +82,7 @@ impl Manner {
 pub(crate) enum Target<'a> {
     Node(NodeId, Choice),
     /// A server by name.
-    Server(&'a str),
+    Server(&'a Named<'a>),
 }
 
 /// Why it goes to its node. Beside the node and no target of its own, which would make a call larger.
@@ -104,8 +106,8 @@ pub(crate) enum Body<'a> {
     Node(NodeId),
     /// Any node serves it: the same one for all such commands of the batch.
     Any,
-    /// To the server that the batch is for.
-    Server(&'a str),
+    /// To the server that the batch is for. Boxed, as below.
+    Server(Box<Named<'a>>),
     // Boxed: a batch has many entries, and few of them are split.
     Split(Box<Divided<'a>>),
     Everywhere(Merge),
@@ -299,11 +301,9 @@ impl Scatter {
                     Gate::Refuse(why) => Err(Aim::Refused(Cause::Refused(why.into()))),
                 }
             }
-            Target::Server(name) => match current.topology.server_by_name(name) {
-                Some(id) => Ok(current.server(id)),
-                None => Err(Aim::Refused(Cause::Refused(
-                    format!("the topology has no server {name:?} any more").into(),
-                ))),
+            Target::Server(named) => match named.find(current) {
+                Ok(id) => Ok(current.server(id)),
+                Err(why) => Err(Aim::Refused(Cause::Refused(why.into()))),
             },
         }
     }

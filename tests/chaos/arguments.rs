@@ -9,8 +9,8 @@ Chaos with an oracle: real servers, faults by a seeded schedule, and a check of 
 Usage: chaos [OPTIONS]
        chaos planted        finds each fault that was put in on purpose
 
-  --seconds N         of faults in all (60)
-  --round-seconds N   of faults in one round; each round has fresh servers (15)
+  --seconds N         of all rounds together: no round begins later (60)
+  --round-seconds N   of faults in one round, 15 at most; each round has fresh servers (15)
   --seed N            of the first round; the next ones have N+1, N+2 ... (by chance)
   --seeds A,B,...     one round of each, in place of --seed and --seconds
   --processes N       worker processes (3)
@@ -21,14 +21,26 @@ Usage: chaos [OPTIONS]
 Exit code: 0 no violation; 1 a violation; 2 wrong usage.
 ";
 
+/// Longer rounds find no more, and a violation in them has more causes near.
+const ROUND_SECONDS_MAX: u64 = 15;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Arguments {
-    pub(crate) seeds: Vec<u64>,
+    pub(crate) extent: Extent,
     pub(crate) round: Duration,
     pub(crate) processes: usize,
     pub(crate) tasks: usize,
     pub(crate) servers: usize,
     pub(crate) json: bool,
+}
+
+/// Which rounds there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// One round of each seed.
+    Seeds(Vec<u64>),
+    /// Rounds of the seed `first` and the next ones. None begins after this wall time, faults and all that is around them.
+    Time { first: u64, limit: Duration },
 }
 
 impl Arguments {
@@ -69,7 +81,7 @@ impl Arguments {
                 _ => return Err(format!("{word:?} is unknown")),
             }
         }
-        let round_seconds = round_seconds.clamp(1, seconds.max(1));
+        let round_seconds = round_seconds.min(seconds).clamp(1, ROUND_SECONDS_MAX);
         for (name, value, most) in [
             ("--processes", processes, 99),
             ("--tasks", tasks, 90),
@@ -79,14 +91,15 @@ impl Arguments {
                 return Err(format!("{name} {value}: expected 1 to {most}"));
             }
         }
-        if seeds.is_empty() {
-            let rounds = seconds.div_ceil(round_seconds).max(1);
-            seeds = (0..rounds).map(|round| seed.wrapping_add(round)).collect();
-        }
-        let round = Duration::from_secs(round_seconds);
+        let extent = if seeds.is_empty() {
+            let limit = Duration::from_secs(seconds);
+            Extent::Time { first: seed, limit }
+        } else {
+            Extent::Seeds(seeds)
+        };
         Ok(Arguments {
-            seeds,
-            round,
+            extent,
+            round: Duration::from_secs(round_seconds),
             processes,
             tasks,
             servers,
@@ -94,9 +107,15 @@ impl Arguments {
         })
     }
 
-    pub(crate) fn rounds(&self) -> impl Iterator<Item = RoundOrder> {
-        self.seeds.iter().map(|seed| RoundOrder {
-            seed: *seed,
+    /// The round of this number, from 0, if it still begins after so much time.
+    pub(crate) fn round(&self, number: usize, elapsed: Duration) -> Option<RoundOrder> {
+        let seed = match &self.extent {
+            Extent::Seeds(seeds) => *seeds.get(number)?,
+            Extent::Time { limit, .. } if number > 0 && elapsed >= *limit => return None,
+            Extent::Time { first, .. } => first.wrapping_add(number as u64),
+        };
+        Some(RoundOrder {
+            seed,
             length: self.round,
             servers: self.servers,
             processes: self.processes,
@@ -124,13 +143,33 @@ mod tests {
     }
 
     #[test]
-    fn the_seconds_become_rounds_with_seeds_of_their_own() {
-        let arguments = parse("--seconds 40 --round-seconds 15 --seed 7 --json").unwrap();
-        assert_eq!(arguments.seeds, [7, 8, 9]);
+    fn rounds_have_seeds_of_their_own_and_none_begins_after_the_seconds() {
+        let arguments = parse("--seconds 40 --round-seconds 14 --seed 7 --json").unwrap();
         assert!(arguments.json);
-        let again = arguments.again(arguments.rounds().nth(1).unwrap());
-        let again = parse(&again).unwrap();
-        assert_eq!((again.seeds, again.round), (vec![8], arguments.round));
+        let seed = |number, seconds| {
+            let elapsed = Duration::from_secs(seconds);
+            arguments.round(number, elapsed).map(|order| order.seed)
+        };
+        assert_eq!(seed(0, 50), Some(7), "there is always one");
+        assert_eq!((seed(2, 39), seed(2, 40)), (Some(9), None));
+        let order = arguments.round(1, Duration::ZERO).unwrap();
+        let again = parse(&arguments.again(order)).unwrap();
+        assert_eq!(again.extent, Extent::Seeds(vec![8]));
+        assert_eq!(again.round, arguments.round);
+        let long = parse("--seconds 900 --round-seconds 300").unwrap();
+        assert_eq!(long.round, Duration::from_secs(ROUND_SECONDS_MAX));
+        let short = parse("--seconds 4").unwrap();
+        assert_eq!(short.round, Duration::from_secs(4));
+    }
+
+    #[test]
+    fn seeds_have_a_round_each_however_long_they_take() {
+        let arguments = parse("--seeds 5,3").unwrap();
+        let seed = |number| {
+            let order = arguments.round(number, Duration::MAX);
+            order.map(|order| order.seed)
+        };
+        assert_eq!([seed(0), seed(1), seed(2)], [Some(5), Some(3), None]);
     }
 
     #[test]

@@ -99,7 +99,7 @@ pub(crate) enum Kind {
     NeverEnded,
     /// All faults are healed, and a server is still not reached.
     Unreachable,
-    /// Nobody flushes scripts any more, and a transaction still does not find its script.
+    /// A transaction does not find a script whose body keyway was given before.
     ScriptMissing,
 }
 

@@ -29,7 +29,7 @@
 //!
 //! # How it runs
 //!
-//! In rounds, of some 15 s, each with fresh servers, fresh workers and a seed of its own. At the
+//! In rounds, of 15 s of faults at most, each with fresh servers, fresh workers and a seed of its own. At the
 //! end of a round the faults are healed, each call ends, each worker reaches each server, and
 //! reports every write. Then the coordinator reads the servers past keyway and past the proxies,
 //! and [`oracle`] compares. A violation ends the run: it prints the seed, the operation, what was
@@ -104,8 +104,10 @@ fn coordinate(arguments: &Arguments) -> bool {
         .build()
         .unwrap();
     let (began, mut summary, mut progress) = (Instant::now(), Summary::default(), Progress::new());
-    for (number, order) in arguments.rounds().enumerate() {
-        progress.begin(number + 1, arguments.seeds.len(), order);
+    let mut number = 0;
+    while let Some(order) = arguments.round(number, began.elapsed()) {
+        number += 1;
+        progress.begin(number, order);
         let round_began = Instant::now();
         let result = runtime.block_on(round::play(order, &mut progress));
         progress.end(round_began.elapsed().as_millis() as u64, &result);

@@ -51,7 +51,7 @@ pub(crate) fn find_all() -> bool {
 /// The kinds of violations in one round with this fault, each once.
 fn kinds_of_a_round(fault: &str, seed: u64) -> Vec<Kind> {
     let round = Arguments::parse(&[]).map(|arguments| {
-        let order = arguments.rounds().next().map(|mut order| {
+        let order = arguments.round(0, Duration::ZERO).map(|mut order| {
             order.seed = seed;
             order.length = Duration::from_secs(ROUND_SECONDS);
             order

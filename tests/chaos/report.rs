@@ -76,8 +76,8 @@ impl Progress {
         }
     }
 
-    pub(crate) fn begin(&mut self, number: usize, of: usize, order: RoundOrder) {
-        self.round = format!("round {number} of {of}, seed {}", order.seed);
+    pub(crate) fn begin(&mut self, number: usize, order: RoundOrder) {
+        self.round = format!("round {number}, seed {}", order.seed);
     }
 
     pub(crate) fn show(&mut self, now_ms: u64, totals: Totals, faults: usize, violations: usize) {

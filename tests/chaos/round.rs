@@ -8,6 +8,7 @@ use crate::oracle::{Evidence, judge};
 use crate::report::Progress;
 use crate::state;
 use crate::worker::unix_ms;
+use futures::future::join_all;
 use keyway_testing::{FaultProxy, RedisServer, eventually};
 use std::process::Stdio;
 use std::time::Duration;
@@ -40,14 +41,13 @@ pub(crate) struct RoundResult {
 
 pub(crate) async fn play(order: RoundOrder, progress: &mut Progress) -> RoundResult {
     let mut rng = fastrand::Rng::with_seed(order.seed);
-    let mut servers = Vec::new();
-    let mut proxies = Vec::new();
-    for server in 0..order.servers {
+    let started = (0..order.servers).map(|server| async move {
         let redis = RedisServer::builder().appendonly().start().await;
         state::place(server, &redis).await;
-        proxies.push(FaultProxy::start(redis.port()).await);
-        servers.push(redis);
-    }
+        let proxy = FaultProxy::start(redis.port()).await;
+        (redis, proxy)
+    });
+    let (servers, proxies): (Vec<_>, Vec<_>) = join_all(started).await.into_iter().unzip();
     let direct_ports: Vec<u16> = servers.iter().map(RedisServer::port).collect();
     let ports: Vec<u16> = proxies.iter().map(FaultProxy::port).collect();
     let began_ms = unix_ms();
@@ -122,8 +122,8 @@ pub(crate) async fn play(order: RoundOrder, progress: &mut Progress) -> RoundRes
         let next = Instant::now() + Duration::from_millis(100);
         round.listen_until(next, &mut reports, &log, progress).await;
         if round.idle == order.processes && !is_flushed {
-            // Nobody's call finds out now that the scripts are gone, but the last check of each
-            // worker.
+            // Each worker has given its script to keyway by now, and its last check finds no server
+            // that knows it.
             is_flushed = true;
             for redis in &servers {
                 faults::say(redis, "SCRIPT FLUSH").await;

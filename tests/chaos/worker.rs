@@ -3,7 +3,7 @@
 
 use crate::history::{FromWorker, Kind, Record, ToWorker, Totals, Violation, Window, WorkerOrder};
 use crate::map::{Maps, TAGS, key, list_of, mark_of, name_of};
-use crate::workload::{Task, Transacted};
+use crate::workload::Task;
 use futures::future::join_all;
 use keyway::{Cluster, Config};
 use parking_lot::Mutex;
@@ -21,8 +21,6 @@ pub(crate) const NEVER: Duration = Duration::from_secs(60);
 /// How long after the last fault every server is reached again, also on a busy machine. keyway's
 /// own bounds add up to some 12 s.
 const REACHED_AFTER: Duration = Duration::from_secs(40);
-/// A script that was flushed may be missing once on each connection of each lane, and is loaded then.
-const MISSING_MAX: usize = 5;
 const MARK_WITHIN: Duration = Duration::from_millis(200);
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
@@ -31,6 +29,8 @@ pub(crate) struct Worker {
     pub(crate) order: WorkerOrder,
     pub(crate) cluster: Cluster,
     pub(crate) stopping: AtomicBool,
+    /// keyway has been given the body of the tasks' script.
+    pub(crate) script_given: AtomicBool,
     /// The generation of the last reload that has returned.
     completed: AtomicU32,
     /// The generation of the last reload that has begun.
@@ -58,6 +58,7 @@ async fn work(order: WorkerOrder) {
         order,
         cluster,
         stopping: AtomicBool::new(false),
+        script_given: AtomicBool::new(false),
         completed: AtomicU32::new(0),
         begun: AtomicU32::new(0),
         records: Mutex::default(),
@@ -84,6 +85,10 @@ async fn work(order: WorkerOrder) {
     for task in tasks {
         task.await.unwrap();
     }
+    // Once, whatever becomes of it: from now on the cluster knows the body.
+    Task::new(worker.clone(), maps, worker.order.tasks)
+        .load()
+        .await;
     send(&FromWorker::Idle);
     if orders.recv().await.is_none() {
         return;
@@ -226,8 +231,9 @@ impl Worker {
     /// Whether each node answers again, on both lanes, and so each connection. Bounded, and no
     /// measure of speed: a connection that nobody gives up is never mended.
     async fn reach_all_nodes(&self) -> bool {
-        let patient = self.cluster.with_timeout(Duration::from_secs(5));
-        let lanes = [patient.bulk(), patient];
+        // As long as `timeouts.dead`: a longer deadline would allow as long a silence.
+        let lane = self.cluster.with_timeout(Duration::from_secs(1));
+        let lanes = [lane.bulk(), lane];
         let reached = lanes
             .iter()
             .flat_map(|lane| (0..TAGS).map(move |tag| reach(lane, tag)));
@@ -246,7 +252,7 @@ impl Worker {
         silent.is_empty()
     }
 
-    /// Scripts that were flushed meanwhile are loaded again, on each server.
+    /// After all servers have lost their scripts. A script that is missing is a violation, which the task reports.
     async fn run_a_script_in_a_transaction(self: &Arc<Self>, maps: Maps) {
         let homes = maps.homes(self.completed());
         for server in 0..maps.servers {
@@ -254,20 +260,9 @@ impl Worker {
                 continue;
             }
             let mut task = Task::new(self.clone(), maps, self.order.tasks + server);
-            let (began, mut missing) = (Instant::now(), 0);
-            loop {
-                match task.script_in_a_transaction_on(server).await {
-                    Transacted::Whole => break,
-                    Transacted::WithoutScript => missing += 1,
-                    Transacted::Failed => {}
-                }
+            let began = Instant::now();
+            while !task.script_in_a_transaction_on(server).await {
                 let operation = format!("a transaction with a script on {}", name_of(server));
-                if missing > MISSING_MAX {
-                    let expected = "it finds its script when nobody flushes scripts any more";
-                    let seen = format!("{missing} answers of EXEC without it, one after the other");
-                    self.violation(Kind::ScriptMissing, &operation, expected, seen);
-                    break;
-                }
                 if began.elapsed() > REACHED_AFTER {
                     let expected = format!("an answer within {REACHED_AFTER:?}");
                     self.violation(Kind::Unreachable, &operation, &expected, "none".to_owned());

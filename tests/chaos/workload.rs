@@ -4,7 +4,7 @@
 use crate::history::{Deed, Fate, Kind, Part, Record, Window};
 use crate::map::{Maps, TAGS, key, list_of, name_of, nodes_of_tags};
 use crate::worker::{NEVER, Worker};
-use keyway::{Cluster, ErrorKind, Partial};
+use keyway::{Cluster, ErrorKind, Partial, PartialKeys};
 use redis::aio::ConnectionLike;
 use redis::{Cmd, FromRedisValue, RedisError, Value};
 use std::collections::{HashMap, HashSet};
@@ -97,15 +97,6 @@ enum What {
     ForeignScript,
 }
 
-/// How a transaction ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transacted {
-    Whole,
-    /// The server did not know its script.
-    WithoutScript,
-    Failed,
-}
-
 /// The ways in for several commands.
 #[derive(Clone, Copy)]
 enum Way {
@@ -193,7 +184,8 @@ impl Task {
                 77..84 => self.take().await,
                 84..90 => self.compare_and_set().await,
                 90..94 => self.name_of_a_server().await,
-                94..96 => self.echo().await,
+                94 => self.echo().await,
+                95 => self.load().await,
                 96 => self.no_response().await,
                 97..99 => self.big().await,
                 _ if self.rng.u8(..8) == 0 => self.slow_script().await,
@@ -211,6 +203,8 @@ impl Task {
         let step = self.step(what, tag);
         let cluster = self.cluster();
         let cmd = self.cmd(&step);
+        // Before it is located: a read by `on_server` goes to the server of that moment, also after a reload.
+        let from = self.worker.completed();
         let home = cluster.locate(&step.key);
         let (name, ended) = match self.rng.u8(..10) {
             0..4 => (
@@ -247,7 +241,10 @@ impl Task {
                     };
                     result.map_err(Trouble::of_a_named_server)
                 };
-                ("on_server", self.attempt("on_server", call).await)
+                (
+                    "on_server",
+                    self.attempt_from(from, "on_server", call).await,
+                )
             }
         };
         self.settle(&step, name, Part::Alone, ended);
@@ -359,17 +356,18 @@ impl Task {
         self.transact(tag, with).await;
     }
 
-    /// For a tag that lives on this server.
-    pub(crate) async fn script_in_a_transaction_on(&mut self, server: usize) -> Transacted {
+    /// For a tag that lives on this server. Whether it has ended for good: executed as a whole, or a violation.
+    pub(crate) async fn script_in_a_transaction_on(&mut self, server: usize) -> bool {
         let homes = self.maps.homes(self.worker.completed());
         let Some(tag) = (0..TAGS).find(|tag| homes[self.nodes[*tag as usize]] == server) else {
-            return Transacted::Whole;
+            return true;
         };
         self.transact(tag, Some(What::Script)).await
     }
 
     /// All parts have one id, so that the servers show whether a part is missing.
-    async fn transact(&mut self, tag: u32, with: Option<What>) -> Transacted {
+    /// Returns whether it was executed as a whole, or is a violation.
+    async fn transact(&mut self, tag: u32, with: Option<What>) -> bool {
         let id = self.id();
         let step = |what, kind: &str| Step {
             what,
@@ -398,6 +396,8 @@ impl Task {
             Some(What::ForeignScript) => "transaction with a script that keyway does not know",
             Some(_) => "transaction with a script",
         };
+        let is_known = self.worker.script_given.load(Ordering::SeqCst);
+        let mut lacks_script = false;
         let mut cluster = self.cluster();
         let after = pipe.len() + 1;
         let call = cluster.req_packed_commands(&pipe, after, 1);
@@ -406,8 +406,14 @@ impl Task {
             Ok(mut replies) => match replies.pop() {
                 Some(Value::Array(values)) if values.len() == steps.len() => values
                     .into_iter()
-                    .map(|value| match value {
+                    .zip(&steps)
+                    .map(|(value, step)| match value {
                         Value::ServerError(error) => {
+                            let is_missing = error.code() == "NOSCRIPT";
+                            if is_missing && step.what == What::Script && is_known {
+                                lacks_script = true;
+                                self.script_is_missing(&self.describe(step, name));
+                            }
                             Err(self.judge(name, RedisError::from(error).into()))
                         }
                         value => Ok(value),
@@ -420,17 +426,12 @@ impl Task {
                 other => {
                     let expected = format!("{} replies of EXEC", steps.len());
                     self.wrong_reply(name, &expected, format!("{other:?}"));
-                    return Transacted::Failed;
+                    return false;
                 }
             },
             Err(fate) => steps.iter().map(|_| Err(fate)).collect(),
         };
-        let executed = results.iter().filter(|result| result.is_ok()).count();
-        let transacted = match steps.len() - executed {
-            0 => Transacted::Whole,
-            1 => Transacted::WithoutScript,
-            _ => Transacted::Failed,
-        };
+        let is_over = lacks_script || results.iter().all(Result::is_ok);
         for (step, result) in steps.iter().zip(results) {
             let part = match step.what {
                 What::Script | What::ForeignScript => Part::Script,
@@ -438,7 +439,39 @@ impl Task {
             };
             self.settle(step, name, part, (result, window));
         }
-        transacted
+        is_over
+    }
+
+    /// keyway has the body of a short script as soon as it was given, whatever became of that SCRIPT LOAD, and sends it within a
+    /// transaction. So no fault explains that a server did not know it.
+    fn script_is_missing(&self, operation: &str) {
+        let expected = "the script runs: its body was given to this Cluster before";
+        self.worker.violation(
+            Kind::ScriptMissing,
+            operation,
+            expected,
+            "NOSCRIPT".to_owned(),
+        );
+    }
+
+    /// SCRIPT LOAD, which goes to every server.
+    pub(crate) async fn load(&mut self) {
+        let cluster = self.cluster();
+        let cmd = redis::cmd("SCRIPT").arg("LOAD").arg(SCRIPT).to_owned();
+        let name = "SCRIPT LOAD";
+        let ended = timeout(NEVER, cluster.query::<String>(&cmd)).await;
+        self.worker.script_given.store(true, Ordering::SeqCst);
+        self.worker.count(|totals| totals.operations += 1);
+        match ended {
+            Ok(Ok(sha)) if sha == self.script.get_hash() => {}
+            Ok(Ok(sha)) => self.wrong_reply(name, self.script.get_hash(), sha),
+            Ok(Err(error)) => _ = self.judge(name, error.into()),
+            Err(_) => {
+                let seen = format!("not within {NEVER:?}");
+                self.worker
+                    .violation(Kind::NeverEnded, name, "ends with its deadline", seen);
+            }
+        }
     }
 
     /// As redis-rs invokes a script: EVALSHA, and SCRIPT LOAD where it is missing.
@@ -489,17 +522,39 @@ impl Task {
             cmd.arg(&step.key);
         });
         let cluster = self.cluster();
-        let (ended, window) = self
-            .attempt("MGET", cluster.query::<Vec<Value>>(&cmd))
-            .await;
-        let Ok(values) = ended else { return };
-        if values.len() != steps.len() {
+        let partial = parking_lot::Mutex::new(None);
+        let call = async {
+            let result = cluster.query::<Vec<Value>>(&cmd).await;
+            if let Err(error) = &result {
+                *partial.lock() = error.partial().and_then(Partial::keys).cloned();
+            }
+            result
+        };
+        let (ended, window) = self.attempt("MGET", call).await;
+        let values: Vec<Option<Value>> = match (ended, partial.into_inner()) {
+            (Ok(values), _) => values.into_iter().map(Some).collect(),
+            (Err(_), Some(partial)) => {
+                let keys: Vec<&str> = steps.iter().map(|step| step.key.as_str()).collect();
+                if let Err(wrong) = check_partial(&partial, &keys) {
+                    let seen = format!("{wrong}: {partial:?}");
+                    self.wrong_reply("MGET", "an error that says of each key what came", seen);
+                    return;
+                }
+                // Empty if none came.
+                partial.values
+            }
+            (Err(_), None) => return,
+        };
+        if !values.is_empty() && values.len() != steps.len() {
             let expected = format!("{} values", steps.len());
             self.wrong_reply("MGET", &expected, values.len().to_string());
             return;
         }
         for (step, value) in steps.iter().zip(values) {
-            self.settle(step, "MGET", Part::Alone, (Ok(value), window));
+            // One that came is its key's own, also beside others that did not.
+            if let Some(value) = value {
+                self.settle(step, "MGET", Part::Alone, (Ok(value), window));
+            }
         }
     }
 
@@ -720,7 +775,16 @@ impl Task {
         name: &str,
         call: impl Future<Output = Result<T, E>>,
     ) -> Ended<T> {
-        let from = self.worker.completed();
+        self.attempt_from(self.worker.completed(), name, call).await
+    }
+
+    /// `from`: the last completed reload before anything of the call was looked up.
+    async fn attempt_from<T, E: Into<Trouble>>(
+        &mut self,
+        from: u32,
+        name: &str,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Ended<T> {
         let patience = match self.rng.u8(..25) {
             0 => Some(Duration::from_micros(self.rng.u64(..20_000))),
             _ => None,
@@ -1102,6 +1166,38 @@ impl Step {
     }
 }
 
+/// What is wrong with the error of an MGET of these keys: each is done, failed or unknown, as often as it was named; the values
+/// that came are those of the keys that are done.
+fn check_partial(partial: &PartialKeys, keys: &[&str]) -> Result<(), &'static str> {
+    let PartialKeys {
+        done,
+        failed,
+        unknown,
+        values,
+        ..
+    } = partial;
+    let sorted = |mut keys: Vec<Vec<u8>>| {
+        keys.sort_unstable();
+        keys
+    };
+    let named = keys.iter().map(|key| key.as_bytes().to_vec()).collect();
+    if sorted(named) != sorted([&done[..], failed, unknown].concat()) {
+        return Err("other keys than were asked for");
+    }
+    if values.is_empty() && done.is_empty() {
+        return Ok(());
+    }
+    if values.len() != keys.len() {
+        return Err("as many places for values as keys are missing");
+    }
+    let came = keys.iter().zip(values).filter(|(_, value)| value.is_some());
+    let came = came.map(|(key, _)| key.as_bytes().to_vec()).collect();
+    if sorted(came) != sorted(done.clone()) {
+        return Err("the values are not those of the keys that are done");
+    }
+    Ok(())
+}
+
 /// What a register's value ends with.
 fn padding_of(key: &str) -> String {
     let bytes = if key.starts_with("big") {
@@ -1110,4 +1206,40 @@ fn padding_of(key: &str) -> String {
         10
     };
     "x".repeat(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(keys: &[&str]) -> Vec<Vec<u8>> {
+        keys.iter().map(|key| key.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn the_error_of_an_mget_says_of_each_key_what_came() {
+        let asked = ["a", "b", "a", "c"];
+        let value = Some(Value::Nil);
+        let mut right = PartialKeys::default();
+        right.done = keys(&["a", "a"]);
+        right.failed = keys(&["c"]);
+        right.unknown = keys(&["b"]);
+        right.values = vec![value.clone(), None, value.clone(), None];
+        assert_eq!(check_partial(&right, &asked), Ok(()));
+        let mut nothing = PartialKeys::default();
+        nothing.failed = keys(&asked);
+        assert_eq!(check_partial(&nothing, &asked), Ok(()));
+
+        let is_wrong = |change: fn(&mut PartialKeys)| {
+            let mut wrong = right.clone();
+            change(&mut wrong);
+            check_partial(&wrong, &asked).is_err()
+        };
+        assert!(is_wrong(|partial| _ = partial.failed.pop()));
+        assert!(is_wrong(|partial| partial.unknown.push(b"a".to_vec())));
+        assert!(is_wrong(|partial| _ = partial.values.pop()));
+        assert!(is_wrong(|partial| partial.values.clear()));
+        assert!(is_wrong(|partial| partial.values.rotate_left(1)));
+        assert!(is_wrong(|partial| partial.values[0] = None));
+    }
 }

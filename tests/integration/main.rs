@@ -5,6 +5,7 @@
     reason = "a test that cannot go on fails here, with the cause"
 )]
 
+mod arity;
 #[cfg(feature = "cli")]
 mod browser;
 mod busy;

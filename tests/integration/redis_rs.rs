@@ -816,7 +816,13 @@ async fn errors_convert_to_what_redis_rs_users_ask_for() {
         .query_async::<()>(&mut redis)
         .await
         .unwrap_err();
-    assert_eq!(error.code(), Some("KEYWAY_INVALID"));
+    assert_eq!(error.code(), Some("ERR"));
+    assert_eq!(
+        error.detail(),
+        Some("wrong number of arguments for 'mset' command")
+    );
+    assert_eq!(ErrorKind::of(&error), Some(ErrorKind::Invalid));
+    assert!(matches!(error.retry_method(), RetryMethod::NoRetry));
     let _: () = redis.set(&here, "text").await.unwrap();
     let error = redis.incr::<_, _, i64>(&here, 1).await.unwrap_err();
     assert_eq!((error.code(), error.is_io_error()), (Some("ERR"), false));

@@ -145,6 +145,85 @@ async fn a_transaction_loads_a_script_and_calls_it() {
 }
 
 #[tokio::test]
+async fn a_script_whose_load_came_to_nothing_runs_within_transactions_all_the_same() {
+    let real = TestCluster::start(1).await;
+    // Its user may not load scripts.
+    let scripted = ScriptedServer::start(|words| {
+        let is_script = words[0].eq_ignore_ascii_case("SCRIPT");
+        is_script.then(|| "-NOPERM no permissions to run 'script|load'\r\n".to_owned())
+    })
+    .await;
+    let config = real.config_with_ports(&[real.servers[0].port(), scripted.port()]);
+    let cluster = Cluster::connect_config(config).await.unwrap();
+    let mut keys = (0..).map(|i| format!("k{i}"));
+    let key = keys
+        .find(|key| &*cluster.locate(key).server == "s0")
+        .unwrap();
+    let dedicated = cluster.dedicated(&key).await.unwrap();
+    for way in [
+        "query",
+        "batch",
+        "pipe",
+        "on_server",
+        "each",
+        "dedicated",
+        "no response",
+    ] {
+        let body = format!("return redis.call('INCR', KEYS[1]) -- {way}");
+        let script = Script::new(&body);
+        let mut load = redis::cmd("SCRIPT");
+        load.arg("LOAD").arg(body);
+        match way {
+            "query" => {
+                let error = cluster.query::<Value>(&load).await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Server, "{error}");
+            }
+            "batch" => {
+                let mut batch = cluster.batch();
+                let _ = batch.add::<Value>(load);
+                batch.send().await.first_error().unwrap();
+            }
+            "pipe" => {
+                let mut pipe = redis::pipe();
+                pipe.add_command(load);
+                pipe.query_async::<Value>(&mut cluster.clone())
+                    .await
+                    .unwrap_err();
+            }
+            "on_server" => {
+                let server = cluster.on_server("s1").unwrap();
+                server.query::<Value>(&load).await.unwrap_err();
+            }
+            "each" => {
+                let answers = cluster.servers().each::<Value>(&load).await;
+                assert!(answers.iter().any(|answer| answer.reply.is_err()));
+            }
+            "dedicated" => {
+                let mut pipe = redis::pipe();
+                pipe.add_command(load);
+                let _: Value = pipe.query_async(&mut dedicated.clone()).await.unwrap();
+            }
+            _ => {
+                load.set_no_response(true);
+                let _: Value = dedicated.query(&load).await.unwrap();
+                // It is answered before this is.
+                let _: Value = dedicated.query(&cmd("PING")).await.unwrap();
+            }
+        }
+        // The server does not have it, in any case.
+        let _: String = ask(&real.servers[0], "SCRIPT FLUSH").await;
+        let mut pipe = redis::pipe();
+        pipe.atomic().set(&key, 1).ignore();
+        pipe.invoke_script(&script.key(&key));
+        let replies: Result<(i64,), _> = pipe.query_async(&mut cluster.clone()).await;
+        assert_eq!(
+            replies.unwrap_or_else(|error| panic!("{way}: {error}")),
+            (2,)
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_empty_transaction_tells_of_a_broken_watch_and_an_empty_pipeline_fails() {
     let fixture = TestCluster::start(1).await;
     let mut cluster = fixture.connect_patiently().await;

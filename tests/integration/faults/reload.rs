@@ -2,8 +2,9 @@
 
 use super::{PATIENCE, PATIENT, Proxied, ask, cmd, key_on, query};
 use crate::fixture::{FaultProxy, RedisServer, eventually, parse};
+use futures::FutureExt;
 use keyway::{Cluster, Config, ErrorKind};
-use redis::AsyncCommands;
+use redis::{AsyncCommands, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -459,4 +460,116 @@ async fn a_refused_reload_changes_nothing() {
         .await
         .unwrap();
     assert_eq!(&*cluster.locate("k").server, "s0");
+}
+
+/// Keys of the nodes that [`odd_away`] moves.
+fn odd_keys<const N: usize>(cluster: &Cluster) -> [String; N] {
+    let keys = (0..).map(|i| format!("k{i}"));
+    let odd = keys.filter(|key| cluster.locate(key).node.0 % 2 == 1);
+    odd.take(N).collect::<Vec<_>>().try_into().unwrap()
+}
+
+fn odd_away(node: u16) -> usize {
+    usize::from(node % 2)
+}
+
+/// The server's connections end, and no new one is made.
+async fn shut(cluster: &Cluster, proxy: &FaultProxy) {
+    proxy.refuse(true);
+    proxy.cut_all();
+    eventually("its connection has ended", PATIENCE, async || {
+        !cluster.health().is_ready()
+    })
+    .await;
+}
+
+/// So that a call waits for its connection until the test lets it.
+const WAITING: &str = "[timeouts]\nconnect = \"60s\"\nresponse = \"60s\"\n";
+
+#[tokio::test]
+async fn a_write_that_names_its_server_is_refused_if_its_key_moves_before_it_is_sent() {
+    let proxied = Proxied::start(2, "").await;
+    let ports = ports(&proxied.proxies);
+    let here = config(&ports, WAITING, |_| 0);
+    let cluster = Cluster::connect_config(here).await.unwrap();
+    let [single, piped, atomic] = odd_keys(&cluster);
+    shut(&cluster, &proxied.proxies[0]).await;
+    let call = |cmd: redis::Pipeline| {
+        let mut named = cluster.on_server("s0").unwrap();
+        async move { cmd.query_async::<Value>(&mut named).await }.boxed()
+    };
+    let mut calls = [
+        {
+            let mut named = cluster.on_server("s0").unwrap();
+            async move { named.set::<_, _, Value>(single, 1).await }.boxed()
+        },
+        call(redis::pipe().set(piped, 1).to_owned()),
+        call(redis::pipe().atomic().set(atomic, 1).to_owned()),
+    ];
+    for call in &mut calls {
+        assert!(futures::poll!(call).is_pending(), "it waits to be sent");
+    }
+    let there = config(&ports, WAITING, odd_away);
+    assert_eq!(cluster.reload(there).await.unwrap().moved.len(), 8);
+    proxied.proxies[0].refuse(false);
+    for call in calls {
+        let error = call.await.unwrap_err();
+        let text = error.to_string();
+        let names_it = text.contains("KEYWAY_REFUSED") && text.contains("lives on server \"s1\"");
+        assert!(names_it, "{text}");
+    }
+    for server in &proxied.fixture.servers {
+        assert_eq!(ask::<i64>(server, "DBSIZE").await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_blocking_command_that_names_its_server_ends_as_refused_when_its_key_moves() {
+    let proxied = Proxied::start(2, "").await;
+    let ports = ports(&proxied.proxies);
+    let here = config(&ports, PATIENT, |_| 0);
+    let cluster = Cluster::connect_config(here).await.unwrap();
+    let [key] = odd_keys(&cluster);
+    let waits = tokio::spawn({
+        let (named, key) = (cluster.on_server("s0").unwrap(), key.clone());
+        async move {
+            let blpop = redis::cmd("BLPOP").arg(key).arg(0).to_owned();
+            named.query::<Option<(String, String)>>(&blpop).await
+        }
+    });
+    eventually("it blocks", PATIENCE, async || {
+        let info: String = ask(&proxied.fixture.servers[0], "INFO clients").await;
+        info.contains("blocked_clients:1")
+    })
+    .await;
+    let there = config(&ports, PATIENT, odd_away);
+    cluster.reload(there).await.unwrap();
+    // What comes to the old server after the reload is not this caller's.
+    let pushed: i64 = ask(&proxied.fixture.servers[0], &format!("RPUSH {key} x")).await;
+    assert_eq!(pushed, 1);
+    let error = waits.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    let left: i64 = ask(&proxied.fixture.servers[0], &format!("LLEN {key}")).await;
+    assert_eq!(left, 1);
+}
+
+#[tokio::test]
+async fn a_write_that_names_its_server_goes_to_the_address_that_this_server_has_when_it_is_sent() {
+    let proxied = Proxied::start(2, "").await;
+    let ports = ports(&proxied.proxies);
+    let at = |port: u16| config(&[port], WAITING, |_| 0);
+    let cluster = Cluster::connect_config(at(ports[0])).await.unwrap();
+    shut(&cluster, &proxied.proxies[0]).await;
+    let mut named = cluster.on_server("s0").unwrap();
+    let mut call = async move { named.set::<_, _, Value>("k", 1).await }.boxed();
+    assert!(
+        futures::poll!(&mut call).is_pending(),
+        "it waits to be sent"
+    );
+    cluster.reload(at(ports[1])).await.unwrap();
+    proxied.proxies[0].refuse(false);
+    call.await.unwrap();
+    for (server, keys) in proxied.fixture.servers.iter().zip([0, 1]) {
+        assert_eq!(ask::<i64>(server, "DBSIZE").await, keys);
+    }
 }
