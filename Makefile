@@ -102,3 +102,4 @@ chaos-ci: ## the same on committed seeds, a minute of faults
 chaos-planted: ## a build with faults put in on purpose, each of which the oracle must find, some four minutes
 	@scripts/setup.sh --tests
 	RUSTFLAGS="--cfg keyway_planted" CARGO_TARGET_DIR=target/planted cargo run --quiet --example chaos -- planted
+	@scripts/pubsub-planted.sh

@@ -15,7 +15,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Confirmed by the servers when these return: nothing that is published from here on is missed for want of a subscription.
     let mut pubsub = cluster.pubsub();
     pubsub.subscribe("news").await?;
-    pubsub.psubscribe("room:*").await?;
+    let unconfirmed = pubsub.psubscribe("room:*").await?;
+    println!("servers that have not confirmed yet: {unconfirmed:?}");
 
     let mut redis = cluster.clone();
     let _: u64 = redis.publish("news", "hello").await?;
@@ -23,7 +24,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let _: u64 = redis.publish(format!("room:{room}"), "door opened").await?;
     }
 
-    // At most once: Resubscribed and Lagged say when something may be missing.
+    // At most once: Resubscribed and Lagged say where something may be missing.
     for _ in 0..5 {
         let event = tokio::time::timeout(Duration::from_secs(5), pubsub.next()).await??;
         match event {

@@ -75,7 +75,7 @@
 //! | `keyway::scatter` | event `retry` | debug | `command`, `attempt` |
 //! | `keyway::connection` | events `connected`, `dial failed`, `disconnected` | info, warn, warn | `server`, `address`, `error`, `cause` |
 //! | `keyway::connection` | event of replies that went to the wrong callers | error | `server`, `commands` |
-//! | `keyway::pubsub` | event `subscriber disconnected` | warn | `server` |
+//! | `keyway::pubsub` | event `subscriber disconnected` | warn | `server`, `why` |
 //! | `keyway::control` | event `topology switched` | info | `generation`, `moved`, `connected`, `dropped` |
 //!
 //! Errors are asked, not matched: [`Error::kind`] says whether the command may have been executed, [`Error::is_retryable`] whether it may be

@@ -31,7 +31,7 @@ use crate::pool::{self, Lane, Server};
 use crate::pubsub::{self as listening, Hub};
 use crate::routing::Scope;
 use crate::scatter::{Manner, Scatter, Tried};
-use crate::stats::StatsSnapshot;
+use crate::stats::{ServerSnapshot, StatsSnapshot};
 use futures::TryFutureExt;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisFuture, ToRedisArgs, Value};
@@ -286,13 +286,18 @@ impl Cluster {
     /// Counters and latencies of every server since it was first connected; those of servers that a reload dropped are gone. No round
     /// trip.
     pub fn stats(&self) -> StatsSnapshot {
+        let hub = &self.core.hub;
         StatsSnapshot {
             servers: self
                 .current()
                 .servers
                 .iter()
-                .map(|server| server.stats().snapshot(server.in_flight()))
+                .map(|server| ServerSnapshot {
+                    pubsub: hub.snapshot(server),
+                    ..server.stats().snapshot(server.in_flight())
+                })
                 .collect(),
+            subscribers: hub.subscribers(),
         }
     }
 
@@ -382,10 +387,6 @@ impl Cluster {
 
     pub(crate) fn hub(&self) -> &Arc<Hub> {
         &self.core.hub
-    }
-
-    pub(crate) fn runtime(&self) -> &Handle {
-        &self.core.runtime
     }
 
     /// `None` where no key has one.

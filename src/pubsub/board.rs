@@ -9,6 +9,8 @@ use super::call::{Answer, Call, Ticket};
 use super::event::Message;
 use super::inbox::{Inbox, SaidAt, size_of_message};
 use super::topic::{ByTopic, Kind, Topic};
+use crate::planted;
+use crate::stats::PubSubSnapshot;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -71,16 +73,6 @@ pub(crate) enum Word {
     Reply,
     /// A push that is no business of ours.
     Other,
-}
-
-/// Counters of one server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counters {
-    pub(crate) wanted: u64,
-    pub(crate) granted: u64,
-    pub(crate) refused: u64,
-    pub(crate) messages: u64,
-    pub(crate) gaps: u64,
 }
 
 #[derive(Debug)]
@@ -623,7 +615,7 @@ impl Board {
         if let Some(desk) = self.desks.get_mut(&to) {
             for listener in &mut listeners {
                 match &listener.hears {
-                    Hears::Yes => listener.has_gap = true,
+                    Hears::Yes => listener.has_gap = !planted::is("silent-switch"),
                     Hears::Asked(ticket) => ticket.moved_to(&desk.name),
                     // The new server has not refused it.
                     Hears::Refused => listener.hears = Hears::Refused,
@@ -633,6 +625,9 @@ impl Board {
                     ticket.answer(Answer::Down(why.clone()));
                     listener.hears = Hears::Late;
                 }
+            }
+            if planted::is("early-gap") {
+                announce(&desk.name, topic, &mut listeners);
             }
             let is_known = desk.seats.get(topic).is_some();
             let seat = desk.seats.or_insert_with(topic, Seat::new);
@@ -645,21 +640,9 @@ impl Board {
         }
     }
 
-    /// Whether nothing is left to do at a server that is not of the topology any more.
-    pub(crate) fn is_done(&self, id: DeskId) -> bool {
-        !self.current.contains(&id) && self.desks.get(&id).is_none_or(|desk| desk.seats.len() == 0)
-    }
-
     /// Whether a connection to this server is needed.
     pub(crate) fn is_needed(&self, id: DeskId) -> bool {
         self.desks.get(&id).is_some_and(|desk| desk.seats.len() > 0)
-    }
-
-    pub(crate) fn needed(&self) -> impl Iterator<Item = DeskId> + '_ {
-        self.desks
-            .iter()
-            .filter(|(_, desk)| desk.seats.len() > 0)
-            .map(|(id, _)| *id)
     }
 
     /// Its connection is closed for good.
@@ -1168,6 +1151,12 @@ impl Board {
             // It cannot be left on this connection.
             return Heard::Nonsense("it does not let a subscription go");
         }
+        if topics.len() > 1 && planted::is("refused-batch") {
+            for topic in &topics {
+                desk.set_state(topic, State::Granted);
+            }
+            return Heard::Fine;
+        }
         if topics.len() > 1 {
             // One that may not be subscribed refuses all: asked again by halves.
             for topic in &topics {
@@ -1269,16 +1258,16 @@ impl Board {
 
     // What is counted.
 
-    pub(crate) fn counters(&self, id: DeskId) -> Counters {
-        self.desks
-            .get(&id)
-            .map_or(Counters::default(), |desk| Counters {
-                wanted: desk.seats.len() as u64,
-                granted: desk.granted,
-                refused: desk.refused,
-                messages: desk.messages,
-                gaps: desk.gaps,
-            })
+    pub(crate) fn snapshot(&self, id: DeskId) -> PubSubSnapshot {
+        let mut snapshot = PubSubSnapshot::default();
+        if let Some(desk) = self.desks.get(&id) {
+            snapshot.wanted = desk.seats.len() as u64;
+            snapshot.granted = desk.granted;
+            snapshot.refused = desk.refused;
+            snapshot.messages = desk.messages;
+            snapshot.gaps = desk.gaps;
+        }
+        snapshot
     }
 
     pub(crate) fn inboxes(&self) -> impl Iterator<Item = &Arc<Inbox>> {

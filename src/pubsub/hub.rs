@@ -1,12 +1,13 @@
 //! The hub: one per cluster. It has the board, the map that the board has followed, and a session for each server that is needed.
 
-use super::board::{Board, Counters, DeskId, Manner, SubscriberId};
+use super::board::{Board, DeskId, Manner, SubscriberId};
 use super::call::Call;
-use super::inbox::{Held, Inbox};
+use super::inbox::Inbox;
 use super::session;
 use super::topic::{Kind, Topic};
 use crate::control::Current;
 use crate::pool::Server;
+use crate::stats::{PubSubSnapshot, SubscribersSnapshot};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -262,28 +263,24 @@ impl Hub {
     }
 
     /// Of one server, if anybody has subscribed there.
-    pub(crate) fn counters(&self, server: &Arc<Server>) -> Counters {
+    pub(crate) fn snapshot(&self, server: &Arc<Server>) -> PubSubSnapshot {
         let state = self.state.lock();
-        state
-            .servers
-            .iter()
+        let mut servers = state.servers.iter();
+        servers
             .find(|(_, known)| Arc::ptr_eq(known, server))
-            .map_or(Counters::default(), |(id, _)| state.board.counters(*id))
+            .map_or(PubSubSnapshot::default(), |(id, _)| {
+                state.board.snapshot(*id)
+            })
     }
 
-    /// What waits for all subscribers, and how many there are.
-    pub(crate) fn held(&self) -> (u64, Held) {
+    /// What waits for all subscribers.
+    pub(crate) fn subscribers(&self) -> SubscribersSnapshot {
         let state = self.state.lock();
-        let mut all = Held::default();
-        let mut subscribers = 0;
+        let mut all = SubscribersSnapshot::default();
         for inbox in state.board.inboxes() {
-            let held = inbox.held();
-            all.events += held.events;
-            all.bytes += held.bytes;
-            all.lagged += held.lagged;
-            subscribers += 1;
+            inbox.add_to(&mut all);
         }
-        (subscribers, all)
+        all
     }
 
     pub(crate) fn join(&self, inbox: Arc<Inbox>) -> SubscriberId {

@@ -2,6 +2,7 @@
 
 use super::event::{Message, PubSubEvent, Subscription};
 use super::topic::{Kind, Topic};
+use crate::stats::SubscribersSnapshot;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,14 +42,6 @@ impl SaidAt {
     }
 }
 
-/// How much an inbox holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Held {
-    pub(crate) events: u64,
-    pub(crate) bytes: u64,
-    pub(crate) lagged: u64,
-}
-
 impl Inbox {
     pub(crate) fn new(events_max: usize, bytes_max: usize) -> Inbox {
         Inbox {
@@ -70,13 +63,13 @@ impl Inbox {
         Some(event)
     }
 
-    pub(crate) fn held(&self) -> Held {
+    /// Adds what it holds.
+    pub(crate) fn add_to(&self, all: &mut SubscribersSnapshot) {
         let state = self.state.lock();
-        Held {
-            events: state.events.len() as u64,
-            bytes: state.bytes as u64,
-            lagged: state.lagged_ever,
-        }
+        all.subscribers += 1;
+        all.events_held += state.events.len() as u64;
+        all.bytes_held += state.bytes as u64;
+        all.lagged += state.lagged_ever;
     }
 
     pub(crate) fn message(&self, message: Message) {

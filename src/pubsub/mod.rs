@@ -37,9 +37,9 @@ mod topic;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use board::{Counters, Manner, SubscriberId};
+pub(crate) use board::{Manner, SubscriberId};
 pub(crate) use call::{Answer, Call, Slot};
 pub use event::{Message, PubSubEvent, Subscription};
 pub(crate) use hub::Hub;
-pub(crate) use inbox::{Held, Inbox};
+pub(crate) use inbox::Inbox;
 pub(crate) use topic::{Kind, Topic};

@@ -11,5 +11,6 @@ mod tests;
 
 pub(crate) use server::{Class, Failure, Part, ServerStats};
 pub use snapshot::{
-    CommandSnapshot, Failures, Latency, LatencyBucket, ServerSnapshot, StatsSnapshot,
+    CommandSnapshot, Failures, Latency, LatencyBucket, PubSubSnapshot, ServerSnapshot,
+    StatsSnapshot, SubscribersSnapshot,
 };

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct StatsSnapshot {
     /// One entry per server, in the order of the topology.
     pub servers: Vec<ServerSnapshot>,
+    /// What waits for the subscribers of this cluster.
+    pub subscribers: SubscribersSnapshot,
 }
 
 /// One server.
@@ -51,6 +53,8 @@ pub struct ServerSnapshot {
     pub bytes_sent: u64,
     /// Bytes read from the server's sockets.
     pub bytes_received: u64,
+    /// Subscriptions on this server.
+    pub pubsub: PubSubSnapshot,
     /// In cache mode, reads answered as a miss because the server was down.
     pub cache_misses_answered: u64,
     /// In cache mode, writes dropped because the server was down.
@@ -58,6 +62,38 @@ pub struct ServerSnapshot {
     /// The commands that were used, in the order of the command table. The row `other`, the last, is for commands that the table
     /// does not have, and for dedicated connections that could not be had.
     pub commands: Vec<CommandSnapshot>,
+}
+
+/// Subscriptions on one server, of all subscribers of this cluster together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct PubSubSnapshot {
+    /// Channels, sharded channels and patterns that somebody wants here, and those that are being left, at the time of the snapshot.
+    pub wanted: u64,
+    /// Those of them that the server has confirmed.
+    pub granted: u64,
+    /// Those that it refuses, and that are asked for again.
+    pub refused: u64,
+    /// Messages that came, each once, however many subscribers hear it.
+    pub messages: u64,
+    /// Gaps that were said: `Resubscribed`, once for each subscription and subscriber.
+    pub gaps: u64,
+}
+
+/// What waits for the subscribers of a cluster.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct SubscribersSnapshot {
+    /// How many there are, at the time of the snapshot.
+    pub subscribers: u64,
+    /// Events that they have not taken yet, at the time of the snapshot.
+    pub events_held: u64,
+    /// The bytes of these.
+    pub bytes_held: u64,
+    /// Events that were dropped because a subscriber was too slow, of the subscribers that there are.
+    pub lagged: u64,
 }
 
 /// One command at one server.
@@ -169,6 +205,13 @@ impl StatsSnapshot {
                     },
                 )
                 .collect(),
+            subscribers: SubscribersSnapshot {
+                lagged: self
+                    .subscribers
+                    .lagged
+                    .saturating_sub(earlier.subscribers.lagged),
+                ..self.subscribers
+            },
         }
     }
 }
@@ -218,6 +261,11 @@ impl ServerSnapshot {
             dial_failures: self.dial_failures.saturating_sub(earlier.dial_failures),
             shifts: self.shifts.saturating_sub(earlier.shifts),
             in_flight: self.in_flight,
+            pubsub: PubSubSnapshot {
+                messages: self.pubsub.messages.saturating_sub(earlier.pubsub.messages),
+                gaps: self.pubsub.gaps.saturating_sub(earlier.pubsub.gaps),
+                ..self.pubsub
+            },
             bytes_sent: self.bytes_sent.saturating_sub(earlier.bytes_sent),
             bytes_received: self.bytes_received.saturating_sub(earlier.bytes_received),
             ..Self::of_commands(commands)

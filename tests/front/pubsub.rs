@@ -44,7 +44,7 @@ impl Subscriptions {
                     })
                 }
                 // Messages may be lost while a server is away, as when a client connects again.
-                Ok(PubSubEvent::Resubscribed { .. }) => continue,
+                Ok(PubSubEvent::Resubscribed { .. } | PubSubEvent::Subscribed { .. }) => continue,
                 _ => None,
             };
         }
@@ -71,7 +71,7 @@ impl Subscriptions {
             let pubsub = self.pubsub.get_or_insert_with(|| cluster.pubsub());
             let (result, names, kind) = match is_pattern {
                 true => (
-                    pubsub.psubscribe(name).await,
+                    pubsub.psubscribe(name).await.map(drop),
                     &mut self.patterns,
                     PushKind::PSubscribe,
                 ),

@@ -32,6 +32,7 @@ mod partial;
 mod pipelines;
 #[cfg(feature = "cli")]
 mod plan;
+mod pubsub;
 mod redis_rs;
 mod right_answers;
 mod round_robin;
