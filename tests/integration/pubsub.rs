@@ -1,7 +1,7 @@
 //! Pub/sub: every gap is announced, once, at its place; and no server's trouble is another's.
 
 use crate::fixture::{
-    Proxied, RedisServer, TestCluster, ask, cluster_toml, cmd, eventually, parse, query,
+    Proxied, RedisServer, TestCluster, ask, cluster_toml, eventually, parse, query,
 };
 use keyway::{Cluster, ErrorKind, PubSub, PubSubEvent, Subscription};
 use std::collections::BTreeSet;
@@ -123,7 +123,12 @@ async fn of_many_channels_only_those_are_refused_that_are() {
     let (_server, cluster) = with_user("&a* &c*").await;
     let mut pubsub = cluster.pubsub();
     let names: Vec<String> = (0..600)
-        .map(|i| format!("{}{i}", ["a", "b", "c"][usize::from(i % 50 == 0) + usize::from(i % 7 == 0)]))
+        .map(|i| {
+            format!(
+                "{}{i}",
+                ["a", "b", "c"][usize::from(i % 50 == 0) + usize::from(i % 7 == 0)]
+            )
+        })
         .collect();
     let results = pubsub.subscribe_many(&names).await;
     for (name, result) in names.iter().zip(results) {
@@ -208,28 +213,30 @@ async fn a_server_that_hangs_keeps_no_other_from_being_asked() {
     }
 }
 
-/// The cluster file with all nodes on one of the two servers.
-fn all_on(fixture: &TestCluster, server: usize) -> keyway::Config {
-    let mut toml = cluster_toml("", 64, &fixture.ports());
-    for (i, nodes) in ["0-31", "32-63"].iter().enumerate() {
-        let own = if i == server { "0-63" } else { "" };
-        toml = toml.replace(&format!("nodes = \"{nodes}\""), &format!("nodes = \"{own}\""));
+/// The cluster file, or the same with the nodes of the two servers exchanged.
+fn exchanged(fixture: &TestCluster, is_exchanged: bool) -> keyway::Config {
+    let toml = cluster_toml("", 64, &fixture.ports());
+    if !is_exchanged {
+        return parse(&toml);
     }
-    parse(&toml)
+    let toml = toml
+        .replace("\"0-31\"", "\"first\"")
+        .replace("\"32-63\"", "\"0-31\"");
+    parse(&toml.replace("\"first\"", "\"32-63\""))
 }
 
 #[tokio::test]
 async fn what_is_published_between_two_reloads_is_a_gap_though_nobody_was_listening_for_events() {
     let fixture = TestCluster::start(2).await;
-    let cluster = Cluster::connect_config(all_on(&fixture, 0)).await.unwrap();
+    let cluster = fixture.connect().await;
     let mut pubsub = cluster.pubsub();
     pubsub.subscribe("c").await.unwrap();
     assert_eq!(publish(&cluster, "c", 0).await, 1);
-    cluster.reload(all_on(&fixture, 1)).await.unwrap();
+    cluster.reload(exchanged(&fixture, true)).await.unwrap();
     for i in 1..50 {
         publish(&cluster, "c", i).await;
     }
-    cluster.reload(all_on(&fixture, 0)).await.unwrap();
+    cluster.reload(exchanged(&fixture, false)).await.unwrap();
     eventually("it is heard again", PATIENCE, async || {
         publish(&cluster, "c", 50).await == 1
     })
@@ -240,7 +247,10 @@ async fn what_is_published_between_two_reloads_is_a_gap_though_nobody_was_listen
     while last < 50 {
         let (heard, gap) = number(&mut pubsub, "c").await;
         assert!(heard > last || heard == 50, "{heard} after {last}");
-        assert!(heard == last + 1 || heard == last || gap == 1, "{heard} after {last}: {gap} gaps");
+        assert!(
+            heard == last + 1 || heard == last || gap == 1,
+            "{heard} after {last}: {gap} gaps"
+        );
         (last, gaps) = (heard, gaps + gap);
     }
     assert!((1..=2).contains(&gaps), "{gaps} gaps");
@@ -249,7 +259,7 @@ async fn what_is_published_between_two_reloads_is_a_gap_though_nobody_was_listen
 #[tokio::test]
 async fn over_moves_there_and_back_each_gap_is_said_once_between_the_messages_around_it() {
     let fixture = TestCluster::start(2).await;
-    let cluster = Cluster::connect_config(all_on(&fixture, 0)).await.unwrap();
+    let cluster = fixture.connect().await;
     let mut pubsub = cluster.pubsub();
     pubsub.subscribe("c").await.unwrap();
     let publishing = tokio::spawn({
@@ -294,16 +304,25 @@ async fn over_moves_there_and_back_each_gap_is_said_once_between_the_messages_ar
     });
     let moves = 10;
     for i in 0..moves {
-        cluster.reload(all_on(&fixture, (i + 1) % 2)).await.unwrap();
+        cluster
+            .reload(exchanged(&fixture, i % 2 == 0))
+            .await
+            .unwrap();
     }
     eventually("it is heard", PATIENCE, async || {
-        let text: Vec<(String, i64)> = query(&cluster, "PUBSUB NUMSUB c").await.unwrap();
-        text.iter().map(|(_, n)| n).sum::<i64>() == 1
+        let mut heard: Vec<(String, i64)> = Vec::new();
+        for server in &fixture.servers {
+            heard.push(ask(server, "PUBSUB NUMSUB c").await);
+        }
+        heard.iter().map(|(_, heard)| heard).sum::<i64>() == 1
     })
     .await;
     publishing.abort();
     let (gaps, _, heard) = listening.await.unwrap();
-    assert!((1..=moves as u64).contains(&gaps), "{gaps} gaps in {moves} moves");
+    assert!(
+        (1..=moves as u64).contains(&gaps),
+        "{gaps} gaps in {moves} moves"
+    );
     assert!(heard > 0);
 }
 
@@ -451,12 +470,7 @@ async fn a_killed_connection_is_one_gap_of_all_that_it_had() {
         result.unwrap();
     }
     for round in 0..3 {
-        let killed: i64 = cluster
-            .on_server("s0")
-            .unwrap()
-            .query(&cmd("CLIENT KILL TYPE pubsub"))
-            .await
-            .unwrap();
+        let killed: i64 = ask(&proxied.fixture.servers[0], "CLIENT KILL TYPE pubsub").await;
         assert_eq!(killed, 1);
         let mut again = BTreeSet::new();
         while again.len() < 100 {
@@ -475,17 +489,21 @@ async fn a_killed_connection_is_one_gap_of_all_that_it_had() {
 }
 
 #[tokio::test]
-async fn connections_are_renamed_at_a_switch() {
+async fn connections_are_named_anew_at_a_switch() {
     let fixture = TestCluster::start(1).await;
     let cluster = fixture.connect().await;
     let mut pubsub = cluster.pubsub();
     pubsub.subscribe("c").await.unwrap();
-    let toml = fixture.toml().replace("name = \"test\"", "name = \"test\"\nepoch = 7");
-    cluster.reload(parse(&toml)).await.unwrap();
-    eventually("it has the new epoch", PATIENCE, async || {
-        let list: String = ask(&fixture.servers[0], "CLIENT LIST").await;
-        let mut names = list.split_whitespace();
-        names.any(|word| word.starts_with("name=kwsub:") && word.ends_with(":7"))
+    let named = async || {
+        let stats: String = ask(&fixture.servers[0], "INFO commandstats").await;
+        let line = stats.lines().find(|line| line.contains("client|setname"));
+        let calls = line.and_then(|line| line.split("calls=").nth(1)?.split(',').next());
+        calls.unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!(named().await, 2, "one for commands, one for pub/sub");
+    cluster.reload(fixture.config()).await.unwrap();
+    eventually("both have their new names", PATIENCE, async || {
+        named().await == 4
     })
     .await;
     assert_eq!(publish(&cluster, "c", 1).await, 1);

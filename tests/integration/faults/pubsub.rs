@@ -156,7 +156,10 @@ async fn after_a_restart_it_is_subscribed_again_and_says_so() {
     pubsub.psubscribe("pattern*").await.unwrap();
     fixture.servers[1].kill();
     fixture.servers[1].restart().await;
-    let both = [of_channel(&channel), Subscription::Pattern(b"pattern*".to_vec())];
+    let both = [
+        of_channel(&channel),
+        Subscription::Pattern(b"pattern*".to_vec()),
+    ];
     resubscribed(&mut pubsub, "s1", &both).await;
     eventually("calls work again", PATIENCE, async || {
         cluster.health().is_ready()
