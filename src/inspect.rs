@@ -83,6 +83,8 @@ pub struct Facts {
     pub appendonly: Option<bool>,
     /// When snapshots are saved, as in redis.conf; empty is never. Needs the right to CONFIG GET.
     pub save: Option<String>,
+    /// Which changes of keys are announced by pub/sub, as in redis.conf; empty is none. Needs the right to CONFIG GET.
+    pub notify_keyspace_events: Option<String>,
     /// Commands in the last second or so.
     pub commands_per_s: Option<u64>,
     /// What clients send, in bytes per second, in the last second or so.
@@ -199,12 +201,16 @@ async fn ask(
             words("CONFIG GET save"),
             words("CLIENT LIST"),
             words("ACL WHOAMI"),
+            words("CONFIG GET notify-keyspace-events"),
         ])
         .await?;
     let mut facts = facts_of_info(&replies[0], server.endpoint.database);
     // [name, value]; an error reply when the user may not ask.
     if let Value::Array(pair) = &replies[1] {
         facts.save = pair.get(1).and_then(text);
+    }
+    if let Value::Array(pair) = &replies[4] {
+        facts.notify_keyspace_events = pair.get(1).and_then(text);
     }
     facts.keyway_clients = text(&replies[2]).map(|list| keyway_clients(&list));
     // Who may not ask is who the configuration says; without a name that is the default user.

@@ -48,6 +48,7 @@ pub(super) fn findings(config: &Config, seen: &[Seen]) -> Vec<Finding> {
     }
     same_server(seen, &mut findings);
     clocks(seen, &mut findings);
+    keyspace_events(seen, &mut findings);
     misplaced(config, seen, &mut findings);
     // Stable: within one level the order of the checks and of the servers stays.
     findings.sort_by_key(|finding| finding.level);
@@ -320,6 +321,39 @@ fn clocks(seen: &[Seen], findings: &mut Vec<Finding>) {
             .advice("expiry and timelines go by it: run NTP on the servers"),
         );
     }
+}
+
+/// Off everywhere is a choice; off on some means that subscribers hear of some keys only.
+fn keyspace_events(seen: &[Seen], findings: &mut Vec<Finding>) {
+    let mut off = Vec::new();
+    let mut on = 0;
+    for server in seen {
+        if let Answer::Reached(facts) = &server.state.answer
+            && let Some(events) = &facts.notify_keyspace_events
+        {
+            match events.is_empty() {
+                true => off.push(server.state.name.as_str()),
+                false => on += 1,
+            }
+        }
+    }
+    if off.is_empty() {
+        return;
+    }
+    let names = off.join(", ");
+    findings.push(if on > 0 {
+        Finding::warning(
+            Subject::KeyspaceEvents,
+            format!("notify-keyspace-events is off on {names}, and on elsewhere: subscribers hear of changes of some keys only"),
+        )
+        .advice("set it alike on all servers")
+    } else {
+        Finding::note(
+            Subject::KeyspaceEvents,
+            format!("notify-keyspace-events is off on {names}: changes of keys are not announced"),
+        )
+        .advice("set it if you subscribe to __keyspace@ or __keyevent@ channels")
+    });
 }
 
 fn misplaced(config: &Config, seen: &[Seen], findings: &mut Vec<Finding>) {

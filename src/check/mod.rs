@@ -155,6 +155,8 @@ pub enum Subject {
     Clients,
     /// A server without nodes.
     Idle,
+    /// Servers that do not announce changes of keys.
+    KeyspaceEvents,
 }
 
 /// Something that is wrong, or worth knowing.

@@ -9,6 +9,7 @@ mod data;
 mod layout;
 mod machine;
 mod peers;
+mod pubsub;
 mod report;
 mod results;
 mod sections;
@@ -64,6 +65,11 @@ enum Role {
     /// One contestant of the applications, told what to do on stdin
     #[command(hide = true)]
     ApplicationWorker,
+    /// One contestant of pub/sub, told what to do on stdin
+    #[command(hide = true)]
+    PubsubWorker,
+    /// What subscriptions and messages cost; exit code 1 when a ceiling is missed
+    Pubsub(pubsub::Arguments),
     /// Sets and timelines beside the same by hand, six minutes; exit code 1 when a floor is missed
     Applications(applications::Arguments),
     /// The figures of an earlier run
@@ -99,6 +105,12 @@ fn run() -> Result<ExitCode> {
     match &arguments.role {
         Some(Role::Worker) => worker::main()?,
         Some(Role::ApplicationWorker) => worker::applications::main()?,
+        Some(Role::PubsubWorker) => pubsub::worker()?,
+        Some(Role::Pubsub(options)) => {
+            if pubsub::measure(options)? > 0 {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
         Some(Role::Applications(options)) => {
             let missed = applications::measure(options, arguments.publish)?;
             if missed > 0 {

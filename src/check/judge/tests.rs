@@ -430,3 +430,26 @@ fn where_no_key_has_a_home_none_is_misplaced_and_that_explains_no_data() {
         "{advice}"
     );
 }
+
+#[test]
+fn servers_that_do_not_announce_changes_of_keys_are_named() {
+    let announcing = |events: &str| Facts {
+        notify_keyspace_events: Some(events.to_owned()),
+        ..fine()
+    };
+    let found = |a: &str, b: &str| {
+        let seen = [reached("a", announcing(a)), reached("b", announcing(b))];
+        let mut findings = findings(&config("", "ketama"), &seen);
+        findings.retain(|finding| finding.subject == Subject::KeyspaceEvents);
+        findings
+            .pop()
+            .map(|finding| (finding.level, finding.message))
+    };
+    assert_eq!(found("KEA", "AKE"), None);
+    let (level, message) = found("", "").unwrap();
+    assert_eq!(level, Level::Note);
+    assert!(message.contains("off on a, b:"), "{message}");
+    let (level, message) = found("KEA", "").unwrap();
+    assert_eq!(level, Level::Warning);
+    assert!(message.contains("off on b,"), "{message}");
+}

@@ -6,7 +6,7 @@
 pub mod applications;
 mod calls;
 mod closed_loop;
-mod process;
+pub mod process;
 
 use crate::data::{Keys, Size};
 use crate::layout::Layout;

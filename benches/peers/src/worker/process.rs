@@ -5,7 +5,7 @@ use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_gettime};
 
 /// User and system time of all threads so far.
-pub(super) fn cpu_us() -> f64 {
+pub fn cpu_us() -> f64 {
     clock_us(ClockId::CLOCK_PROCESS_CPUTIME_ID)
 }
 
@@ -42,7 +42,7 @@ pub(super) fn memory_kib() -> f64 {
 }
 
 /// The most that was ever resident.
-pub(super) fn peak_memory_kib() -> f64 {
+pub fn peak_memory_kib() -> f64 {
     status_kib("VmHWM:")
 }
 
