@@ -315,10 +315,10 @@ impl Names {
     }
 
     /// From what came for each topic to what comes for each name. A topic without an answer has nothing to wait for.
-    fn spread<T: Clone>(&self, of_topics: Vec<Result<T, Error>>) -> Vec<Result<T, Error>>
-    where
-        T: Default,
-    {
+    fn spread<T: Clone + Default>(
+        &self,
+        of_topics: Vec<Result<T, Error>>,
+    ) -> Vec<Result<T, Error>> {
         self.places
             .iter()
             .map(|place| {

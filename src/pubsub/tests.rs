@@ -119,10 +119,7 @@ impl World {
     }
 
     fn fail(&self, why: &str) -> ! {
-        let from = self
-            .log
-            .len()
-            .saturating_sub(std::env::var("TAIL").map_or(60, |n| n.parse().unwrap()));
+        let from = self.log.len().saturating_sub(60);
         panic!("seed {}: {why}\n{}", self.seed, self.log[from..].join("\n"));
     }
 
@@ -741,15 +738,11 @@ fn run(seed: u64) -> (u64, u64, u64) {
 #[test]
 fn every_gap_is_said_once_at_its_place_whatever_happens() {
     let mut all = (0, 0, 0);
-    let seeds = std::env::var("KEYWAY_SWEEP").map_or(100, |_| 1_000);
+    let seeds = keyway_testing::swept(100, 1_000);
     for seed in 0..seeds {
         let (heard, gaps, lags) = run(seed);
         all = (all.0 + heard, all.1 + gaps, all.2 + lags);
     }
-    println!(
-        "{seeds} seeds: {} messages heard, {} gaps, {} lags",
-        all.0, all.1, all.2
-    );
     assert!(
         all.0 > seeds * 50 && all.1 > seeds && all.2 > seeds / 10,
         "{all:?}"
