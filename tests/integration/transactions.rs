@@ -494,3 +494,42 @@ async fn a_refused_multi_is_unknown_and_says_that_the_commands_ran_one_by_one() 
         assert!(!text.contains("protocol"), "{text}");
     }
 }
+
+#[tokio::test]
+async fn exec_fails_after_a_command_that_was_refused_before_it_was_sent() {
+    let fixture = TestCluster::start(1).await;
+    let cluster = fixture.connect_patiently().await;
+    for refused in ["GET", "SELECT 1", "HEXPIREX", "MGET {k} other", "FLUSHDB"] {
+        for is_piped in [false, true] {
+            let mut dedicated = cluster.dedicated("{k}").await.unwrap();
+            let _: String = dedicated.query(&cmd("MULTI")).await.unwrap();
+            let queued: String = dedicated.query(&cmd("SET {k} 1")).await.unwrap();
+            assert_eq!(queued, "QUEUED");
+            // A server of Redis queues the unknown one neither.
+            let _ = dedicated.query::<Value>(&cmd(refused)).await.unwrap_err();
+            let error = if is_piped {
+                let mut pipe = redis::pipe();
+                pipe.cmd("SET").arg("{k}").arg(2).cmd("EXEC");
+                let replies: Result<Vec<Value>, _> = pipe.query_async(&mut dedicated).await;
+                replies.unwrap_err().to_string()
+            } else {
+                let reply = dedicated.query::<Value>(&cmd("EXEC")).await;
+                reply.unwrap_err().to_string()
+            };
+            assert!(
+                error.to_uppercase().contains("EXECABORT"),
+                "{refused}: {error}"
+            );
+            let value: Option<String> = dedicated.query(&cmd("GET {k}")).await.unwrap();
+            assert_eq!(
+                value, None,
+                "{refused}: nothing was done, and the transaction is over"
+            );
+            // The next is a transaction of its own.
+            let _: String = dedicated.query(&cmd("MULTI")).await.unwrap();
+            let _: String = dedicated.query(&cmd("ECHO a")).await.unwrap();
+            let done: Vec<String> = dedicated.query(&cmd("EXEC")).await.unwrap();
+            assert_eq!(done, ["a"]);
+        }
+    }
+}
