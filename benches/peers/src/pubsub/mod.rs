@@ -118,7 +118,11 @@ pub fn measure(arguments: &Arguments) -> Result<usize> {
     let mut missed = 0;
     for work in works {
         // A hundred thousand round trips take their time.
-        let rounds = if work == Work::Each(100_000) { rounds.min(3) } else { rounds };
+        let rounds = if work == Work::Each(100_000) {
+            rounds.min(3)
+        } else {
+            rounds
+        };
         let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); work.contestants().len()];
         for round in 0..rounds {
             eprintln!("{}, round {} of {rounds}", work.name(), round + 1);
@@ -134,7 +138,11 @@ pub fn measure(arguments: &Arguments) -> Result<usize> {
             let of = |figure: fn(&Cost) -> f64| median(costs[at].iter().map(figure).collect());
             let ratio = |figure: fn(&Cost) -> f64| {
                 let pairs = costs[at].iter().zip(&costs[1]);
-                median(pairs.map(|(ours, theirs)| figure(ours) / figure(theirs)).collect())
+                median(
+                    pairs
+                        .map(|(ours, theirs)| figure(ours) / figure(theirs))
+                        .collect(),
+                )
             };
             let (wall, cpu) = (ratio(|cost| cost.wall_us), ratio(|cost| cost.cpu_us));
             if *contestant == Contestant::Keyway && !matches!(work, Work::Messages(_)) {
@@ -153,7 +161,9 @@ pub fn measure(arguments: &Arguments) -> Result<usize> {
         }
     }
     println!("{table}");
-    println!("{missed} of the ceilings ({CEILING} of redis-rs's wall and CPU time, for channels) are missed");
+    println!(
+        "{missed} of the ceilings ({CEILING} of redis-rs's wall and CPU time, for channels) are missed"
+    );
     Ok(missed)
 }
 

@@ -25,7 +25,9 @@ pub fn main() -> Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let cost = runtime.block_on(run(&turn)).map_err(|error| format!("{error:#}"));
+    let cost = runtime
+        .block_on(run(&turn))
+        .map_err(|error| format!("{error:#}"));
     let mut out = std::io::stdout().lock();
     serde_json::to_writer(&mut out, &cost)?;
     out.write_all(b"\n")?;
@@ -165,8 +167,7 @@ async fn hear(turn: &Turn, count: u32) -> Result<Cost> {
         }
         Contestant::Fred => {
             let config = fred::types::config::Config::from_url(&turn.layout.url(0))?;
-            let client = fred::types::Builder::from_config(config)
-                .build()?;
+            let client = fred::types::Builder::from_config(config).build()?;
             client.init().await?;
             let mut messages = client.message_rx();
             client.subscribe("c").await?;
