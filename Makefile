@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sweep steady ci ci-full fmt clippy layers doc examples bench bench-applications bench-placement bench-simulation bench-test instructions foreign-suites fuzz
+.PHONY: help setup demo test sweep steady ci ci-full fmt clippy layers doc examples bench bench-applications bench-placement bench-pubsub bench-simulation bench-test instructions foreign-suites fuzz
 
 FUZZ_SECONDS ?= 600
 TIMES ?= 20
@@ -56,6 +56,9 @@ bench: setup ## keyway beside its peers in one run, half an hour; ARGS=--quick, 
 bench-applications: setup ## sets and timelines beside the same by hand, six minutes; exit code 1 when a floor is missed; ARGS="--only sets --publish"
 	@scripts/setup-rb.sh
 	cargo run --release --manifest-path benches/peers/Cargo.toml -- applications $(ARGS)
+
+bench-pubsub: setup ## what subscriptions and messages cost, beside redis-rs and fred; exit code 1 when a ceiling is missed; ARGS=--quick
+	cargo run --release --manifest-path benches/peers/Cargo.toml -- pubsub $(ARGS)
 
 bench-placement: ## what finding a key's node costs, beside other crates; exit code 1 when a floor is missed; ARGS=--quick, ARGS=--help
 	@cargo run --quiet --release --manifest-path benches/placement/Cargo.toml -- $(ARGS)

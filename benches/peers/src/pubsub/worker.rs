@@ -167,7 +167,12 @@ async fn hear(turn: &Turn, count: u32) -> Result<Cost> {
         }
         Contestant::Fred => {
             let config = fred::types::config::Config::from_url(&turn.layout.url(0))?;
-            let client = fred::types::Builder::from_config(config).build()?;
+            let mut builder = fred::types::Builder::from_config(config);
+            // By default 32 messages may wait, and two batches are under way.
+            builder.with_performance_config(|performance| {
+                performance.broadcast_channel_capacity = 4 * BATCH as usize;
+            });
+            let client = builder.build()?;
             client.init().await?;
             let mut messages = client.message_rx();
             client.subscribe("c").await?;
