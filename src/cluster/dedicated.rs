@@ -38,8 +38,6 @@ struct Shared {
 struct Conversation {
     watching: bool,
     in_multi: bool,
-    /// Since MULTI a command was refused here, of which the server does not know.
-    has_refused: bool,
     /// A reply may still come for somebody who no longer waits.
     is_broken: bool,
 }
@@ -127,7 +125,7 @@ impl Dedicated {
         }
         let manner = Manner { deadline, ..manner };
         let outcomes = self
-            .converse_whole(&items, &scripts.in_front, manner, may_be_silent)
+            .converse(&items, &scripts.in_front, manner, may_be_silent)
             .await?;
         let reply = outcomes
             .into_iter()
@@ -168,7 +166,7 @@ impl Dedicated {
             let scripts = self.scripts(&items);
             let sent = scripts.items(&items);
             let results = self
-                .converse_whole(&sent, &scripts.in_front, manner, may_be_silent)
+                .converse(&sent, &scripts.in_front, manner, may_be_silent)
                 .await?;
             for (item, result) in items.iter().zip(&results) {
                 if let Ok(value) = result {
@@ -221,18 +219,8 @@ impl Dedicated {
             .ok_or_else(|| Error::new(ErrorKind::Closed, "the connection was given back"))
     }
 
-    /// What is known of a command that may go over this connection, and how long it may block. A refusal within a transaction
-    /// that is typed by hand is remembered: as at a server, EXEC then fails.
+    /// What is known of a command that may go over this connection, and how long it may block.
     fn admit(&self, args: &[&[u8]]) -> Result<(Known, Option<BlocksFor>), Error> {
-        let admitted = self.admit_alone(args);
-        if admitted.is_err() {
-            let mut conversation = self.shared.conversation.lock();
-            conversation.has_refused |= conversation.in_multi;
-        }
-        admitted
-    }
-
-    fn admit_alone(&self, args: &[&[u8]]) -> Result<(Known, Option<BlocksFor>), Error> {
         if self.shared.conversation.lock().is_broken {
             let why = "an earlier command of this dedicated connection was not answered, so its state is not known; ask for a new one";
             return Err(Error::new(ErrorKind::NotSent, why).at_node(self.shared.node));
@@ -255,33 +243,6 @@ impl Dedicated {
         }
         let wait = known.row.and_then(|row| row.blocks(args).ok().flatten());
         Ok((known, wait))
-    }
-
-    /// The same for commands that may end a transaction of which a part was refused here: the server is made to refuse a part too,
-    /// so that EXEC answers EXECABORT in its own words.
-    async fn converse_whole(
-        &self,
-        items: &[(&Cmd, Known)],
-        scripts: &[Arc<Script>],
-        manner: Manner,
-        blocking: bool,
-    ) -> Result<Vec<Result<Value, Error>>, Error> {
-        let is_exec = |(_, known): &(&Cmd, Known)| known.name() == "EXEC";
-        let exec = match self.shared.conversation.lock().has_refused {
-            true => items.iter().position(is_exec),
-            false => None,
-        };
-        let Some(exec) = exec else {
-            return self.converse(items, scripts, manner, blocking).await;
-        };
-        // Without an argument, which no server queues.
-        let refused = redis::cmd("ECHO");
-        let known = routing::identify(&[b"ECHO"], Scope::Server)?;
-        let mut spoilt = items.to_vec();
-        spoilt.insert(exec, (&refused, known));
-        let mut results = self.converse(&spoilt, scripts, manner, blocking).await?;
-        drop(results.remove(exec));
-        Ok(results)
     }
 
     async fn converse(
@@ -317,10 +278,7 @@ impl Dedicated {
         match known.name() {
             "WATCH" if !failed => conversation.watching = true,
             "UNWATCH" => conversation.watching = false,
-            "MULTI" if !failed => {
-                conversation.in_multi = true;
-                conversation.has_refused = false;
-            }
+            "MULTI" if !failed => conversation.in_multi = true,
             // Also with an error: both end the transaction.
             "EXEC" | "DISCARD" => {
                 *conversation = Conversation {
