@@ -144,6 +144,13 @@ impl Dedicated {
         let mut may_be_silent = false;
         for cmd in pipeline.cmd_iter() {
             let (known, wait) = self.admit(&routing::arguments(cmd))?;
+            // The server answers an error and goes on, so that EXEC has a reply less than there are commands.
+            if pipeline.is_transaction()
+                && matches!(known.name(), "MULTI" | "EXEC" | "DISCARD" | "WATCH")
+            {
+                let why = "it cannot be a part of a transaction; call it by itself";
+                return Err(Error::new(ErrorKind::Refused, why).of_command(known.name()));
+            }
             items.push((cmd, known));
             // Within a transaction no command waits.
             let Some(wait) = wait.filter(|_| !pipeline.is_transaction()) else {

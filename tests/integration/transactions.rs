@@ -494,3 +494,21 @@ async fn a_refused_multi_is_unknown_and_says_that_the_commands_ran_one_by_one() 
         assert!(!text.contains("protocol"), "{text}");
     }
 }
+
+#[tokio::test]
+async fn what_begins_or_ends_a_transaction_is_no_part_of_one() {
+    let fixture = TestCluster::start(1).await;
+    let cluster = fixture.connect_patiently().await;
+    for command in ["MULTI", "EXEC", "DISCARD", "WATCH k"] {
+        for answer in every_way_in(&cluster, "k", &cmd(command)).await {
+            if answer.way.is_atomic() {
+                assert_eq!(
+                    answer.kind,
+                    Some(ErrorKind::Refused),
+                    "{command}: {answer:?}"
+                );
+            }
+        }
+    }
+    assert_eq!(cluster.stats().servers[0].shifts, 0);
+}

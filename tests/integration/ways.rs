@@ -120,7 +120,12 @@ impl Way {
         Answer::of(
             self,
             replies.map(|mut replies| {
-                assert_eq!(replies.len(), 1, "{self:?}: one command, one reply");
+                assert_eq!(
+                    replies.len(),
+                    1,
+                    "{self:?}: one command, one reply: {:.200}",
+                    String::from_utf8_lossy(&pipeline.get_packed_pipeline())
+                );
                 replies.remove(0)
             }),
         )
